@@ -1,0 +1,42 @@
+/* base/limits.h - every maximum of the program, by name. Nothing that grows is without one. */
+#ifndef GD_BASE_LIMITS_H
+#define GD_BASE_LIMITS_H
+
+#define GD_JSON_DEPTH_MAX     32               /* nesting of any JSON that comes from outside */
+#define GD_ERR_TEXT_MAX       384              /* bytes of one error sentence */
+#define GD_LOG_LINE_MAX       4096             /* bytes of one log line */
+#define GD_ID_TEXT_MAX        32               /* "gr" + 26 characters, NUL and room */
+#define GD_NAME_MAX           128              /* names people give: clients, workspaces, apps */
+#define GD_TOKEN_MAX          8192             /* one access, refresh or ID token */
+#define GD_CRED_BLOB_MAX      32768            /* the JSON that holds a credential's secrets */
+#define GD_HTTP_BODY_MAX      (1024 * 1024)    /* answer of a platform, counted while streaming */
+#define GD_HTTP_HEAD_MAX      65536            /* answer's head */
+#define GD_HOST_NAME_MAX      253              /* RFC 1035 2.3.4 */
+#define GD_OP_STEPS_MAX       64               /* steps of one run of a plugin operation */
+#define GD_OP_RUNS_MAX        4096             /* runs that grantd_continue may chain */
+#define GD_OP_BYTES_MAX       (8 * 1024 * 1024) /* arena and answers of one run */
+#define GD_OP_NOTES_MAX       64               /* notes of one operation */
+#define GD_OP_NOTE_MAX        4096             /* bytes of one note */
+#define GD_OP_ASSETS_MAX      4096             /* assets that one run may report */
+#define GD_RPC_FRAME_MAX      65536            /* one JSON-RPC request */
+#define GD_RPC_BATCH_MAX      32
+#define GD_RPC_UNSENT_MAX     (4 * 1024 * 1024) /* replies that a client has not read */
+#define GD_RPC_PEERS_MAX      1024
+#define GD_RPC_PEERS_PER_UID  256
+#define GD_PORTAL_HEAD_MAX    8192             /* request head */
+#define GD_PORTAL_FIELDS_MAX  64
+#define GD_PORTAL_BODY_MAX    16384
+#define GD_PORTAL_TARGET_MAX  4096
+#define GD_PORTAL_CONNS_MAX   512
+#define GD_PORTAL_CONNS_PER_ADDRESS 20
+#define GD_CONFIG_FILE_MAX    (1024 * 1024)
+#define GD_CONFIG_ERRORS_MAX  64
+#define GD_SPOOL_RECORD_MAX   65536
+#define GD_STORE_QUEUE_MAX    65536            /* transactions waiting for the store thread */
+#define GD_STORE_GROUP_MAX    512              /* transactions in one commit */
+#define GD_AUDIT_RECORD_MAX   8192
+#define GD_REQUEST_ITEMS_MAX  64
+#define GD_FLOW_TTL_MS        (15 * 60 * 1000) /* one attempt of one browser */
+#define GD_PLATFORMS_MAX      64
+
+#endif

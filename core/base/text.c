@@ -1,0 +1,342 @@
+/* base/text.c */
+#include "base/text.h"
+#include "base/buf.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+size_t gd_utf8_len(const char *str)
+{
+    const unsigned char *s = (const unsigned char *)str;
+    uint32_t c;
+    size_t n;
+
+    if (s[0] < 0x80)
+        return s[0] ? 1 : 0;
+    if (s[0] >= 0xc2 && s[0] <= 0xdf)
+        n = 2;
+    else if ((s[0] & 0xf0) == 0xe0)
+        n = 3;
+    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+        n = 4;
+    else
+        return 0;
+    c = s[0] & (0xffu >> (n + 1));
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        c = (c << 6) | (s[i] & 0x3f);
+    }
+    if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10ffff)) || (c >= 0xd800 && c <= 0xdfff))
+        return 0;
+    return n;
+}
+
+bool gd_text_clean(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        char part[5] = { 0 };
+        size_t len;
+
+        memcpy(part, s + i, n - i < 4 ? n - i : 4);
+        len = gd_utf8_len(part);
+        if (len == 0 || s[i] == 0x7f || ((unsigned char)s[i] < 0x20 && s[i] != '\n' && s[i] != '\t'))
+            return false;
+        i += len;
+    }
+    return true;
+}
+
+bool gd_name_valid(const char *s, size_t max)
+{
+    size_t n = strlen(s);
+
+    if (n == 0 || n > max || s[0] < 'a' || s[0] > 'z')
+        return false;
+    return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
+}
+
+static const char b64_url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char b64_std[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static size_t encode64(char *out, const unsigned char *p, size_t n, const char *set)
+{
+    char *o = out;
+    size_t i;
+
+    for (i = 0; i + 2 < n; i += 3) {
+        *o++ = set[p[i] >> 2];
+        *o++ = set[((p[i] & 3) << 4) | (p[i + 1] >> 4)];
+        *o++ = set[((p[i + 1] & 15) << 2) | (p[i + 2] >> 6)];
+        *o++ = set[p[i + 2] & 63];
+    }
+    if (i < n) {
+        *o++ = set[p[i] >> 2];
+        if (i + 1 < n) {
+            *o++ = set[((p[i] & 3) << 4) | (p[i + 1] >> 4)];
+            *o++ = set[(p[i + 1] & 15) << 2];
+        } else {
+            *o++ = set[(p[i] & 3) << 4];
+        }
+    }
+    *o = '\0';
+    return (size_t)(o - out);
+}
+
+static long decode64(unsigned char *out, size_t cap, const char *s, size_t n, const char *set)
+{
+    uint32_t acc = 0;
+    unsigned bits = 0;
+    size_t len = 0;
+
+    if (n % 4 == 1)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        const char *at = s[i] ? strchr(set, s[i]) : NULL;
+
+        if (!at)
+            return -1;
+        acc = (acc << 6) | (uint32_t)(at - set);
+        bits += 6;
+        if (bits < 8)
+            continue;
+        bits -= 8;
+        if (len == cap)
+            return -1;
+        out[len++] = (unsigned char)(acc >> bits);
+        acc &= (1u << bits) - 1;
+    }
+    return acc ? -1 : (long)len;
+}
+
+size_t gd_b64url(char *out, const void *p, size_t n)
+{
+    return encode64(out, p, n, b64_url);
+}
+
+long gd_b64url_decode(void *out, size_t cap, const char *s, size_t n)
+{
+    return decode64(out, cap, s, n, b64_url);
+}
+
+size_t gd_b64(char *out, const void *p, size_t n)
+{
+    size_t len = encode64(out, p, n, b64_std);
+
+    while (len % 4)
+        out[len++] = '=';
+    out[len] = '\0';
+    return len;
+}
+
+long gd_b64_decode(void *out, size_t cap, const char *s, size_t n)
+{
+    size_t pad = 0;
+
+    if (n % 4)
+        return -1;
+    while (pad < 2 && n && s[n - 1] == '=') {
+        n--;
+        pad++;
+    }
+    return decode64(out, cap, s, n, b64_std);
+}
+
+void gd_hex(char *out, const void *p, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *s = p;
+
+    for (size_t i = 0; i < n; i++) {
+        *out++ = digits[s[i] >> 4];
+        *out++ = digits[s[i] & 15];
+    }
+    *out = '\0';
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+long gd_hex_decode(void *out, size_t cap, const char *s, size_t n)
+{
+    unsigned char *o = out;
+
+    if (n % 2 || n / 2 > cap)
+        return -1;
+    for (size_t i = 0; i < n; i += 2) {
+        int hi = hex_digit(s[i]), lo = hex_digit(s[i + 1]);
+
+        if (hi < 0 || lo < 0)
+            return -1;
+        o[i / 2] = (unsigned char)(hi * 16 + lo);
+    }
+    return (long)(n / 2);
+}
+
+static char *url_encode(const char *s, bool form)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    struct gd_buf b;
+
+    gd_buf_init(&b, strlen(s) * 3);
+    for (; *s; s++) {
+        if (strchr(plain, *s))
+            gd_buf_addc(&b, *s);
+        else if (form && *s == ' ')
+            gd_buf_addc(&b, '+');
+        else
+            gd_buf_addf(&b, "%%%02X", (unsigned char)*s);
+    }
+    return gd_buf_steal(&b);
+}
+
+char *gd_percent_encode(const char *s)
+{
+    return url_encode(s, false);
+}
+
+char *gd_form_encode(const char *s)
+{
+    return url_encode(s, true);
+}
+
+bool gd_percent_decode(char *s, bool form)
+{
+    char *o = s, *start = s;
+
+    for (; *s; s++, o++) {
+        if (*s == '%') {
+            int hi = hex_digit(s[1]), lo = hi < 0 ? -1 : hex_digit(s[2]);
+
+            if (lo < 0 || (hi | lo) == 0)
+                return false;
+            *o = (char)(hi * 16 + lo);
+            s += 2;
+        } else {
+            *o = form && *s == '+' ? ' ' : *s;
+        }
+    }
+    *o = '\0';
+    for (const char *p = start; *p;) {
+        size_t n = gd_utf8_len(p);
+
+        if (n == 0)
+            return false;
+        p += n;
+    }
+    return true;
+}
+
+void gd_time_text(char out[32], int64_t unix_ms)
+{
+    time_t sec = (time_t)(unix_ms / 1000);
+    long ms = (long)(unix_ms % 1000);
+    struct tm tm;
+    size_t n;
+
+    if (ms < 0) {
+        ms += 1000;
+        sec--;
+    }
+    if (!gmtime_r(&sec, &tm)) {
+        (void)snprintf(out, 32, "%lld", (long long)unix_ms);
+        return;
+    }
+    n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(out + n, 32 - n, ".%03ldZ", ms);
+}
+
+int64_t gd_time_parse(const char *s)
+{
+    struct tm tm = { 0 };
+    int64_t ms = 0, sec;
+    long off = 0;
+    char *end;
+
+    if (gd_parse_i64(s, &sec))
+        return sec < 0 || sec > INT64_MAX / 1000 ? -1 : sec * 1000;
+    end = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (!end)
+        return -1;
+    if (*end == '.') {
+        int scale = 100;
+
+        for (end++; *end >= '0' && *end <= '9'; end++, scale /= 10)
+            ms += (*end - '0') * scale;
+    }
+    if (*end == '+' || *end == '-') {
+        unsigned h, m;
+        int sign = *end == '-' ? -1 : 1;
+
+        if (sscanf(end + 1, "%2u:%2u", &h, &m) != 2 || h > 23 || m > 59 || strlen(end) != 6) /* check:allow fixed form */
+            return -1;
+        off = sign * (long)(h * 3600 + m * 60);
+    } else if (strcmp(end, "Z") != 0) {
+        return -1;
+    }
+    return ((int64_t)timegm(&tm) - off) * 1000 + ms;
+}
+
+int64_t gd_http_date(const char *s)
+{
+    struct tm tm = { 0 };
+    const char *end = strptime(s, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+
+    return end && !*end ? (int64_t)timegm(&tm) : -1;
+}
+
+bool gd_parse_i64(const char *s, int64_t *ret)
+{
+    char *end;
+    long long v;
+
+    if (!s || !*s || strspn(s, "+-0123456789") != strlen(s))
+        return false;
+    errno = 0;
+    v = strtoll(s, &end, 10);
+    if (errno || *end)
+        return false;
+    *ret = v;
+    return true;
+}
+
+bool gd_same_bytes(const void *a, const void *b, size_t n)
+{
+    const volatile unsigned char *x = a, *y = b;
+    unsigned char d = 0;
+
+    for (size_t i = 0; i < n; i++)
+        d = (unsigned char)(d | (x[i] ^ y[i]));
+    return d == 0;
+}
+
+bool gd_same_text(const char *a, const char *b)
+{
+    size_t n;
+
+    if (!a || !b)
+        return false;
+    n = strlen(a);
+    return n == strlen(b) && gd_same_bytes(a, b, n);
+}
+
+int64_t gd_add_sat(int64_t a, int64_t b)
+{
+    int64_t r;
+
+    if (__builtin_add_overflow(a, b, &r))
+        return b > 0 ? INT64_MAX : INT64_MIN;
+    return r;
+}

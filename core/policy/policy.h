@@ -1,0 +1,30 @@
+/* policy/policy.h - who may call what. Identity comes from the socket (SO_PEERCRED, SO_PEERGROUPS), rules from the
+ * configuration, default deny except the daemon's own uid and root. Pure; loop thread; no allocation after start. */
+#ifndef GD_POLICY_POLICY_H
+#define GD_POLICY_POLICY_H
+
+#include "base/err.h"
+#include "base/json.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define GD_GROUPS_MAX 64
+struct gd_caller { /* fixed at connect */
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;
+    gid_t groups[GD_GROUPS_MAX];
+    unsigned ngroups;
+    unsigned number; /* small number of this (uid, gid, groups) within the process; for the vend counters */
+};
+struct gd_policy;
+/* rules: [{"user": "name"|uid, "group": ..., "methods": ["grant.token", "grant.*"], "workspaces": ["main"],
+ * "clients": ["cl..."], "platforms": [...]}]; user and group are resolved here. POLICY_INVALID names the rule. */
+struct gd_policy *gd_policy_new(const json_t *rules, struct gd_err *err);
+void gd_policy_free(struct gd_policy *p);
+/* workspace and client NULL: the method as such (for methods that name none, and for help). */
+bool gd_policy_allows(const struct gd_policy *p, const struct gd_caller *c, const char *method, const char *workspace,
+                      const char *client);
+
+#endif

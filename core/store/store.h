@@ -1,0 +1,110 @@
+/* store/store.h - the one interface to what is durable. A transaction is a list of statements with their parameters,
+ * made before it is submitted and therefore replayable: an engine may group it with others, send it down a pipeline,
+ * or run it again when the server asks. It holds no reads that decide: conditions stand in the SQL
+ * (UPDATE ... WHERE gen = ?), and the number of rows a statement changed is the answer.
+ *
+ * Promise: after done(GD_STORE_OK) it is on disk. FAILED: nothing of it happened. UNCERTAIN: it may have happened
+ * (commit in doubt); read by attempt id before doing anything else. A backend error is never read as absent.
+ *
+ * SQL: the subset that PostgreSQL and its wire-compatible distributed engines also run; parameters are $1..$n; keys
+ * begin with workspace; no sequences, triggers, foreign keys, temp tables or data-modifying CTEs (tools/check/sql).
+ *
+ * Threads: all functions on the loop thread; the engine works on a thread of its own. done is called on the loop,
+ * never inside submit. */
+#ifndef GD_STORE_STORE_H
+#define GD_STORE_STORE_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/err.h"
+#include "log/log.h"
+
+#include <uv.h>
+
+/* A statement, once per text: GD_SQL(sql_client_get, "SELECT ... WHERE workspace = $1 AND id = $2"); */
+struct gd_sql {
+    const char *text;
+};
+#define GD_SQL(name, sql) static const struct gd_sql name = { sql }
+
+enum gd_param_kind { GD_PARAM_NULL, GD_PARAM_TEXT, GD_PARAM_INT, GD_PARAM_BYTES };
+struct gd_param {
+    enum gd_param_kind kind;
+    const void *p;
+    int64_t num;
+    size_t n;
+};
+#define GD_P_TEXT(s)     ((struct gd_param){ .kind = (s) ? GD_PARAM_TEXT : GD_PARAM_NULL, .p = (s) })
+#define GD_P_INT(v)      ((struct gd_param){ .kind = GD_PARAM_INT, .num = (int64_t)(v) })
+#define GD_P_BYTES(b, l) ((struct gd_param){ .kind = (b) ? GD_PARAM_BYTES : GD_PARAM_NULL, .p = (b), .n = (l) })
+#define GD_P_NULL        ((struct gd_param){ .kind = GD_PARAM_NULL })
+
+enum gd_store_result { GD_STORE_OK, GD_STORE_FAILED, GD_STORE_UNCERTAIN };
+
+struct gd_store;
+struct gd_tx;
+typedef void gd_tx_fn(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+
+/* Making one. Everything is copied into the transaction's arena. Returns the statement's number, from 0. */
+struct gd_tx *gd_tx_new(struct gd_store *s);
+size_t gd_tx_add_(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_param *params, size_t n);
+#define gd_tx_add(tx, sql, ...)                                                                             \
+    gd_tx_add_((tx), (sql), (const struct gd_param[]){ __VA_ARGS__ },                                       \
+               sizeof((const struct gd_param[]){ __VA_ARGS__ }) / sizeof(struct gd_param))
+/* A record that is appended to the spool and synced before the transaction begins (grant/ replays what a crash left
+ * between the two). At most one a transaction. */
+void gd_tx_spool(struct gd_tx *tx, const void *record, size_t n);
+void gd_tx_free(struct gd_tx *tx); /* of one that was never submitted; submitted ones are freed after done */
+
+/* Writes: one atomic transaction, durable when done says OK. Order of submission is order of commit. */
+void gd_store_commit(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
+/* Reads: a consistent view that includes every commit acknowledged before; runs beside writes. */
+void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
+
+/* Results, valid inside done. */
+int64_t gd_tx_changes(const struct gd_tx *tx, size_t stmt); /* rows that an INSERT, UPDATE, DELETE touched */
+size_t gd_tx_rows(const struct gd_tx *tx, size_t stmt);
+const char *gd_tx_text(const struct gd_tx *tx, size_t stmt, size_t row, size_t col); /* NULL for NULL */
+int64_t gd_tx_int(const struct gd_tx *tx, size_t stmt, size_t row, size_t col);      /* 0 for NULL */
+bool gd_tx_is_null(const struct gd_tx *tx, size_t stmt, size_t row, size_t col);
+const void *gd_tx_bytes(const struct gd_tx *tx, size_t stmt, size_t row, size_t col, size_t *ret_n);
+struct gd_arena *gd_tx_arena(struct gd_tx *tx); /* lives until done returned: for what the caller wants to keep along */
+
+/* Start-up only, blocking: streams the rows of one query in batches without holding them all. fn gets a cursor. */
+struct gd_row;
+typedef void gd_row_fn(void *arg, const struct gd_row *row);
+const char *gd_row_text(const struct gd_row *r, int col);
+int64_t gd_row_int(const struct gd_row *r, int col);
+const void *gd_row_bytes(const struct gd_row *r, int col, size_t *ret_n);
+int gd_store_scan(struct gd_store *s, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
+
+/* ---- opening ----------------------------------------------------------------------------------------------- */
+/* Append only; never edit one that shipped. Each is run in one transaction, once; version = position + 1. */
+struct gd_migration {
+    const char *name;
+    const char *const *statements; /* ends with NULL */
+};
+struct gd_store_options {
+    const char *path;        /* file of the embedded engine */
+    const char *spool_path;  /* NULL: this store takes no spool records */
+    const struct gd_migration *migrations;
+    size_t nmigrations;
+    unsigned group_wait_us;  /* a group may form for so long; 0: at once */
+    unsigned group_max;
+};
+/* Blocking. Checks (quick_check), migrates. STORE_LOCKED another process has it, STORE_TOO_NEW, STORE_CORRUPT,
+ * STORE_FAILED. */
+int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_options *o,
+                  const struct gd_clock *clock, struct gd_log *log, struct gd_err *err);
+/* Replays the spool: fn for each whole record (a torn last one is dropped), oldest first. Before any commit. */
+int gd_store_spool_replay(struct gd_store *s, void (*fn)(void *arg, const void *rec, size_t n), void *arg,
+                          struct gd_err *err);
+/* After the replayed records are in the store: empties the spool. */
+int gd_store_spool_clear(struct gd_store *s, struct gd_err *err);
+/* Finishes what was submitted, then closes; done runs on the loop. */
+void gd_store_close(struct gd_store *s, void (*done)(void *), void *arg);
+/* {"engine","version","queue","commits","groups","last_commit_ms","bytes"} */
+json_t *gd_store_status(struct gd_store *s);
+
+#endif
