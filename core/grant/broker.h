@@ -1,0 +1,97 @@
+/* grant/broker.h - the broker: clients, requests, credentials, grants, and what may be done with them. It owns the
+ * index in memory, the refresh protocol and the journal; what is durable is in the store. Loop thread.
+ *
+ * Every act has one signature: params are checked against the method's schema by the caller (rpc), who has also
+ * asked the policy. reply is called exactly once, never inside the act. */
+#ifndef GD_GRANT_BROKER_H
+#define GD_GRANT_BROKER_H
+
+#include "audit/audit.h"
+#include "crypto/keyring.h"
+#include "event/event.h"
+#include "http/http.h"
+#include "plugin/op.h"
+#include "policy/policy.h"
+#include "store/store.h"
+
+struct gd_broker;
+
+/* One developer registration at a platform, from the configuration. */
+struct gd_app {
+    char *id, *workspace;
+    struct gd_platform *platform;
+    char *provider;       /* name of the description, or NULL */
+    json_t *description;  /* borrowed from the platform, or NULL */
+    json_t *options;      /* text values; secrets among them */
+};
+struct gd_hub {
+    char *id, *workspace, *hub_id;
+    struct gd_platform *platform;
+    json_t *options;
+};
+
+struct gd_broker_options {
+    const char *public_url;   /* without a trailing slash; NULL: links cannot be made */
+    const char *node;         /* id of this node: leases and intents carry it */
+    const char *const *workspaces; /* ends with NULL */
+    const struct gd_app *apps; /* copied */
+    size_t napps;
+    const struct gd_hub *hubs;
+    size_t nhubs;
+    json_t *origins;          /* for URLs that a browser is sent to */
+    int64_t deadline_ms;      /* T: hard total deadline of one exchange */
+    int64_t quiet_ms;         /* patience after a doubt; 0: deadline + 2 * skew */
+    int64_t skew_ms;
+    int64_t family_lease_ms;  /* least lease of strict-family credentials */
+    int64_t outage_ms;        /* outage that a margin must outlast (O of the formula) */
+    int64_t margin_min_ms;    /* least margin (60 s) */
+    size_t cache_bytes;       /* sealed access tokens kept in memory */
+};
+struct gd_broker_deps { /* all outlive the broker */
+    uv_loop_t *loop;
+    struct gd_store *store, *keys; /* keys: keyring.db */
+    struct gd_keyring *keyring;
+    struct gd_audit *audit;
+    struct gd_events *events;
+    struct gd_platforms *platforms;
+    struct gd_transport *transport;
+    const struct gd_clock *clock;
+    struct gd_rng *rng;
+    struct gd_log *log;
+};
+/* Migrations of the two databases. */
+extern const struct gd_migration gd_broker_migrations[], gd_keys_migrations[];
+extern const size_t gd_broker_nmigrations, gd_keys_nmigrations;
+
+/* Blocking start: loads data keys and index, replays the spool, looks at open intents. Nothing is sent yet:
+ * gd_sched_start does that. */
+int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, const struct gd_broker_deps *d,
+                   struct gd_err *err);
+/* No new exchanges from now on; done when none is in flight (at most the deadline). */
+void gd_broker_drain(struct gd_broker *b, void (*done)(void *), void *arg);
+void gd_broker_free(struct gd_broker *b); /* after the drain and after the store has finished */
+/* {"grants","credentials","by_state":{...},"in_flight","memory":{...}} */
+json_t *gd_broker_status(struct gd_broker *b);
+
+/* Who asks; copied where it is kept. */
+struct gd_actor {
+    int64_t uid, gid, pid; /* -1: not a local caller */
+    const char *name;      /* "uid 1000", "portal", "scheduler" */
+};
+/* result is borrowed; NULL with err. */
+typedef void gd_reply_fn(void *arg, json_t *result, const struct gd_err *err);
+typedef void gd_act_fn(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply, void *arg);
+
+/* The acts; params and results as in core/rpc/schema/<noun>.<verb>.json. "workspace" is always there ("main"). */
+gd_act_fn gd_app_list, gd_app_get, gd_app_check, gd_hub_list, gd_hub_get, gd_hub_check;
+gd_act_fn gd_platform_list, gd_platform_get, gd_platform_providers;
+gd_act_fn gd_client_create, gd_client_list, gd_client_get, gd_client_update;
+gd_act_fn gd_request_create, gd_request_list, gd_request_get, gd_request_remind, gd_request_cancel;
+gd_act_fn gd_grant_list, gd_grant_get, gd_grant_token, gd_grant_submit, gd_grant_confirm, gd_grant_refresh,
+    gd_grant_verify, gd_grant_revoke;
+gd_act_fn gd_broker_doctor; /* every grant that is not active, why, and who must act */
+
+/* Client that a grant belongs to, for the policy ("" when it does not exist). Borrowed until the next act. */
+const char *gd_grant_client(struct gd_broker *b, const struct gd_id *grant, const char **ret_workspace);
+
+#endif
