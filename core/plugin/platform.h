@@ -33,15 +33,22 @@ struct gd_platforms {
 int gd_platforms_load(struct gd_platforms *ps, const char *dir, const char *extra_providers, bool check_owner,
                       struct gd_log *log, struct gd_err *err);
 void gd_platforms_free(struct gd_platforms *ps);
+/* Takes p on success; PLATFORM_DUPLICATE or PLATFORM_TOO_MANY. */
+int gd_platforms_add(struct gd_platforms *ps, struct gd_platform *p, struct gd_err *err);
 struct gd_platform *gd_platforms_find(const struct gd_platforms *ps, const char *name); /* NULL when absent */
 /* One file: dlopen with all checks. */
 int gd_platform_load(struct gd_platform **ret, const char *path, bool check_owner, struct gd_err *err);
+void gd_platform_free(struct gd_platform *p); /* NULL is fine; only for those that are in no list */
 /* Checks a table that is there already (linked in, or just loaded): abi, size, required members, options. */
 int gd_platform_check(struct gd_platform *ret, const struct grantd_platform *p, const char *file_name,
                       struct gd_err *err);
 /* Reads and checks one provider description: DESCRIPTION_INVALID with file, JSON pointer and what would be right. */
 json_t *gd_description_load(const struct gd_platform *p, const char *path, struct gd_err *err);
+/* The same for a description that is JSON already; file is only named in the sentence. */
+int gd_description_check(const struct gd_platform *p, const json_t *d, const char *file, struct gd_err *err);
 /* Everything that a loader knows, for platform.get and grantd-plugtest --dump: new reference. */
 json_t *gd_platform_json(const struct gd_platform *p);
+const char *gd_platform_shape_word(uint32_t shape);       /* "rotating", "renewable", ... */
+const char *gd_platform_retry_word(uint32_t retry_class); /* "none", "overlap", ... */
 
 #endif
