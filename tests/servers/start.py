@@ -1,0 +1,91 @@
+"""Starts the servers of the tests as child processes, tells their ports, and ends them whatever happens."""
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+READY_SECONDS = 40
+
+
+class Child:
+    """One server: started with its output in a file, ready when it printed its ready line."""
+
+    def __init__(self, name, command, folder, env=None):
+        self.name = name
+        self.log = os.path.join(folder, name + ".log")
+        self.errors = open(self.log, "ab")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, **(env or {})}, start_new_session=True)
+        self.ready = self._wait()
+        self.port = self.ready["port"]
+        self.base = f"http://127.0.0.1:{self.port}"
+
+    def _wait(self):
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            if select.select([self.process.stdout], [], [], 0.2)[0]:
+                line = self.process.stdout.readline()
+                if not line:
+                    break
+                try:
+                    ready = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(ready, dict) and ready.get("event") == "ready":
+                    return ready
+        self.stop()
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            raise RuntimeError(f"{self.name} did not get ready: {file.read()[-2000:]}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        self.errors.close()
+
+    def get(self, path):
+        with urllib.request.urlopen(self.base + path, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path, value):
+        request = urllib.request.Request(self.base + path, json.dumps(value).encode(),
+                                         {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+
+def accounting(folder, issuer="", port=0, name="as"):
+    command = [sys.executable, os.path.join(HERE, "as.py"), "--port", str(port)]
+    return Child(name, command + (["--issuer", issuer] if issuer else []), folder)
+
+
+def relay(folder, to, name="relay"):
+    return Child(name, [sys.executable, os.path.join(HERE, "relay.py"), "--to", str(to)], folder)
+
+
+def oidc_provider_installed():
+    return os.path.isdir(os.path.join(HERE, "oidc-provider", "node_modules", "oidc-provider"))
+
+
+def oidc_provider(folder, issuer="", name="oidc-provider", **env):
+    """Needs `npm ci` in tests/servers/oidc-provider, which tools/setup does."""
+    node = shutil.which("node") or shutil.which("nodejs")
+    if not node or not oidc_provider_installed():
+        raise RuntimeError("oidc-provider is not installed: run tools/setup")
+    settings = {key.upper(): str(value) for key, value in env.items()}
+    if issuer:
+        settings["ISSUER"] = issuer
+    settings["NODE_ENV"] = "production"
+    return Child(name, [node, os.path.join(HERE, "oidc-provider", "server.js")], folder, settings)
