@@ -1,0 +1,113 @@
+/* store/store_int.h - what the files of this room share: the shape of a transaction, and what an engine must
+ * do. An engine knows one database; queues, groups, the spool and the ballast are the room's own and the same
+ * for all. */
+#ifndef GD_STORE_INT_H
+#define GD_STORE_INT_H
+
+#include "base/list.h"
+#include "store/store.h"
+
+struct gd_stmt {
+    const struct gd_sql *sql;
+    struct gd_param *params;
+    size_t nparams;
+    /* results; in the arena of the transaction */
+    int64_t changes;
+    size_t nrows, ncols, cap;
+    struct gd_param *cells; /* nrows * ncols */
+};
+
+struct gd_tx {
+    struct gd_list link;
+    struct gd_store *store;
+    struct gd_arena *arena;
+    struct gd_stmt *stmts;
+    size_t nstmts, cap;
+    void *spool; /* record, or NULL */
+    size_t nspool;
+    gd_tx_fn *done;
+    void *arg;
+    enum gd_store_result result;
+    struct gd_err err;
+    bool once;    /* its statements are not worth keeping prepared */
+    bool too_big; /* the arena's budget was passed while it was made */
+};
+
+struct gd_row {
+    const struct gd_param *cells; /* point into the engine's memory, until the next row */
+    int ncols;
+};
+
+struct gd_engine; /* defined by each engine for itself */
+
+struct gd_store_engine {
+    const char *name;
+    /* Opens, checks and makes ready; no thread runs yet. */
+    int (*open)(struct gd_engine **ret, const struct gd_store_options *o, struct gd_log *log,
+                struct gd_err *err);
+    /* [writer thread] Runs all transactions of the group (struct gd_tx.link) as one commit and fills result
+     * and err of each; one that fails alone leaves the others whole. Returns 0, or ENOSPC when the disk is
+     * full: then nothing of the whole group happened and it may be given again. */
+    int (*write)(struct gd_engine *e, struct gd_list *group);
+    /* [writer thread] Housekeeping between two groups, after the answers went out. */
+    void (*tidy)(struct gd_engine *e);
+    /* [reader thread, or the loop while nobody else reads] Fills result, err and the rows. */
+    void (*read)(struct gd_engine *e, struct gd_tx *tx);
+    int (*scan)(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
+    int64_t (*bytes)(const struct gd_engine *e); /* any thread */
+    void (*close)(struct gd_engine *e);          /* after both threads ended */
+};
+extern const struct gd_store_engine gd_store_sqlite;
+
+/* ---- tx.c: building and reading transactions; what engines need of it -----------------------------------
+ */
+/* One more row for st; the cells are zeroed. NULL with LIMIT_REACHED in tx->err. */
+struct gd_param *gd_tx_row(struct gd_tx *tx, struct gd_stmt *st, size_t ncols);
+bool gd_tx_cell(struct gd_tx *tx, struct gd_param *cell,
+                const struct gd_param *value); /* copies; false: too big */
+void gd_tx_reset(struct gd_tx *tx);            /* forgets results, to be run again */
+int gd_tx_fail(struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+#define gd_tx_of(l) gd_container_of((l), struct gd_tx, link)
+
+/* ---- migrate.c ------------------------------------------------------------------------------------------
+ */
+/* Brings the database to o->nmigrations. *ret_version is what it has then. */
+int gd_store_migrate(const struct gd_store_engine *ops, struct gd_engine *e, const struct gd_store_options *o,
+                     int64_t now, int64_t *ret_version, struct gd_err *err);
+
+/* ---- spool.c: append-only file of answers that are not yet in the store. [writer thread] after open -------
+ */
+struct gd_spool;
+int gd_spool_open(struct gd_spool **ret, const char *path, struct gd_err *err);
+void gd_spool_free(struct gd_spool *s);
+/* Writes the records of all transactions of the group that carry one, and syncs once. 0; ENOSPC: nothing was
+ * kept, may be tried again; EIO: the spool is broken from now on. */
+int gd_spool_group(struct gd_spool *s, struct gd_list *group);
+/* After the group's commit: remembers what is not in the store; empties the file when nothing is open and it
+ * is long. */
+void gd_spool_settle(struct gd_spool *s, struct gd_list *group);
+bool gd_spool_usable(const struct gd_spool *s);
+int gd_spool_replay(struct gd_spool *s, void (*fn)(void *arg, const void *rec, size_t n), void *arg,
+                    struct gd_err *err);
+int gd_spool_clear(struct gd_spool *s, struct gd_err *err);
+int64_t gd_spool_size(const struct gd_spool *s);
+
+/* ---- file.c: small things about files --------------------------------------------------------------------
+ */
+uint32_t gd_crc32c(uint32_t crc, const void *p, size_t n);
+int gd_write_at(int fd, const void *p, size_t n, int64_t offset); /* whole; 0 or errno */
+int gd_sync_parent(const char *path);                             /* makes a new name durable; 0 or errno */
+/* Exclusive lock file beside path; the descriptor, or -1 with STORE_LOCKED, STORE_FAILED. */
+int gd_store_lock(const char *path, struct gd_err *err);
+
+/* Space that is only there to be freed when the disk is full. */
+struct gd_ballast {
+    char *path;
+    bool there;
+};
+void gd_ballast_init(struct gd_ballast *b, const char *path);
+void gd_ballast_done(struct gd_ballast *b); /* the file stays */
+bool gd_ballast_drop(struct gd_ballast *b); /* true when space came free */
+bool gd_ballast_fill(struct gd_ballast *b); /* true when it is there (again) */
+
+#endif
