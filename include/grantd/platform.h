@@ -221,6 +221,10 @@ struct grantd_result {
     int64_t expires_in, refresh_expires_in; /* from the moment the request was sent; 0: unknown */
     int64_t expires_at, refresh_expires_at; /* Unix seconds; 0: not given */
     int64_t horizon_at;                 /* Unix seconds; no refresh passes it; 0: none known */
+    uint32_t retry_grace;               /* seconds, with GRANTD_RETRY_GRACE; 0: the platform's */
+    uint32_t margin;                    /* refresh at least this many seconds before the end; 0: the host's formula */
+    uint32_t min_age;                   /* never refresh a younger access token, in seconds; 0: any age */
+    uint32_t idle;                      /* refresh at least this often, in seconds, used or not; 0: no need */
 };
 
 /* Something that access is shared to. kind in the platform's words: "ad_account", "page", "shop", "post". */
