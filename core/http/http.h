@@ -1,5 +1,5 @@
-/* http/http.h - HTTP to platforms. A transport takes a request and brings an answer; the client (libcurl multi on
- * the loop) is one, the tape of tests another. Loop thread. */
+/* http/http.h - HTTP to platforms. A transport takes a request and brings an answer; the client (libcurl
+ * multi on the loop) is one, the tape of tests another. Loop thread. */
 #ifndef GD_HTTP_HTTP_H
 #define GD_HTTP_HTTP_H
 
@@ -19,11 +19,11 @@ struct gd_http_request {
     size_t nheaders;
     const char *body; /* NULL: none */
     size_t body_len;
-    const char *app;      /* bucket, breaker and slots are per app: "<platform>/<app id>" */
-    bool repeatable;      /* may reuse a connection and be resent; all others go out on a fresh connection */
-    bool interactive;     /* a person waits: own slots, ahead of the queue */
-    int64_t due_mono_ms;  /* the queue in front of a bucket is ordered by it (deadline first) */
-    int64_t timeout_ms;   /* total, counted from the moment it leaves the queue */
+    const char *app;     /* bucket, breaker and slots are per app: "<platform>/<app id>" */
+    bool repeatable;     /* may reuse a connection and be resent; all others go out on a fresh connection */
+    bool interactive;    /* a person waits: own slots, ahead of the queue */
+    int64_t due_mono_ms; /* the queue in front of a bucket is ordered by it (deadline first) */
+    int64_t timeout_ms;  /* total, counted from the moment it leaves the queue */
     const char *const *hosts; /* allowed host patterns (exact or "*.suffix"), NULL: the caller has checked */
 };
 
@@ -32,7 +32,8 @@ enum gd_http_end {
     GD_HTTP_ANSWER,
     GD_HTTP_NOT_SENT,  /* no byte of the request can have arrived */
     GD_HTTP_UNCERTAIN, /* it may have arrived; nothing, or not everything, came back */
-    GD_HTTP_REFUSED,   /* our own guard said no (EGRESS_DENIED, HOST_INVALID, URL_INVALID, ...): nothing was sent */
+    GD_HTTP_REFUSED,   /* our own guard said no (EGRESS_DENIED, HOST_INVALID, URL_INVALID, ...): nothing was
+                          sent */
 };
 struct gd_http_answer {
     enum gd_http_end end;
@@ -43,7 +44,7 @@ struct gd_http_answer {
     size_t body_len;
     int64_t sent_at; /* Unix ms when the request left */
     int64_t took_ms;
-    int64_t date;    /* Unix s of the Date header, -1: none (for the skew estimate) */
+    int64_t date;      /* Unix s of the Date header, -1: none (for the skew estimate) */
     struct gd_err err; /* when end is not ANSWER */
 };
 const char *gd_http_answer_header(const struct gd_http_answer *a, const char *name); /* NULL when absent */
@@ -54,35 +55,40 @@ struct gd_http_call;
 
 struct gd_transport {
     /* Copies the request. Never fails: a refusal is an answer. */
-    struct gd_http_call *(*send)(struct gd_transport *t, const struct gd_http_request *r, gd_http_fn *fn, void *arg);
+    struct gd_http_call *(*send)(struct gd_transport *t, const struct gd_http_request *r, gd_http_fn *fn,
+                                 void *arg);
     /* No callback after this; *call becomes NULL. Whether it had been sent is then unknown. */
     void (*cancel)(struct gd_transport *t, struct gd_http_call **call);
 };
 
-/* ---- the client -------------------------------------------------------------------------------------------- */
+/* ---- the client -------------------------------------------------------------------------------------- */
 struct gd_http_limits { /* per app */
     unsigned concurrency, per_minute, burst;
 };
 struct gd_http_options {
-    json_t *origins;        /* "https://graph.example.com" -> "http://127.0.0.1:7700/graph.example.com", a host may begin with a star label */
-    const char *ca_file;    /* PEM bundle; NULL: the system's */
+    json_t *origins; /* "https://graph.example.com" -> "http://127.0.0.1:7700/graph.example.com", a host may
+                        begin with a star label */
+    const char *ca_file; /* PEM bundle; NULL: the system's */
     const char *user_agent;
-    json_t *allow_private;  /* array of "host:port" the operator allows although the address is not public */
+    json_t *allow_private; /* array of "host:port" the operator allows although the address is not public */
     struct gd_http_limits limits; /* defaults */
 };
 struct gd_http_client;
-struct gd_http_client *gd_http_client_new(uv_loop_t *loop, const struct gd_http_options *o, const struct gd_clock *clock,
-                                          struct gd_log *log, struct gd_err *err);
+struct gd_http_client *gd_http_client_new(uv_loop_t *loop, const struct gd_http_options *o,
+                                          const struct gd_clock *clock, struct gd_log *log,
+                                          struct gd_err *err);
 /* Cancels everything, closes its handles; done runs when the loop may be closed. */
 void gd_http_client_close(struct gd_http_client *c, void (*done)(void *), void *arg);
 struct gd_transport *gd_http_client_transport(struct gd_http_client *c);
 void gd_http_client_set_limits(struct gd_http_client *c, const char *app, const struct gd_http_limits *l);
 /* {"apps":{"oauth2/x":{"in_flight","queued","tokens","retry_at","breaker"}},"skew_ms":n} for status. */
 json_t *gd_http_client_status(struct gd_http_client *c);
+/* Median over hosts of their Date minus our clock; false while no answer had a Date. */
+bool gd_http_client_skew(const struct gd_http_client *c, int64_t *ret_ms);
 /* The URL that a browser or request really goes to, origins mapped; caller frees. NULL with URL_INVALID. */
 char *gd_http_map_origin(const json_t *origins, const char *url, struct gd_err *err);
-/* True when the address is one that the internet reaches (T21: not loopback, private, link-local, CGNAT, multicast,
- * mapped, NAT64, 6to4, documentation ...). */
+/* True when the address is one that the internet reaches (T21: not loopback, private, link-local, CGNAT,
+ * multicast, mapped, NAT64, 6to4, documentation ...). */
 bool gd_http_address_public(const struct sockaddr *sa);
 
 #endif

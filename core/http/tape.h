@@ -1,14 +1,15 @@
 /* http/tape.h - a transport that plays recorded answers: tests and grantd-plugtest. A tape is data:
  * [{"expect":{"method","url","headers":{},"form":{},"json":{}},"answer":{"status","headers":{},"body"|"json"|"form"}}]
- * in order. An expected value "*" matches anything present. "answer":{"end":"uncertain"|"not_sent"} plays a transport
- * failure. */
+ * in order. An expected value "*" matches anything present. "answer":{"end":"uncertain"|"not_sent"} plays a
+ * transport failure. */
 #ifndef GD_HTTP_TAPE_H
 #define GD_HTTP_TAPE_H
 
 #include "http/http.h"
 
 struct gd_tape;
-/* frames: array as above (a new reference is taken). Answers are delivered by gd_tape_step, never by themselves. */
+/* frames: array as above (a new reference is taken). Answers are delivered by gd_tape_step, never by
+ * themselves. */
 struct gd_tape *gd_tape_new(json_t *frames, const struct gd_clock *clock);
 void gd_tape_free(struct gd_tape *t);
 struct gd_transport *gd_tape_transport(struct gd_tape *t);
