@@ -34,7 +34,7 @@ class Home:
             def log_message(self, *args):
                 pass
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         self.base = f"http://127.0.0.1:{self.server.server_port}"
         self.callback = self.base + "/cb/x"
 
