@@ -6,6 +6,7 @@
 
 /* The first two numbers of a table: may the rest be read at all? room: bytes that the symbol has in its file,
  * 0: unknown (linked in). */
-int gd_plugin_check_head(const struct grantd_platform *p, size_t room, const char *file_name, struct gd_err *err);
+int gd_plugin_check_head(const struct grantd_platform *p, size_t room, const char *file_name,
+                         struct gd_err *err);
 
 #endif

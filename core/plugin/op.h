@@ -34,6 +34,9 @@ struct gd_op_result {
     struct grantd_result res; /* strings may be NULL */
     json_t *assets, *steps, *surfaces, *observed, *kept, *notes; /* never NULL */
     unsigned requests, steps_run;
+    /* Lists hold everything since the start of the operation; this many assets, from the front, were with an on_save
+     * that was answered already. res holds what grantd_save brought too, also when it FAILED or is PENDING later. */
+    size_t assets_saved;
 };
 struct gd_op;
 typedef void gd_op_fn(void *arg, struct gd_op *op, const struct gd_op_result *r);

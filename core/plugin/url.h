@@ -1,5 +1,5 @@
-/* plugin/url.h - what the host needs to know of a URL before a request leaves: its scheme and host. Strict: what a
- * browser or libcurl might read differently (user info, backslash, white space) is no URL here. */
+/* plugin/url.h - what the host needs to know of a URL before a request leaves: its scheme and host. Strict:
+ * what a browser or libcurl might read differently (user info, backslash, white space) is no URL here. */
 #ifndef GD_PLUGIN_URL_H
 #define GD_PLUGIN_URL_H
 
@@ -21,8 +21,8 @@ bool gd_plugin_url_parse(const char *url, struct gd_plugin_url *ret);
 bool gd_plugin_host_matches(const char *pattern, const char *host);
 /* A pattern that .hosts may hold. */
 bool gd_plugin_host_pattern(const char *pattern);
-/* text begins with an https URL whose host part may hold ${...} (each stands for one or more host characters):
- * does origin come from it? */
+/* text begins with an https URL whose host part may hold ${...} (each stands for one or more host
+ * characters): does origin come from it? */
 bool gd_plugin_template_matches(const char *text, const char *origin);
 /* Some string anywhere in j names this origin (templates as above). */
 bool gd_plugin_json_names_origin(const json_t *j, const char *origin);

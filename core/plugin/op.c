@@ -1,0 +1,546 @@
+/* plugin/op.c - the driver: a trampoline that calls one function of the platform at a time, and the only
+ * place where an operation ends. Everything that happens to it (an answer, a time, the end of a save) only
+ * marks it ready; the work is done in its next turn, from the loop, so that no callback runs inside the call
+ * that started it. */
+#include "plugin/op_int.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SLOW_US 20000
+
+static void turn(struct gd_op *op);
+
+/* ---- runs
+ * -------------------------------------------------------------------------------------------------- */
+
+static void run_start(struct gd_op *op)
+{
+    unsigned fail_at = op->fail_alloc_at;
+
+    op->run = (struct gd_op_run){ .arena = gd_arena_new(GD_OP_BYTES_MAX) };
+    if (fail_at > op->allocs)
+        gd_arena_fail_at(op->run.arena, fail_at - op->allocs);
+    op->pub.state = op->platform->p.state_size ? gd_op_alloc(op, op->platform->p.state_size) : NULL;
+    op->runs++;
+}
+
+/* Runs what was deferred, last first, and forgets everything that the run made. */
+static void run_done(struct gd_op *op)
+{
+    while (op->run.defers) {
+        struct gd_op_defer *d = op->run.defers;
+
+        op->run.defers = d->next;
+        d->fn(d->arg);
+        gd_free(d);
+    }
+    if (op->run.arena)
+        op->allocs += gd_arena_allocs(op->run.arena);
+    gd_doc_free(op->run.docs);
+    gd_arena_free(op->run.arena);
+    op->run = (struct gd_op_run){ 0 };
+    op->pub.state = NULL;
+    op->answer = NULL;
+    op->ask = (struct gd_op_ask){ 0 };
+}
+
+/* ---- clocks
+ * ------------------------------------------------------------------------------------------------ */
+
+/* What was spent and is not durable must not be cut short. */
+static bool must_not_stop(const struct gd_op *op)
+{
+    return op->unsaved || (op->at == GD_AT_HTTP && !op->ask.http.repeatable);
+}
+
+static int64_t limit(const struct gd_op *op)
+{
+    return must_not_stop(op) ? op->hard : op->soft;
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    turn(gd_container_of(t, struct gd_op, timer));
+}
+
+static void arm(struct gd_op *op)
+{
+    int64_t now = gd_mono(op->env.clock), at = limit(op);
+
+    if (!op->env.loop)
+        return;
+    if (op->at == GD_AT_SAVING || op->at == GD_AT_OVER) {
+        (void)uv_timer_stop(&op->timer);
+        return;
+    }
+    if (op->at == GD_AT_WAIT && op->wait_until < at)
+        at = op->wait_until;
+    if (op->at != GD_AT_WAIT && op->at != GD_AT_HTTP)
+        at = now; /* ready */
+    (void)uv_timer_start(&op->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
+}
+
+/* ---- the end
+ * ----------------------------------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *h)
+{
+    gd_free(gd_container_of((uv_timer_t *)(void *)h, struct gd_op, timer));
+}
+
+static void destroy(struct gd_op *op)
+{
+    op->at = GD_AT_OVER;
+    if (op->call)
+        op->env.transport->cancel(op->env.transport, &op->call);
+    run_done(op);
+    gd_op_result_done(op);
+    for (size_t i = 0; i < GD_OP_ARGS; i++)
+        gd_free(op->args[i]);
+    json_decref(op->options);
+    json_decref(op->query);
+    json_decref(op->inputs);
+    json_decref(op->grant);
+    json_decref(op->description);
+    gd_log_free(op->log);
+    gd_free(op->app);
+    if (op->env.loop)
+        uv_close((uv_handle_t *)&op->timer, on_closed);
+    else
+        gd_free(op);
+}
+
+void gd_op_set_err(struct gd_op *op, int fail_class, enum gd_reason reason, const char *text)
+{
+    op->fail_class = fail_class;
+    gd_err_set(&op->err, reason, "%s", text);
+}
+
+/* Ready to tell the owner. */
+static void end(struct gd_op *op, enum gd_op_end how)
+{
+    if (op->call)
+        op->env.transport->cancel(op->env.transport, &op->call);
+    op->end = how;
+    op->at = GD_AT_END;
+}
+
+static void end_failed(struct gd_op *op, int fail_class, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void end_failed(struct gd_op *op, int fail_class, const char *fmt, ...)
+{
+    char text[GD_ERR_TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    gd_op_set_err(op, fail_class, gd_op_class_reason(fail_class), text);
+    end(op, GD_OP_FAILED);
+}
+
+static void tell(struct gd_op *op, gd_op_fn *fn)
+{
+    struct gd_op_result r = { 0 };
+
+    gd_op_fill_result(op, &r);
+    op->in_call = true;
+    fn(op->arg, op, &r);
+    op->in_call = false;
+}
+
+static void deliver_end(struct gd_op *op)
+{
+    op->at = GD_AT_OVER;
+    tell(op, op->on_end);
+    destroy(op);
+}
+
+/* ---- steps
+ * ------------------------------------------------------------------------------------------------- */
+
+static void measure(struct gd_op *op, uint64_t start)
+{
+    int64_t us = (int64_t)((uv_hrtime() - start) / 1000);
+    struct gd_platform *p = op->platform;
+
+    p->calls++;
+    if (us > p->worst_us)
+        p->worst_us = us;
+    if (us <= SLOW_US)
+        return;
+    p->slow_calls++;
+    GD_LOG(op->log, GD_LOG_WARN, "platform.slow", GD_F_INT("us", us), GD_F_INT("step", op->run.steps));
+}
+
+static grantd_next *call_platform(struct gd_op *op)
+{
+    struct grantd_doc *answer = op->answer;
+    grantd_doc_fn *on_answer = op->ask.on_answer;
+    grantd_fn *go = op->ask.go;
+    uint64_t start = uv_hrtime();
+    grantd_next *n;
+
+    op->answer = NULL;
+    op->next.kind = GD_NEXT_NONE;
+    op->in_step = true;
+    n = answer ? on_answer(&op->pub, answer) : go(&op->pub);
+    op->in_step = false;
+    measure(op, start);
+    return n;
+}
+
+static void send_request(struct gd_op *op);
+
+static void save(struct gd_op *op, bool new_run)
+{
+    op->new_run = new_run;
+    op->at = GD_AT_SAVE;
+}
+
+static void follow(struct gd_op *op)
+{
+    switch (op->next.kind) {
+    case GD_NEXT_HTTP:
+        send_request(op);
+        break;
+    case GD_NEXT_WAIT:
+        op->at = GD_AT_WAIT;
+        op->wait_until = gd_add_sat(gd_mono(op->env.clock), op->ask.wait_ms);
+        break;
+    case GD_NEXT_SAVE:
+    case GD_NEXT_CONTINUE:
+        save(op, op->next.kind == GD_NEXT_CONTINUE);
+        break;
+    case GD_NEXT_PENDING:
+        end(op, GD_OP_PENDING);
+        break;
+    case GD_NEXT_DONE:
+        end(op, GD_OP_DONE);
+        break;
+    default:
+        end(op, GD_OP_FAILED);
+    }
+}
+
+static void step(struct gd_op *op)
+{
+    grantd_next *n;
+
+    if (op->fail_class) { /* its state did not fit into the budget */
+        end(op, GD_OP_FAILED);
+        return;
+    }
+    if (op->run.steps >= GD_OP_STEPS_MAX) {
+        end_failed(op, GRANTD_E_PLUGIN, "more than %d steps in one run; grantd_continue starts a new one",
+                   GD_OP_STEPS_MAX);
+        return;
+    }
+    op->run.steps++;
+    op->steps_run++;
+    n = call_platform(op);
+    if (n != &op->next || op->next.kind == GD_NEXT_NONE)
+        end_failed(op, GRANTD_E_PLUGIN, "a function returned %s instead of what a constructor made",
+                   n ? "something else" : "nothing");
+    else
+        follow(op);
+}
+
+/* ---- requests
+ * ---------------------------------------------------------------------------------------------- */
+
+static void got_nothing(struct gd_op *op, const struct gd_http_answer *a)
+{
+    bool maybe = a->end == GD_HTTP_UNCERTAIN && !op->ask.http.repeatable;
+
+    if (maybe)
+        op->spent = op->unsaved = true;
+    if (a->end == GD_HTTP_REFUSED) {
+        end_failed(op, GRANTD_E_CONFIG, "%s", a->err.text);
+        op->err.reason = a->err.reason;
+        return;
+    }
+    end_failed(op, maybe ? GRANTD_E_UNCERTAIN : GRANTD_E_TRANSIENT, "%s",
+               a->err.text[0] ? a->err.text : "no answer came back");
+    op->retry_at = a->err.retry_at;
+}
+
+/* An answer that cannot be kept within the budget counts as one that did not come. */
+static bool fits(struct gd_op *op, const struct gd_http_answer *a)
+{
+    size_t cost = gd_doc_cost(a);
+
+    if (a->body_len > GD_HTTP_BODY_MAX)
+        end_failed(op, op->ask.http.repeatable ? GRANTD_E_PROTOCOL : GRANTD_E_UNCERTAIN,
+                   "the answer has more than %d bytes", GD_HTTP_BODY_MAX);
+    else if (op->run.doc_bytes + cost + gd_arena_used(op->run.arena) > GD_OP_BYTES_MAX)
+        end_failed(op, op->ask.http.repeatable ? GRANTD_E_NOMEM : GRANTD_E_UNCERTAIN,
+                   "the answers of this run need more than %d bytes", GD_OP_BYTES_MAX);
+    else
+        return true;
+    return false;
+}
+
+static void got_answer(struct gd_op *op, const struct gd_http_answer *a)
+{
+    size_t cost = gd_doc_cost(a);
+    struct grantd_doc *d;
+
+    op->sent_at = a->sent_at;
+    if (!op->ask.http.repeatable)
+        op->spent = op->unsaved = true;
+    if (!fits(op, a))
+        return;
+    d = gd_doc_answer(a);
+    d->next = op->run.docs;
+    op->run.docs = op->answer = d;
+    op->run.doc_bytes += cost;
+    op->at = GD_AT_STEP;
+}
+
+static void on_http(void *arg, const struct gd_http_answer *a)
+{
+    struct gd_op *op = arg;
+
+    op->call = NULL;
+    if (a->end == GD_HTTP_ANSWER)
+        got_answer(op, a);
+    else
+        got_nothing(op, a);
+    arm(op);
+}
+
+static void send_request(struct gd_op *op)
+{
+    struct gd_http_request *r = &op->ask.http;
+    int64_t now = gd_mono(op->env.clock), left = (r->repeatable && !op->unsaved ? op->soft : op->hard) - now;
+
+    if (left <= 0) {
+        end_failed(op, GRANTD_E_DEADLINE, "no time is left for a request");
+        return;
+    }
+    r->timeout_ms = op->ask.timeout_ms && op->ask.timeout_ms < left ? op->ask.timeout_ms : left;
+    r->app = op->app;
+    r->interactive = op->interactive;
+    r->due_mono_ms = op->due_mono_ms;
+    op->requests++;
+    op->at = GD_AT_HTTP;
+    op->call = op->env.transport->send(op->env.transport, r, on_http, op);
+}
+
+/* ---- saving
+ * ------------------------------------------------------------------------------------------------ */
+
+static void go_on(struct gd_op *op)
+{
+    grantd_fn *go = op->ask.go;
+
+    if (op->new_run) {
+        run_done(op);
+        if (op->runs >= GD_OP_RUNS_MAX) {
+            end_failed(op, GRANTD_E_PLUGIN, "more than %d runs in one operation", GD_OP_RUNS_MAX);
+            return;
+        }
+        run_start(op);
+        op->ask.go = go;
+    }
+    op->at = GD_AT_STEP;
+}
+
+/* False when the owner went away in its callback, and the operation with it. */
+static bool deliver_save(struct gd_op *op)
+{
+    if (!op->on_save) {
+        go_on(op);
+        return true;
+    }
+    op->at = GD_AT_SAVING;
+    tell(op, op->on_save);
+    if (!op->kill)
+        return true;
+    destroy(op);
+    return false;
+}
+
+void gd_op_saved(struct gd_op *op, bool ok)
+{
+    if (op->at != GD_AT_SAVING || op->kill)
+        return;
+    if (ok) {
+        op->unsaved = false;
+        op->assets_saved = json_array_size(op->assets);
+        go_on(op);
+    } else {
+        end_failed(op, GRANTD_E_UNCERTAIN, "what came so far could not be made durable");
+    }
+    arm(op);
+}
+
+/* ---- turns
+ * ------------------------------------------------------------------------------------------------- */
+
+static void deadline(struct gd_op *op)
+{
+    if (op->at == GD_AT_HTTP && !op->ask.http.repeatable) {
+        op->spent = op->unsaved = true;
+        end_failed(op, GRANTD_E_UNCERTAIN, "no answer came before the deadline");
+        return;
+    }
+    end_failed(op, GRANTD_E_DEADLINE, "it was not done within its deadline");
+}
+
+/* An answer that was paid for is always heard. */
+static bool overdue(const struct gd_op *op)
+{
+    if (op->at == GD_AT_STEP && op->answer && op->unsaved)
+        return false;
+    return (op->at == GD_AT_STEP || op->at == GD_AT_HTTP || op->at == GD_AT_WAIT) &&
+           gd_mono(op->env.clock) >= limit(op);
+}
+
+static void turn(struct gd_op *op)
+{
+    if (overdue(op))
+        deadline(op);
+    else if (op->at == GD_AT_WAIT && gd_mono(op->env.clock) >= op->wait_until)
+        op->at = GD_AT_STEP;
+    switch (op->at) {
+    case GD_AT_STEP:
+        step(op);
+        break;
+    case GD_AT_SAVE:
+        if (!deliver_save(op))
+            return;
+        break;
+    case GD_AT_END:
+        deliver_end(op);
+        return;
+    default:
+        break;
+    }
+    arm(op);
+}
+
+bool gd_op_tick(struct gd_op *op)
+{
+    if (op->at == GD_AT_WAIT)
+        op->wait_until = gd_mono(op->env.clock);
+    if ((op->at == GD_AT_HTTP && !overdue(op)) || op->at == GD_AT_SAVING || op->at == GD_AT_OVER)
+        return false;
+    turn(op);
+    return true;
+}
+
+/* ---- start and cancel
+ * -------------------------------------------------------------------------------------- */
+
+static grantd_fn *function_of(const struct grantd_platform *p, enum gd_op_kind kind)
+{
+    switch (kind) {
+    case GD_OP_REQUEST:
+        return p->request;
+    case GD_OP_GRANT:
+        return p->grant;
+    case GD_OP_REFRESH:
+        return p->refresh;
+    case GD_OP_VERIFY:
+        return p->verify;
+    default:
+        return p->revoke;
+    }
+}
+
+/* Options as text, whatever the configuration wrote. */
+static json_t *texts_of(const json_t *given)
+{
+    json_t *o = json_object(), *v;
+    const char *key;
+
+    json_object_foreach((json_t *)(uintptr_t)given, key, v)
+    {
+        GD_AUTO_FREE char *text = NULL;
+
+        if (json_is_string(v))
+            text = gd_strdup(json_string_value(v));
+        else if (json_is_integer(v))
+            text = gd_strf("%lld", (long long)json_integer_value(v));
+        else if (json_is_boolean(v))
+            text = gd_strdup(json_is_true(v) ? "true" : "false");
+        if (text)
+            (void)json_object_set_new(o, key, json_string(text));
+    }
+    return o;
+}
+
+static void copy_given(struct gd_op *op, const struct gd_op_given *g)
+{
+    for (size_t i = 0; i < GD_OP_ARGS; i++)
+        op->args[i] = gd_strdup(g->args[i]);
+    op->options = texts_of(g->options);
+    op->query = json_incref(g->query);
+    op->inputs = json_incref(g->inputs);
+    op->grant = json_incref(g->grant);
+    op->description = json_incref(g->description);
+    op->kept = g->kept ? json_copy(g->kept) : json_object();
+    op->notes = g->notes ? json_copy(g->notes) : json_object();
+    op->assets = json_array();
+    op->steps = json_array();
+    op->surfaces = json_array();
+    op->observed = json_object();
+}
+
+struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start *s)
+{
+    struct gd_op *op = gd_new(sizeof *op);
+    int64_t now = gd_mono(env->clock);
+
+    op->pub.host = &gd_op_host;
+    op->env = *env;
+    op->platform = s->platform;
+    op->kind = s->kind;
+    op->app = gd_strf("%s/%s", s->platform->p.name, s->app ? s->app : "");
+    op->log = env->log ? gd_log_child(env->log, "app", op->app) : NULL;
+    op->on_save = s->on_save;
+    op->on_end = s->on_end;
+    op->arg = s->arg;
+    op->interactive = s->interactive;
+    op->due_mono_ms = s->due_mono_ms;
+    op->fail_alloc_at = s->fail_alloc_at;
+    op->soft = gd_add_sat(now, s->deadline_ms);
+    op->hard = gd_add_sat(now, s->hard_deadline_ms > s->deadline_ms ? s->hard_deadline_ms : s->deadline_ms);
+    copy_given(op, &s->given);
+    if (env->loop)
+        (void)uv_timer_init(env->loop, &op->timer);
+    run_start(op);
+    op->ask.go = function_of(&s->platform->p, s->kind);
+    op->at = GD_AT_STEP;
+    if (!op->ask.go)
+        end_failed(op, GRANTD_E_MANUAL, "the platform has no function for this");
+    arm(op);
+    return op;
+}
+
+void gd_op_cancel(struct gd_op **pop)
+{
+    struct gd_op *op = *pop;
+
+    *pop = NULL;
+    if (!op || op->at == GD_AT_OVER)
+        return;
+    op->detached = true;
+    if (op->at != GD_AT_SAVING && must_not_stop(op)) /* while saving, what came is with the owner already */
+        return;
+    if (op->in_call)
+        op->kill = true;
+    else
+        destroy(op);
+}
+
+bool gd_op_detached(const struct gd_op *op)
+{
+    return op->detached;
+}
