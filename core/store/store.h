@@ -35,9 +35,17 @@ struct gd_param {
     int64_t num;
     size_t n;
 };
-#define GD_P_TEXT(s)     ((struct gd_param){ .kind = (s) ? GD_PARAM_TEXT : GD_PARAM_NULL, .p = (s) })
+static inline struct gd_param gd_p_text(const char *s)
+{
+    return (struct gd_param){ .kind = s ? GD_PARAM_TEXT : GD_PARAM_NULL, .p = s };
+}
+static inline struct gd_param gd_p_bytes(const void *b, size_t n)
+{
+    return (struct gd_param){ .kind = b ? GD_PARAM_BYTES : GD_PARAM_NULL, .p = b, .n = n };
+}
+#define GD_P_TEXT(s)     gd_p_text(s) /* NULL is NULL */
 #define GD_P_INT(v)      ((struct gd_param){ .kind = GD_PARAM_INT, .num = (int64_t)(v) })
-#define GD_P_BYTES(b, l) ((struct gd_param){ .kind = (b) ? GD_PARAM_BYTES : GD_PARAM_NULL, .p = (b), .n = (l) })
+#define GD_P_BYTES(b, l) gd_p_bytes((b), (l))
 #define GD_P_NULL        ((struct gd_param){ .kind = GD_PARAM_NULL })
 
 enum gd_store_result { GD_STORE_OK, GD_STORE_FAILED, GD_STORE_UNCERTAIN };
