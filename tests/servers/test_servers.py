@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import glewlwyd
 import start
 from browser import Browser, Jar, Page, origin_of
 
@@ -265,6 +266,28 @@ class OidcProvider(WithServers):
         page = self.server.get("/.well-known/openid-configuration")
         self.assertEqual(page["issuer"], "https://login.demo.example")
         self.assertEqual(page["token_endpoint"], "https://login.demo.example/token")
+
+
+class Glewlwyd(WithServers):
+    """And against Debian's server in C."""
+
+    def test_rotation_with_reuse_detection(self):
+        server = glewlwyd.Glewlwyd(self.folder + "/glewlwyd", "https://id.demo.example", 30)
+        self.addCleanup(server.stop)
+        server.set_client("agency", "s3cret", [self.home.callback])
+        browser = Browser({"https://id.demo.example": server.base})
+        page = browser.open(authorize_url("https://id.demo.example/api/oidc/auth", self.home.callback,
+                                          scope="openid ads", nonce="n"))
+        page = glewlwyd.consent(browser, page)
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page.url).query))
+        token = lambda **form: form_post(server.base + "/api/oidc/token", form)
+        first = token(grant_type="authorization_code", code=query["code"], redirect_uri=self.home.callback,
+                      code_verifier=VERIFIER)[1]
+        self.assertEqual((first["expires_in"], "id_token" in first), (30, True))
+        second = token(grant_type="refresh_token", refresh_token=first["refresh_token"])[1]
+        self.assertNotEqual(first["refresh_token"], second["refresh_token"])
+        self.assertEqual(token(grant_type="refresh_token", refresh_token=first["refresh_token"])[0], 400)
+        self.assertEqual(token(grant_type="refresh_token", refresh_token=second["refresh_token"])[0], 400)
 
 
 class RelayAndBrowser(WithServers):
