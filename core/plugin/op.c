@@ -524,20 +524,21 @@ struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start 
     return op;
 }
 
-void gd_op_cancel(struct gd_op **pop)
+bool gd_op_cancel(struct gd_op **pop)
 {
     struct gd_op *op = *pop;
 
     *pop = NULL;
     if (!op || op->at == GD_AT_OVER)
-        return;
+        return false;
     op->detached = true;
     if (op->at != GD_AT_SAVING && must_not_stop(op)) /* while saving, what came is with the owner already */
-        return;
+        return true;
     if (op->in_call)
         op->kill = true;
     else
         destroy(op);
+    return false;
 }
 
 bool gd_op_detached(const struct gd_op *op)

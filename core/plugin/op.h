@@ -67,9 +67,9 @@ struct gd_op_start {
 struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start *s);
 /* Answers on_save: false ends the operation as uncertain (what came is with the caller already). */
 void gd_op_saved(struct gd_op *op, bool ok);
-/* The owner goes away; *op becomes NULL. Repeatable or idle: ends at once, no callback. Otherwise on_end still comes,
- * with detached true in gd_op_detached(), because its result must be kept. */
-void gd_op_cancel(struct gd_op **op);
+/* The owner goes away; *op becomes NULL. Repeatable or idle: ends at once, no callback, false. Otherwise on_end still
+ * comes, with detached true in gd_op_detached(), because its result must be kept: true. */
+bool gd_op_cancel(struct gd_op **op);
 bool gd_op_detached(const struct gd_op *op);
 /* plugtest: lets the wait in progress end now. False when there is none. */
 bool gd_op_tick(struct gd_op *op);
