@@ -1,0 +1,278 @@
+/* portal/view.c - see view.h. Every key that a template reads inside a list is set on each element, if only
+ * to null: an absent one would be looked up further out. */
+#include "portal/view.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <qrencode.h>
+#include <stdio.h>
+#include <string.h>
+
+#define QR_QUIET 4 /* modules of margin, ISO/IEC 18004 */
+
+static const char *text_or(const json_t *obj, const char *key, const char *dflt)
+{
+    const char *s = gd_json_text(obj, key, dflt);
+
+    return s && *s ? s : dflt;
+}
+
+/* NULL becomes null; what is no UTF-8 too. */
+static void set(json_t *obj, const char *key, const char *text)
+{
+    json_t *v = text && *text ? json_string(text) : NULL;
+
+    json_object_set_new(obj, key, v ? v : json_null());
+}
+
+static void copy(json_t *to, const json_t *from, const char *key)
+{
+    set(to, key, gd_json_text(from, key, NULL));
+}
+
+/* ---- QR ---------------------------------------------------------------------------------------------------
+ */
+
+static bool dark(const QRcode *qr, int x, int y)
+{
+    return (qr->data[y * qr->width + x] & 1) != 0;
+}
+
+static void add_row(struct gd_buf *path, const QRcode *qr, int y)
+{
+    for (int x = 0; x < qr->width; x++) {
+        int from = x;
+
+        while (x < qr->width && dark(qr, x, y))
+            x++;
+        if (x > from)
+            gd_buf_addf(path, "M%d %dh%dv1h-%dz", from + QR_QUIET, y + QR_QUIET, x - from, x - from);
+    }
+}
+
+json_t *gd_view_qr(const char *text)
+{
+    QRcode *qr = QRcode_encodeString8bit(text, 0, QR_ECLEVEL_M);
+    struct gd_buf path;
+    json_t *v;
+
+    if (!qr)
+        return NULL;
+    gd_buf_init(&path, 262144);
+    for (int y = 0; y < qr->width; y++)
+        add_row(&path, qr, y);
+    v = json_pack("{s:i, s:s, s:s}", "size", qr->width + 2 * QR_QUIET, "path", path.ptr ? path.ptr : "",
+                  "text", text);
+    QRcode_free(qr);
+    gd_buf_done(&path);
+    return v;
+}
+
+/* ---- items ------------------------------------------------------------------------------------------------
+ */
+
+static json_t *view_step(const struct gd_pages *p, const json_t *step, size_t n)
+{
+    const char *qr = gd_json_text(step, "qr", NULL);
+    json_t *v = json_object(), *code = qr && *qr ? gd_view_qr(qr) : NULL;
+
+    copy(v, step, "title");
+    copy(v, step, "text");
+    copy(v, step, "url");
+    copy(v, step, "copy");
+    copy(v, step, "ask");
+    set(v, "ask_label", text_or(step, "ask_label", gd_pages_sentence(p, "step_ask")));
+    json_object_set_new(v, "n", json_integer((json_int_t)n + 1));
+    json_object_set_new(v, "qr", code ? code : json_null());
+    return v;
+}
+
+static void add_steps(const struct gd_pages *p, json_t *v, const json_t *steps, bool living)
+{
+    json_t *list = json_array(), *step;
+    bool asks = false;
+    size_t i;
+
+    json_array_foreach(steps, i, step)
+    {
+        asks = asks || *gd_json_text(step, "ask", "");
+        json_array_append_new(list, view_step(p, step, i));
+    }
+    json_object_set_new(v, "has_steps", json_boolean(living && json_array_size(list) > 0));
+    json_object_set_new(v, "asks", json_boolean(asks));
+    json_object_set_new(v, "steps", list);
+}
+
+/* A text, or a list of texts, as one line. */
+static char *joined(const json_t *v)
+{
+    struct gd_buf b;
+    json_t *one;
+    size_t i;
+
+    gd_buf_init(&b, 8192);
+    if (json_is_string(v))
+        gd_buf_adds(&b, json_string_value(v));
+    json_array_foreach(v, i, one)
+    {
+        if (json_is_string(one))
+            gd_buf_addf(&b, "%s%s", b.len ? ", " : "", json_string_value(one));
+    }
+    return gd_buf_steal(&b);
+}
+
+static json_t *view_role(const json_t *role)
+{
+    GD_AUTO_FREE char *may = joined(json_object_get(role, "may"));
+    GD_AUTO_FREE char *may_not = joined(json_object_get(role, "may_not"));
+    const char *title = json_is_string(role) ? json_string_value(role) : gd_json_text(role, "title", NULL);
+    json_t *v;
+
+    if (!title || !*title)
+        return json_null();
+    v = json_object();
+    set(v, "title", title);
+    set(v, "may", may);
+    set(v, "may_not", may_not);
+    return v;
+}
+
+static const char *asset_text(const json_t *item)
+{
+    const json_t *asset = json_object_get(item, "asset");
+
+    if (json_is_string(asset))
+        return json_string_value(asset);
+    return text_or(asset, "name", gd_json_text(asset, "id", NULL));
+}
+
+static bool one_of(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || (c && strcmp(word, c) == 0);
+}
+
+static const char *state_class(const char *state)
+{
+    if (strcmp(state, "granted") == 0)
+        return "good";
+    return one_of(state, "declined", "expired", NULL) ? "bad" : "soft";
+}
+
+static json_t *view_item(const struct gd_pages *p, const json_t *item)
+{
+    const char *state = gd_json_text(item, "state", ""), *reason = gd_json_text(item, "reason", NULL);
+    bool living = one_of(state, "open", "started", "waiting");
+    json_t *v = json_object();
+    char key[64];
+
+    copy(v, item, "id");
+    set(v, "title", text_or(item, "title", gd_json_text(item, "id", NULL)));
+    set(v, "asset_text", asset_text(item));
+    (void)snprintf(key, sizeof key, "state_%.32s", state);
+    set(v, "state_text", gd_pages_sentence(p, key));
+    set(v, "state_class", state_class(state));
+    set(v, "reason_text", reason && *reason ? gd_pages_reason(p, reason) : NULL);
+    json_object_set_new(v, "can_decline", json_boolean(living));
+    json_object_set_new(v, "role", view_role(json_object_get(item, "role")));
+    add_steps(p, v, json_object_get(item, "steps"), living);
+    return v;
+}
+
+static json_t *view_group(const struct gd_pages *p, const json_t *group, size_t n)
+{
+    json_t *v = json_object(), *items = json_array(), *item;
+    bool can_approve = false;
+    size_t i;
+
+    json_array_foreach(json_object_get(group, "items"), i, item)
+    {
+        can_approve = can_approve || one_of(gd_json_text(item, "state", ""), "open", "started", NULL);
+        json_array_append_new(items, view_item(p, item));
+    }
+    copy(v, group, "app");
+    set(v, "title", text_or(group, "provider_title", gd_json_text(group, "platform_title", NULL)));
+    json_object_set_new(v, "n", json_integer((json_int_t)n + 1));
+    json_object_set_new(v, "can_approve", json_boolean(can_approve));
+    json_object_set_new(v, "items", items);
+    return v;
+}
+
+/* ---- pages ------------------------------------------------------------------------------------------------
+ */
+
+static void add_expiry(json_t *request, const json_t *shown)
+{
+    const json_t *at = json_object_get(shown, "expires_at");
+    char text[32] = "";
+
+    if (json_is_integer(at) && json_integer_value(at) > 0)
+        gd_time_text(text, json_integer_value(at));
+    else if (json_is_string(at))
+        (void)snprintf(text, sizeof text, "%s", json_string_value(at));
+    if (strlen(text) >= 10) {
+        text[10] = '\0'; /* the day is enough for people */
+        set(request, "expires", text);
+    }
+}
+
+static void add_named(const struct gd_pages *p, json_t *v, const json_t *shown, const char *key,
+                      const char *member, const char *dflt)
+{
+    const json_t *from = json_object_get(shown, key);
+    json_t *o = json_object();
+
+    set(o, member, text_or(from, member, text_or(from, "name", gd_pages_sentence(p, dflt))));
+    json_object_set_new(v, key, o);
+}
+
+json_t *gd_view_link(const struct gd_pages *p, const json_t *shown, const struct gd_view_form *form)
+{
+    json_t *v = json_object(), *groups = json_array(), *request = json_object(), *group;
+    size_t i;
+
+    copy(request, json_object_get(shown, "request"), "message");
+    add_expiry(request, json_object_get(shown, "request"));
+    json_object_set_new(v, "request", request);
+    add_named(p, v, shown, "workspace", "title", "untitled_workspace");
+    add_named(p, v, shown, "client", "name", "untitled_client");
+    json_object_set_new(v, "form", json_pack("{s:s, s:s}", "action", form->action, "csrf", form->csrf));
+    json_array_foreach(json_object_get(shown, "groups"), i, group)
+    {
+        json_array_append_new(groups, view_group(p, group, i));
+    }
+    json_object_set_new(v, "groups", groups);
+    json_object_set_new(v, "open", json_integer(gd_json_i64(shown, "open", 0)));
+    json_object_set_new(v, "done", json_boolean(gd_json_bool(shown, "done", false)));
+    return v;
+}
+
+json_t *gd_view_end(const struct gd_pages *p, const json_t *shown, const struct gd_view_form *form)
+{
+    const char *outcome = gd_json_text(shown, "outcome", "waiting"),
+               *reason = gd_json_text(shown, "reason", NULL);
+    json_t *v = gd_view_link(p, shown, form);
+    bool good = strcmp(outcome, "granted") == 0, bad = one_of(outcome, "declined", "failed", NULL);
+    char key[64];
+
+    if (!good && !bad)
+        outcome = "waiting";
+    (void)snprintf(key, sizeof key, "outcome_%s", outcome);
+    set(v, "outcome_heading", gd_pages_sentence(p, key));
+    (void)snprintf(key, sizeof key, "outcome_text_%s", outcome);
+    set(v, "outcome_text", gd_pages_sentence(p, key));
+    set(v, "outcome_class", good ? "good" : bad ? "bad" : "soft");
+    set(v, "reason_text", bad && reason && *reason ? gd_pages_reason(p, reason) : NULL);
+    set(v, "remedy_text", bad && reason && *reason ? gd_pages_remedy(p, reason) : NULL);
+    return v;
+}
+
+json_t *gd_view_error(const struct gd_pages *p, const char *word)
+{
+    json_t *v = json_object();
+
+    set(v, "reason", word);
+    set(v, "reason_text", gd_pages_reason(p, word));
+    set(v, "remedy_text", gd_pages_remedy(p, word));
+    return v;
+}
