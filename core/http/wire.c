@@ -203,7 +203,7 @@ static void set_template(CURL *easy, const struct gd_http_client *c)
     SET(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
     SET(easy, CURLOPT_MAXREDIRS, 0L);
-    SET(easy, CURLOPT_REDIR_PROTOCOLS_STR, "");
+    SET(easy, CURLOPT_REDIR_PROTOCOLS_STR, "https"); /* "" is refused; redirects are not followed at all */
     SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
     SET(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -303,7 +303,8 @@ void gd_http_wire_prepare(struct gd_http_call *call)
     SET(easy, CURLOPT_HTTPHEADER, call->headers);
     set_method(easy, call);
     SET(easy, CURLOPT_FRESH_CONNECT, call->repeatable ? 0L : 1L);
-    SET(easy, CURLOPT_FORBID_REUSE, call->repeatable ? 0L : 1L);
+    /* Nor after HEAD: a body that a server sends all the same would be read as the next answer. */
+    SET(easy, CURLOPT_FORBID_REUSE, call->repeatable && !call->head_only ? 0L : 1L);
     /* The total is the only bound on slowness: a platform that thinks for long is answered, not cut. */
     SET(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
@@ -408,7 +409,8 @@ static enum gd_reason reason_after(const struct gd_http_call *call, CURLcode cod
     case CURLE_OPERATION_TIMEDOUT:
         return GD_R_PLATFORM_TIMEOUT;
     case CURLE_OUT_OF_MEMORY:
-        return strstr(call->xfer->errbuf, "eader") ? GD_R_ANSWER_TOO_LARGE : GD_R_NO_MEMORY;
+        return call->head_done ? GD_R_NO_MEMORY
+                               : GD_R_ANSWER_TOO_LARGE; /* so curl calls a line beyond 100 KB */
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 or a version that we did not ask for */
     case CURLE_BAD_CONTENT_ENCODING:
@@ -456,7 +458,9 @@ enum gd_http_health gd_http_wire_finish(struct gd_http_call *call, CURLcode code
             failed(call, GD_HTTP_NOT_SENT, reason_before(call, code), detail);
     } else if (code == CURLE_OK && call->head_done && status >= 200 && status <= 599) {
         answered(call, status);
-    } else if (code == CURLE_OK) { /* curl takes a head that was cut for a whole one; 101 was not asked for */
+    } else if (status == 101) { /* nobody asked for another protocol */
+        failed(call, GD_HTTP_UNCERTAIN, GD_R_ANSWER_INVALID, "");
+    } else if (code == CURLE_OK) { /* curl takes a head that was cut for a whole one */
         failed(call, GD_HTTP_UNCERTAIN, call->head_done ? GD_R_ANSWER_INVALID : GD_R_ANSWER_CUT, "");
     } else {
         failed(call, GD_HTTP_UNCERTAIN, reason_after(call, code), detail);

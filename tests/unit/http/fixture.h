@@ -1,0 +1,53 @@
+/* What the tests of the client share: a loop with a client on it, and what came back. */
+#ifndef TEST_HTTP_FIXTURE_H
+#define TEST_HTTP_FIXTURE_H
+
+#include "base/mem.h"
+#include "http/http.h"
+#include "server.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <string.h>
+
+struct fixture {
+    uv_loop_t loop;
+    struct gd_http_client *client;
+    struct gd_transport *t;
+    struct server *server;
+    json_t *origins, *allow;
+    const char *ca_file;
+    const struct gd_clock *clock;
+    struct gd_http_limits limits;
+    int order; /* counts answers */
+};
+struct got {
+    struct fixture *f;
+    struct gd_http_call *call;
+    int order; /* 0: nothing came yet; 1: the first answer of the fixture */
+    enum gd_http_end end;
+    int status;
+    char *body, *headers; /* headers: "name=value\n"... */
+    size_t body_len;
+    int64_t sent_at, took_ms, date;
+    struct gd_err err;
+};
+
+void fixture_start(struct fixture *f); /* makes loop and client from origins, allow, limits, ... */
+void fixture_stop(struct fixture *f);  /* closes; fails when a handle is left */
+/* https://good.test of the fixture's plain server. */
+void fixture_plain(struct fixture *f);
+struct gd_http_request fixture_request(const char *url);
+void fixture_send(struct fixture *f, struct got *g, const struct gd_http_request *r);
+void fixture_wait(struct fixture *f, struct got *g);                 /* until it came; fails after 10 s */
+void fixture_get(struct fixture *f, struct got *g, const char *url); /* send and wait */
+void fixture_turn(struct fixture *f, int ms);                        /* lets the loop run for so long */
+void got_free(struct got *g);
+
+/* Names below .test that the resolver of these programs knows; everything else does not exist. */
+extern unsigned resolver_calls;
+/* What "fixed.test" leads to: numeric addresses, separated by commas, a new one each time. */
+void resolver_set(const char *addresses);
+
+#endif
