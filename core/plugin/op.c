@@ -335,11 +335,29 @@ static void send_request(struct gd_op *op)
 /* ---- saving
  * ------------------------------------------------------------------------------------------------ */
 
+/* The platform may still read the old one: it goes with the run. */
+static void replace_arg(struct gd_op *op, int id, const char *text)
+{
+    struct gd_op_defer *d;
+
+    if (!text)
+        return;
+    d = gd_new(sizeof *d);
+    d->fn = gd_free;
+    d->arg = op->args[id];
+    d->next = op->run.defers;
+    op->run.defers = d;
+    op->args[id] = gd_strdup(text);
+}
+
 static void go_on(struct gd_op *op)
 {
     grantd_fn *go = op->ask.go;
 
-    if (op->new_run) {
+    if (!op->new_run) {
+        replace_arg(op, GRANTD_ARG_ACCESS_TOKEN, op->res.access_token);
+        replace_arg(op, GRANTD_ARG_REFRESH_TOKEN, op->res.refresh_token);
+    } else {
         run_done(op);
         if (op->runs >= GD_OP_RUNS_MAX) {
             end_failed(op, GRANTD_E_PLUGIN, "more than %d runs in one operation", GD_OP_RUNS_MAX);

@@ -46,8 +46,8 @@ enum {
     GRANTD_ARG_SCOPE,            /* request: scopes asked in the platform's words, separated by spaces */
     GRANTD_ARG_CODE,             /* grant: parameter `code` of the callback, when there is one */
     GRANTD_ARG_QUERY,            /* grant: the callback's whole query as it arrived, for platforms that sign it */
-    GRANTD_ARG_ACCESS_TOKEN,     /* refresh, verify, revoke: the credential of the token layer */
-    GRANTD_ARG_REFRESH_TOKEN,    /* refresh, revoke */
+    GRANTD_ARG_ACCESS_TOKEN,     /* refresh, verify, revoke: the credential; grant: what grantd_save made durable */
+    GRANTD_ARG_REFRESH_TOKEN,    /* refresh, revoke; grant: the same */
     GRANTD_ARG_ACCOUNT_ID,       /* refresh, verify, revoke: who consented, as grant reported it */
     GRANTD_ARG_ROLE,             /* request, grant, verify: the role asked, a name of .roles */
     GRANTD_ARG_ASSET_ID,         /* verify, revoke; request, grant: the hint the agency gave */
@@ -340,7 +340,7 @@ static inline GRANTD_MUST_USE_ grantd_next *grantd_wait(grantd_op *op, uint32_t 
 }
 
 /* Make tokens, assets and notes so far durable, then go on in next(op). No request leaves before they are: use it
- * after every code exchange and before every fan-out. */
+ * after every code exchange and before every fan-out. From then on the tokens are arguments, in later runs too. */
 #define grantd_save(op, next, ...)                                                                             \
     grantd_must_((op)->host->save((op), GRANTD_SIZED_(grantd_result, __VA_ARGS__), (next)))
 

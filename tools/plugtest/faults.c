@@ -1,5 +1,5 @@
-/* faults.c - the ways in which an answer can be wrong (style.md c.5). Made from the answer that the tape has, so that
- * each is wrong in one way only. */
+/* faults.c - the ways in which an answer can be wrong (style.md c.5). Made from the answer that the tape has,
+ * so that each is wrong in one way only. */
 #include "plugtest.h"
 #include "base/buf.h"
 #include "base/mem.h"
@@ -86,8 +86,7 @@ static json_t *other_types(const json_t *j)
     if (!json_is_object(j))
         return json_object();
     o = json_object();
-    json_object_foreach ((json_t *)(uintptr_t)j, key, v)
-        (void)json_object_set_new(o, key, other_types(v));
+    json_object_foreach((json_t *)(uintptr_t)j, key, v)(void) json_object_set_new(o, key, other_types(v));
     return o;
 }
 
@@ -101,23 +100,22 @@ static json_t *huge_numbers(const json_t *j)
         return json_integer(9007199254740993LL);
     if (json_is_array(j)) {
         o = json_array();
-        json_array_foreach (j, i, v)
-            (void)json_array_append_new(o, huge_numbers(v));
+        json_array_foreach(j, i, v)(void) json_array_append_new(o, huge_numbers(v));
         return o;
     }
     if (!json_is_object(j))
         return json_deep_copy(j);
     o = json_object();
-    json_object_foreach ((json_t *)(uintptr_t)j, key, v)
-        (void)json_object_set_new(o, key, huge_numbers(v));
+    json_object_foreach((json_t *)(uintptr_t)j, key, v)(void) json_object_set_new(o, key, huge_numbers(v));
     return o;
 }
 
 static json_t *changed(const json_t *frame, json_t *(*change)(const json_t *))
 {
-    const json_t *j = json_object_get(json_object_get(frame, "answer"), "json");
+    const json_t *answer = json_object_get(frame, "answer"), *j = json_object_get(answer, "json");
 
-    return json_pack("{s:i, s:o}", "status", 200, "json", j ? change(j) : json_object());
+    return json_pack("{s:i, s:o}", "status", (int)gd_json_i64(answer, "status", 200), "json",
+                     j ? change(j) : json_object());
 }
 
 static json_t *too_large(void)
@@ -136,7 +134,8 @@ static json_t *limited(const char *after)
 
 static json_t *redirect(void)
 {
-    return json_pack("{s:i, s:{s:s}}", "status", 302, "headers", "location", "https://elsewhere.example/login");
+    return json_pack("{s:i, s:{s:s}}", "status", 302, "headers", "location",
+                     "https://elsewhere.example/login");
 }
 
 static void nonsense(size_t i, const json_t *frame, struct pt_fault *f)
@@ -178,10 +177,14 @@ static void nonsense(size_t i, const json_t *frame, struct pt_fault *f)
 bool pt_fault(size_t i, const json_t *frame, struct pt_fault *ret)
 {
     const struct pt_fault plain[] = {
-        { "no answer", PT_NO_ANSWER, NULL },  { "not sent", PT_NOT_SENT, NULL },
-        { "302", PT_REFUSAL, NULL },          { "401", PT_REFUSAL, NULL },
-        { "403", PT_REFUSAL, NULL },          { "429", PT_LIMITED, NULL },
-        { "429 with Retry-After", PT_LIMITED, NULL }, { "500", PT_TRANSIENT, NULL },
+        { "no answer", PT_NO_ANSWER, NULL },
+        { "not sent", PT_NOT_SENT, NULL },
+        { "302", PT_REFUSAL, NULL },
+        { "401", PT_REFUSAL, NULL },
+        { "403", PT_REFUSAL, NULL },
+        { "429", PT_LIMITED, NULL },
+        { "429 with Retry-After", PT_LIMITED, NULL },
+        { "500", PT_TRANSIENT, NULL },
     };
 
     if (i < NERRORS) {
@@ -201,6 +204,10 @@ bool pt_fault(size_t i, const json_t *frame, struct pt_fault *ret)
                   : i == 1 ? json_pack("{s:s}", "end", "not_sent")
                   : i == 2 ? redirect()
                   : i == 6 ? limited("120")
-                           : status_json(i == 3 ? 401 : i == 4 ? 403 : i == 5 ? 429 : 500, NULL);
+                           : status_json(i == 3   ? 401
+                                         : i == 4 ? 403
+                                         : i == 5 ? 429
+                                                  : 500,
+                                         NULL);
     return true;
 }

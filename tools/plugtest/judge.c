@@ -1,5 +1,6 @@
-/* judge.c - compares what came out with what the tape expects: only members that are named, "*" for anything that is
- * there, null for what must be absent. Lists are compared one by one, so that nothing is there unseen. */
+/* judge.c - compares what came out with what the tape expects: only members that are named, "*" for anything
+ * that is there, null for what must be absent. Lists are compared one by one, so that nothing is there
+ * unseen. */
 #include "plugtest.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -48,7 +49,8 @@ static bool match_members(json_t *expected, const json_t *is, const char *where,
     const char *key;
     json_t *e;
 
-    json_object_foreach (expected, key, e) {
+    json_object_foreach(expected, key, e)
+    {
         const json_t *v = json_object_get(is, key);
         char at[200];
 
@@ -70,7 +72,8 @@ static bool match_list(const json_t *expected, const json_t *is, const char *whe
 
     if (json_array_size(expected) != json_array_size(is))
         return differ(why, size, where, is, expected);
-    json_array_foreach (expected, i, e) {
+    json_array_foreach(expected, i, e)
+    {
         char at[200];
 
         (void)snprintf(at, sizeof at, "%s.%zu", where, i);
@@ -117,7 +120,8 @@ bool pt_judge(struct pt *pt, const struct pt_run *r)
     bool fine = judge_end(pt, r);
     const char *key;
 
-    json_object_foreach (expect, key, e) {
+    json_object_foreach(expect, key, e)
+    {
         const json_t *is = json_object_get(r->out, key);
         const char *part = json_string_value(e);
         char why[900];

@@ -1,5 +1,6 @@
-/* lint.c - what a platform's file may hold, read from the file itself (64-bit ELF of this machine): one exported
- * symbol, nothing undefined but the pure string functions of libc, no writable data, no other library. */
+/* lint.c - what a platform's file may hold, read from the file itself (64-bit ELF of this machine): one
+ * exported symbol, nothing undefined but the pure string functions of libc, no writable data, no other
+ * library. */
 #include "plugtest.h"
 #include "base/mem.h"
 
@@ -58,10 +59,30 @@ static const Elf64_Shdr *section(const struct image *im, uint32_t type)
 static bool allowed_import(const char *name)
 {
     static const char *const fine[] = {
-        "memcpy",      "memmove",      "memset",       "memcmp",       "memchr",           "strlen",
-        "strnlen",     "strcmp",       "strncmp",      "strcasecmp",   "strncasecmp",      "strchr",
-        "strrchr",     "strstr",       "strspn",       "strcspn",      "strpbrk",          "__stack_chk_fail",
-        "__memcpy_chk", "__memmove_chk", "__memset_chk", "__cxa_finalize", "__gmon_start__", "_ITM_deregisterTMCloneTable",
+        "memcpy",
+        "memmove",
+        "memset",
+        "memcmp",
+        "memchr",
+        "strlen",
+        "strnlen",
+        "strcmp",
+        "strncmp",
+        "strcasecmp",
+        "strncasecmp",
+        "strchr",
+        "strrchr",
+        "strstr",
+        "strspn",
+        "strcspn",
+        "strpbrk",
+        "__stack_chk_fail",
+        "__memcpy_chk",
+        "__memmove_chk",
+        "__memset_chk",
+        "__cxa_finalize",
+        "__gmon_start__",
+        "_ITM_deregisterTMCloneTable",
         "_ITM_registerTMCloneTable",
     };
 
@@ -99,7 +120,8 @@ static bool lint_symbols(struct pt *pt, const struct image *im)
 
     for (size_t i = 0; i < n; i++)
         if (s[i].st_name < size && instrumented(text + s[i].st_name)) {
-            printf("lint: %s is built with a sanitizer or for coverage: its symbols are not judged\n", pt->path);
+            printf("lint: %s is built with a sanitizer or for coverage: its symbols are not judged\n",
+                   pt->path);
             return false;
         }
     for (size_t i = 0; i < n; i++)
@@ -117,7 +139,8 @@ static void lint_needed(struct pt *pt, const struct image *im)
     for (size_t i = 0; text && i < d->sh_size / sizeof *e && e[i].d_tag != DT_NULL; i++)
         if (e[i].d_tag == DT_NEEDED && e[i].d_un.d_val < im->sh[d->sh_link].sh_size &&
             strcmp(text + e[i].d_un.d_val, "libc.so.6") != 0)
-            pt_bad(pt, "%s: it is linked with %s; a platform links nothing", pt->path, text + e[i].d_un.d_val);
+            pt_bad(pt, "%s: it is linked with %s; a platform links nothing", pt->path,
+                   text + e[i].d_un.d_val);
 }
 
 /* The C runtime's own few bytes stay below this. */
@@ -128,12 +151,13 @@ static void lint_data(struct pt *pt, const struct image *im)
     static const char *const writable[] = { ".data", ".bss", ".tdata", ".tbss" };
 
     for (size_t i = 0; i < im->eh->e_shnum; i++) {
-        const char *name = im->sh[i].sh_name < im->sh[im->eh->e_shstrndx].sh_size ? im->names + im->sh[i].sh_name : "";
+        const char *name =
+            im->sh[i].sh_name < im->sh[im->eh->e_shstrndx].sh_size ? im->names + im->sh[i].sh_name : "";
 
         for (size_t k = 0; k < sizeof writable / sizeof *writable; k++)
             if (!strcmp(name, writable[k]) && im->sh[i].sh_size > RUNTIME_BYTES)
-                pt_bad(pt, "%s: it has %lu bytes of writable data in %s; state belongs in op->state or notes", pt->path,
-                       (unsigned long)im->sh[i].sh_size, name);
+                pt_bad(pt, "%s: it has %lu bytes of writable data in %s; state belongs in op->state or notes",
+                       pt->path, (unsigned long)im->sh[i].sh_size, name);
     }
 }
 

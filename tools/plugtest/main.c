@@ -1,7 +1,8 @@
-/* grantd-plugtest [--dump] [--static-lint] [--no-sweep] [--partial] [--verbose] [--providers DIR] NAME.so [TAPE.json...]
+/* grantd-plugtest [--dump] [--static-lint] [--no-sweep] [--partial] [--verbose] [--providers DIR] NAME.so
+ * [TAPE.json...]
  *
- * Runs a platform against tapes, without network and without a clock, then everything again with one thing gone wrong
- * at a time. Exit status 0 only when nothing was found. */
+ * Runs a platform against tapes, without network and without a clock, then everything again with one thing
+ * gone wrong at a time. Exit status 0 only when nothing was found. */
 #include "plugtest.h"
 #include "base/mem.h"
 #include "crypto/crypto.h"

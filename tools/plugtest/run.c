@@ -23,10 +23,11 @@ __attribute__((format(printf, 2, 3))) static void note(struct pt_run *r, const c
     (void)json_array_append_new(r->transcript, json_string(line));
 }
 
-/* ---- the tape, listened to --------------------------------------------------------------------------------- */
+/* ---- the tape, listened to
+ * --------------------------------------------------------------------------------- */
 
-static struct gd_http_call *send_noted(struct gd_transport *t, const struct gd_http_request *q, gd_http_fn *fn,
-                                       void *arg)
+static struct gd_http_call *send_noted(struct gd_transport *t, const struct gd_http_request *q,
+                                       gd_http_fn *fn, void *arg)
 {
     struct pt_run *r = gd_container_of(t, struct pt_run, transport);
     struct gd_transport *tape = gd_tape_transport(r->reel);
@@ -45,7 +46,8 @@ static void cancel_noted(struct gd_transport *t, struct gd_http_call **call)
     tape->cancel(tape, call);
 }
 
-/* ---- what comes out ---------------------------------------------------------------------------------------- */
+/* ---- what comes out
+ * ---------------------------------------------------------------------------------------- */
 
 static void put_text(json_t *o, const char *key, const char *s)
 {
@@ -90,9 +92,10 @@ static json_t *outcome_json(const struct gd_op_result *r)
 {
     static const char *const ends[] = { "done", "pending", "failed" };
     json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I}", "end", ends[r->end], "result",
-                          result_json(&r->res), "assets", json_deep_copy(r->assets), "steps", json_deep_copy(r->steps), "surfaces", json_deep_copy(r->surfaces),
-                          "observed", json_deep_copy(r->observed), "kept", json_deep_copy(r->kept), "notes", json_deep_copy(r->notes), "spent", r->spent, "requests",
-                          (json_int_t)r->requests);
+                          result_json(&r->res), "assets", json_deep_copy(r->assets), "steps",
+                          json_deep_copy(r->steps), "surfaces", json_deep_copy(r->surfaces), "observed",
+                          json_deep_copy(r->observed), "kept", json_deep_copy(r->kept), "notes",
+                          json_deep_copy(r->notes), "spent", r->spent, "requests", (json_int_t)r->requests);
 
     if (r->end == GD_OP_FAILED) {
         put_text(o, "class", gd_op_class_word(r->fail_class));
@@ -125,18 +128,28 @@ static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *res)
     gd_op_saved(op, gd_json_bool(r->tape->json, "save_ok", true));
 }
 
-/* ---- what goes in ------------------------------------------------------------------------------------------ */
+/* ---- what goes in
+ * ------------------------------------------------------------------------------------------ */
 
 static const char *const arg_names[] = {
-    [GRANTD_ARG_REDIRECT_URI] = "redirect_uri",   [GRANTD_ARG_STATE] = "state",
-    [GRANTD_ARG_NONCE] = "nonce",                 [GRANTD_ARG_CODE_CHALLENGE] = "code_challenge",
-    [GRANTD_ARG_CODE_VERIFIER] = "code_verifier", [GRANTD_ARG_SCOPE] = "scope",
-    [GRANTD_ARG_CODE] = "code",                   [GRANTD_ARG_QUERY] = "query",
-    [GRANTD_ARG_ACCESS_TOKEN] = "access_token",   [GRANTD_ARG_REFRESH_TOKEN] = "refresh_token",
-    [GRANTD_ARG_ACCOUNT_ID] = "account_id",       [GRANTD_ARG_ROLE] = "role",
-    [GRANTD_ARG_ASSET_ID] = "asset_id",           [GRANTD_ARG_MODE] = "mode",
-    [GRANTD_ARG_HUB_ID] = "hub_id",               [GRANTD_ARG_HUB_ACCESS_TOKEN] = "hub_access_token",
-    [GRANTD_ARG_ISSUED_AT] = "issued_at",         [GRANTD_ARG_EXPIRES_AT] = "expires_at",
+    [GRANTD_ARG_REDIRECT_URI] = "redirect_uri",
+    [GRANTD_ARG_STATE] = "state",
+    [GRANTD_ARG_NONCE] = "nonce",
+    [GRANTD_ARG_CODE_CHALLENGE] = "code_challenge",
+    [GRANTD_ARG_CODE_VERIFIER] = "code_verifier",
+    [GRANTD_ARG_SCOPE] = "scope",
+    [GRANTD_ARG_CODE] = "code",
+    [GRANTD_ARG_QUERY] = "query",
+    [GRANTD_ARG_ACCESS_TOKEN] = "access_token",
+    [GRANTD_ARG_REFRESH_TOKEN] = "refresh_token",
+    [GRANTD_ARG_ACCOUNT_ID] = "account_id",
+    [GRANTD_ARG_ROLE] = "role",
+    [GRANTD_ARG_ASSET_ID] = "asset_id",
+    [GRANTD_ARG_MODE] = "mode",
+    [GRANTD_ARG_HUB_ID] = "hub_id",
+    [GRANTD_ARG_HUB_ACCESS_TOKEN] = "hub_access_token",
+    [GRANTD_ARG_ISSUED_AT] = "issued_at",
+    [GRANTD_ARG_EXPIRES_AT] = "expires_at",
 };
 
 static char *raw_query(json_t *query)
@@ -146,8 +159,10 @@ static char *raw_query(json_t *query)
     json_t *v;
 
     gd_buf_init(&b, GD_OP_TEXT_MAX);
-    json_object_foreach (query, key, v) {
-        GD_AUTO_FREE char *k = gd_form_encode(key), *s = gd_form_encode(json_is_string(v) ? json_string_value(v) : "");
+    json_object_foreach(query, key, v)
+    {
+        GD_AUTO_FREE char *k = gd_form_encode(key),
+                          *s = gd_form_encode(json_is_string(v) ? json_string_value(v) : "");
 
         gd_buf_addf(&b, "%s%s=%s", b.len ? "&" : "", k, s);
     }
@@ -250,6 +265,5 @@ void pt_run_print(const struct pt_run *r)
     json_t *line;
     size_t i;
 
-    json_array_foreach (r->transcript, i, line)
-        printf("    %s\n", json_string_value(line));
+    json_array_foreach(r->transcript, i, line) printf("    %s\n", json_string_value(line));
 }

@@ -1,7 +1,7 @@
-/* sweep.c - every tape again, with one thing gone wrong at every place where something can: each answer spoilt in
- * every way, each allocation failed, each turn cancelled, each turn the last before a deadline, and all tapes at once.
- * What must hold: it ends exactly once; it never succeeds on an answer that does not say so; the class fits; no
- * secret is seen in a log line or a sentence. */
+/* sweep.c - every tape again, with one thing gone wrong at every place where something can: each answer
+ * spoilt in every way, each allocation failed, each turn cancelled, each turn the last before a deadline, and
+ * all tapes at once. What must hold: it ends exactly once; it never succeeds on an answer that does not say
+ * so; the class fits; no secret is seen in a log line or a sentence. */
 #include "plugtest.h"
 #include "base/mem.h"
 
@@ -22,7 +22,8 @@ static bool class_is(const json_t *out, const char *words)
     return at && (at == words || at[-1] == ' ') && (at[strlen(class)] == ' ' || !at[strlen(class)]);
 }
 
-/* ---- faults ------------------------------------------------------------------------------------------------ */
+/* ---- faults
+ * ------------------------------------------------------------------------------------------------ */
 
 static void check_secrets(struct pt *pt, const struct pt_run *r, const char *what)
 {
@@ -32,10 +33,10 @@ static void check_secrets(struct pt *pt, const struct pt_run *r, const char *wha
     json_t *s;
     size_t i;
 
-    json_array_foreach (secrets, i, s)
-        if (strstr(log, json_string_value(s)) || strstr(text, json_string_value(s)))
-            pt_bad(pt, "%s: %s: a secret (\"%.3s...\") was written to the log or into the sentence", r->tape->name,
-                   what, json_string_value(s));
+    json_array_foreach(secrets, i,
+                       s) if (strstr(log, json_string_value(s)) || strstr(text, json_string_value(s)))
+        pt_bad(pt, "%s: %s: a secret (\"%.3s...\") was written to the log or into the sentence",
+               r->tape->name, what, json_string_value(s));
 }
 
 static size_t closed_surfaces(const json_t *out)
@@ -43,8 +44,8 @@ static size_t closed_surfaces(const json_t *out)
     json_t *s;
     size_t i, n = 0;
 
-    json_array_foreach (json_object_get(out, "surfaces"), i, s)
-        n += !strcmp(text_of(s, "outcome"), "closed") || !strcmp(text_of(s, "outcome"), "gone");
+    json_array_foreach(json_object_get(out, "surfaces"), i, s) n +=
+        !strcmp(text_of(s, "outcome"), "closed") || !strcmp(text_of(s, "outcome"), "gone");
     return n;
 }
 
@@ -75,7 +76,8 @@ static const char *wrong_success(const struct pt_run *r, const struct pt_fault *
             return "it succeeded without the tokens";
         return NULL;
     case GD_OP_VERIFY:
-        if (f->what == PT_REFUSAL || f->what == PT_LIMITED || f->what == PT_TRANSIENT || f->what == PT_NONSENSE)
+        if (f->what == PT_REFUSAL || f->what == PT_LIMITED || f->what == PT_TRANSIENT ||
+            f->what == PT_NONSENSE)
             return json_equal(json_object_get(r->out, "observed"), json_object_get(good, "observed")) &&
                            !strcmp(text_of(json_object_get(r->out, "observed"), "alive"), "yes") &&
                            r->tape->played == 1
@@ -98,16 +100,19 @@ static const char *wrong_failure(const struct pt_run *r, const struct pt_fault *
         return "the platform's answer made this our fault";
     switch (f->what) {
     case PT_NO_ANSWER:
-        return class_is(r->out, r->repeatable ? "transient protocol" : "uncertain") ? NULL : "no answer came back";
+        return class_is(r->out, r->repeatable ? "transient protocol" : "uncertain") ? NULL
+                                                                                    : "no answer came back";
     case PT_NOT_SENT:
         return class_is(r->out, "transient") ? NULL : "nothing was sent";
     case PT_LIMITED:
         return class_is(r->out, "limited transient") ? NULL : "the platform only asked to wait";
     case PT_TRANSIENT:
         return class_is(r->out, "transient limited uncertain") ? NULL : "the platform only failed for now";
-    case PT_NONSENSE:
     case PT_ODD:
-        return class_is(r->out, "reauth declined absent") ? "an unreadable answer is no word of the client" : NULL;
+        return NULL;
+    case PT_NONSENSE:
+        return class_is(r->out, "reauth declined absent") ? "an unreadable answer is no word of the client"
+                                                          : NULL;
     default:
         return NULL;
     }
@@ -155,7 +160,8 @@ static void sweep_faults(struct pt *pt, struct pt_tape *t)
     }
 }
 
-/* ---- allocations ------------------------------------------------------------------------------------------- */
+/* ---- allocations
+ * ------------------------------------------------------------------------------------------- */
 
 static void sweep_allocations(struct pt *pt, struct pt_tape *t)
 {
@@ -182,7 +188,8 @@ static void sweep_allocations(struct pt *pt, struct pt_tape *t)
     pt_bad(pt, "%s: more than %d allocations", t->name, ALLOCS_MAX);
 }
 
-/* ---- cancel and deadline ----------------------------------------------------------------------------------- */
+/* ---- cancel and deadline
+ * ----------------------------------------------------------------------------------- */
 
 /* Gone at once and silent, or detached and heard exactly once. */
 static void cancel_at(struct pt *pt, struct pt_tape *t, unsigned turns)
@@ -221,9 +228,10 @@ static void deadline_at(struct pt *pt, struct pt_tape *t, unsigned turns, int64_
     if (r.ends != 1)
         pt_bad(pt, "%s: %lld ms after turn %u: it ended %u times", t->name, (long long)ms, turns, r.ends);
     else if (!strcmp(text_of(r.out, "end"), "failed") && !json_equal(r.out, t->golden) &&
-             !class_is(r.out, "deadline uncertain") && strcmp(text_of(r.out, "class"), text_of(t->golden, "class")))
-        pt_bad(pt, "%s: %lld ms after turn %u: %s (%s)", t->name, (long long)ms, turns, text_of(r.out, "class"),
-               text_of(r.out, "text"));
+             !class_is(r.out, "deadline uncertain") &&
+             strcmp(text_of(r.out, "class"), text_of(t->golden, "class")))
+        pt_bad(pt, "%s: %lld ms after turn %u: %s (%s)", t->name, (long long)ms, turns,
+               text_of(r.out, "class"), text_of(r.out, "text"));
     pt_run_done(&r);
 }
 
@@ -236,7 +244,8 @@ static void sweep_turns(struct pt *pt, struct pt_tape *t)
     }
 }
 
-/* ---- all at once ------------------------------------------------------------------------------------------- */
+/* ---- all at once
+ * ------------------------------------------------------------------------------------------- */
 
 /* A platform keeps no state of its own: turn about, each tape must still come out as it did alone. */
 static void interleave(struct pt *pt)

@@ -9,12 +9,12 @@
 
 static const char *const kinds[] = { "request", "grant", "refresh", "verify", "revoke" };
 
-static const char *const members[] = { "op",       "name",        "options", "args",    "query",   "inputs",
-                                       "grant",    "kept",        "notes",   "provider", "description", "frames",
-                                       "now",      "expect",      "comment", "save_ok", "origins" };
-static const char *const expected[] = { "end",      "class",    "reason", "text",      "result", "assets",
-                                        "steps",    "surfaces", "observed", "kept",    "notes",  "next_look",
-                                        "retry_at", "spent",    "requests" };
+static const char *const members[] = { "op",    "name",   "options", "args",     "query",       "inputs",
+                                       "grant", "kept",   "notes",   "provider", "description", "frames",
+                                       "now",   "expect", "comment", "save_ok",  "origins" };
+static const char *const expected[] = { "end",    "class",     "reason",   "text",     "result",
+                                        "assets", "steps",     "surfaces", "observed", "kept",
+                                        "notes",  "next_look", "retry_at", "spent",    "requests" };
 
 static bool one_of(const char *const *list, size_t n, const char *word)
 {
@@ -42,16 +42,17 @@ static bool check_members(struct pt *pt, const struct pt_tape *t)
     const char *key;
     json_t *v;
 
-    json_object_foreach (t->json, key, v)
-        if (!one_of(members, sizeof members / sizeof *members, key)) {
-            pt_bad(pt, "%s: a tape has no member \"%s\"", t->name, key);
-            fine = false;
-        }
-    json_object_foreach (json_object_get(t->json, "expect"), key, v)
-        if (!one_of(expected, sizeof expected / sizeof *expected, key)) {
-            pt_bad(pt, "%s: \"expect\" has no member \"%s\"", t->name, key);
-            fine = false;
-        }
+    json_object_foreach(t->json, key, v) if (!one_of(members, sizeof members / sizeof *members, key))
+    {
+        pt_bad(pt, "%s: a tape has no member \"%s\"", t->name, key);
+        fine = false;
+    }
+    json_object_foreach(json_object_get(t->json, "expect"), key,
+                        v) if (!one_of(expected, sizeof expected / sizeof *expected, key))
+    {
+        pt_bad(pt, "%s: \"expect\" has no member \"%s\"", t->name, key);
+        fine = false;
+    }
     if (!gd_json_text(json_object_get(t->json, "expect"), "end", NULL)) {
         pt_bad(pt, "%s: \"expect\" must say the \"end\": done, pending or failed", t->name);
         fine = false;
@@ -123,8 +124,7 @@ bool pt_tapes_read(struct pt *pt, const char *path)
     if (!j)
         pt_bad(pt, "%s: %s", path, err.text);
     if (json_is_array(j)) {
-        json_array_foreach (j, i, one)
-            fine = add(pt, path, one) && fine;
+        json_array_foreach(j, i, one) fine = add(pt, path, one) && fine;
     } else if (j) {
         fine = add(pt, path, j);
     }
@@ -143,7 +143,8 @@ void pt_tapes_done(struct pt *pt)
     pt->ntapes = 0;
 }
 
-/* ---- secrets ----------------------------------------------------------------------------------------------- */
+/* ---- secrets
+ * ----------------------------------------------------------------------------------------------- */
 
 static void add_secret(json_t *list, const char *s)
 {
@@ -153,9 +154,11 @@ static void add_secret(json_t *list, const char *s)
 
 static bool secret_name(const char *key)
 {
-    static const char *const exact[] = { "access_token", "refresh_token",    "id_token",     "client_secret",
-                                         "code",         "code_verifier",    "state",        "hub_access_token",
-                                         "device_code",  "client_assertion", "access-token", "password" };
+    static const char *const exact[] = {
+        "access_token", "refresh_token",    "id_token",     "client_secret",
+        "code",         "code_verifier",    "state",        "hub_access_token",
+        "device_code",  "client_assertion", "access-token", "password"
+    };
 
     return one_of(exact, sizeof exact / sizeof *exact, key);
 }
@@ -166,13 +169,10 @@ static void add_named(json_t *list, const json_t *j)
     json_t *v;
     size_t i;
 
-    json_array_foreach (j, i, v)
-        add_named(list, v);
-    json_object_foreach ((json_t *)(uintptr_t)j, key, v)
-        if (json_is_string(v) && secret_name(key))
-            add_secret(list, json_string_value(v));
-        else
-            add_named(list, v);
+    json_array_foreach(j, i, v) add_named(list, v);
+    json_object_foreach((json_t *)(uintptr_t)j, key, v) if (json_is_string(v) && secret_name(key))
+        add_secret(list, json_string_value(v));
+    else add_named(list, v);
 }
 
 json_t *pt_secrets(const struct pt *pt, const struct pt_tape *t)
@@ -185,7 +185,8 @@ json_t *pt_secrets(const struct pt *pt, const struct pt_tape *t)
     for (; o && o->key; o++)
         if (o->flags & GRANTD_OPT_SECRET)
             add_secret(list, gd_json_text(json_object_get(t->json, "options"), o->key, NULL));
-    json_array_foreach (t->frames, i, frame) {
+    json_array_foreach(t->frames, i, frame)
+    {
         const json_t *answer = json_object_get(frame, "answer");
 
         if (gd_json_i64(answer, "status", 200) / 100 == 2) {
