@@ -286,13 +286,11 @@ class Browser:
         """From a link to the end page: approves at home (the portal), signs in and consents at the platform, comes
         back. Returns the last page. home: origin of the portal; deny: says no at the platform."""
         home = home or origin_of(self.page.url)
-        left = False
+        begun = len(self.history)
         for _ in range(steps_max):
             at_home = origin_of(self.page.url) == home
-            if at_home and left:
+            if at_home and any(origin_of(url) != home for _, url, _ in self.history[begun:]):
                 return self.page
-            if not at_home:
-                left = True
             login_form = next((form for form in self.page.forms if form.wants_login()), None)
             if login_form and not at_home:
                 self._say(say, f"signs in as {login}")

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""The kill matrix: every fault point × {none, overlap, grace, strict, family} × seeds. grantd is killed with kill -9 at
+the point while it refreshes against the accounting server, is started again, and then judged by what the server knows:
+
+  - a credential is lost only where the server's rules leave no way: strict, family and grace after its time, when the
+    server had rotated and the answer had not yet reached the disk (F07 to F12, or the answer was cut on its way);
+  - what is lost is quarantined or waits, with the old access token still served; it is never dead by itself;
+  - no spent refresh token is shown to a family server before its access token expires;
+  - after every cycle the databases are whole, the audit log verifies, and one generation is current.
+
+  matrix.py [--seeds N] [--workers N] [--point Fnn] [--policy P] [--big]      exits 0 only when all held
+"""
+import argparse
+import collections
+import concurrent.futures
+import glob
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+
+from harness import POLICIES, ROOT, Box, Gone, Rpc, RpcError, wait_for
+
+STARTUP = {"F22", "F23"}     # met while starting: something must have been left behind before
+DRAIN = {"F24"}              # met after SIGTERM
+REVOKE = {"F28"}             # a revoke while an answer is on its way
+LOSSY = {f"F{n:02d}" for n in range(6, 13)}  # the server may have rotated, the answer is not on the disk
+GRACE = 60
+RESTART_SECONDS = 20
+# What a seed changes, so that the same point is met in different company.
+SEEDS = ("plain", "slow answer", "three callers", "second passage", "killed again while recovering")
+
+
+def points():
+    """The fault points that the sources have."""
+    found = set()
+    for name in glob.glob(os.path.join(ROOT, "core", "**", "*.c"), recursive=True):
+        with open(name, encoding="utf-8") as file:
+            found |= set(re.findall(r'GD_FAULT\("(F\d\d)"\)', file.read()))
+    return sorted(found)
+
+
+class Failed(Exception):
+    pass
+
+
+class Bench:
+    """One worker: one installation, one accounting server, a living grant of every policy."""
+
+    def __init__(self):
+        self.box = Box({"deadline_ms": 500, "quiet_ms": 500, "margin_min_ms": 1000})
+        self.server = self.box.accounting()
+        for policy in POLICIES:
+            self.box.policy_app(self.server, policy, at_ttl=3600, grace=GRACE)
+        self.grants, self.families = {}, {}
+
+    def close(self):
+        self.box.end()
+        self.box.remove()
+
+    def family(self, policy):
+        return self.server.get("/_ctl/report")["families"][self.families[policy] - 1]
+
+    def ensure_grant(self, policy):
+        """A fresh, healthy grant of that policy, the daemon running."""
+        if policy not in self.grants:
+            self.grants[policy] = self.box.consent(policy)
+            self.families[policy] = self.server.get("/_ctl/report")["families"][-1]["number"]
+
+    # -- one cycle
+
+    def cycle(self, point, policy, seed):
+        """Returns a dict: reached, lost, words."""
+        kind = SEEDS[seed % len(SEEDS)]
+        self.server.post("/_ctl/clear", {})
+        self.box.start()
+        self.ensure_grant(policy)
+        before = self.family(policy)
+        if point not in STARTUP | DRAIN | REVOKE:
+            self.box.daemon.stop()
+        reached = self.crash(point, policy, kind, random.Random(f"{point}{policy}{seed}"))
+        result = {"point": point, "policy": policy, "seed": kind, "reached": reached, "lost": False}
+        if point in REVOKE:
+            self.judge_revoked(result, policy)
+        else:
+            self.judge(result, policy, before, point)
+        return result
+
+    def crash(self, point, policy, kind, rng):
+        """Makes the daemon die at the point; False when it was not met."""
+        if point in STARTUP:
+            self.box.daemon.stop()
+            self.die_in_refresh("F13:kill9" if rng.random() < 0.5 else "F10:kill9" if policy in ("none", "overlap")
+                                else "F05:kill9", policy, kind)
+            return self.die_at_start(point)
+        if point in DRAIN:
+            self.box.daemon.stop()
+            return self.die_in_drain(point, policy)
+        if point in REVOKE:
+            self.box.daemon.stop()
+            return self.die_in_revoke(point, policy)
+        passage = 2 if kind == "second passage" else 1
+        reached = self.die_in_refresh(f"{point}:kill9:{passage}", policy, kind)
+        if kind == "killed again while recovering":
+            self.die_at_start("F22") or self.die_at_start("F23")
+        return reached
+
+    def arm(self, kind):
+        if kind == "slow answer":
+            self.server.post("/_ctl/fault", {"action": "delay", "ms": 40, "grant_type": "refresh_token"})
+
+    def die_in_refresh(self, faults, policy, kind):
+        """Starts with the fault armed and refreshes until the daemon is dead or has shown that it does not die."""
+        try:
+            self.box.start(faults)
+        except AssertionError:  # the point was met before it was ready
+            return self.dead()
+        self.arm(kind)
+        callers = 3 if kind == "three callers" else 1
+        rounds = 2 if kind == "second passage" else 1
+        for _ in range(rounds):
+            try:
+                lines = [Rpc(self.box.socket_path, 15) for _ in range(callers)]
+                for line in lines:
+                    line.send("grant.refresh", grant=self.grants[policy])
+                for line in lines:
+                    try:
+                        line.reply()
+                    except RpcError:
+                        pass
+            except (Gone, OSError):
+                break
+            finally:
+                for line in lines:
+                    line.close()
+        return self.dead() or self.end_unharmed()
+
+    def dead(self):
+        try:
+            self.box.daemon.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return False
+        self.box.daemon.wait_dead()
+        return self.box.daemon.process.returncode == -9
+
+    def end_unharmed(self):
+        """It may still meet the point while ending (checkpoint, drain); else it was not on this way."""
+        try:
+            return self.box.daemon.stop() == -9
+        except AssertionError as e:
+            raise Failed(f"does not end: {e}") from e
+
+    def die_at_start(self, point):
+        try:
+            self.box.start(f"{point}:kill9")
+        except AssertionError:
+            return self.dead()
+        self.box.daemon.kill9()
+        return False
+
+    def die_in_drain(self, point, policy):
+        self.box.start(f"{point}:kill9")
+        self.server.post("/_ctl/fault", {"action": "delay", "ms": 150, "grant_type": "refresh_token"})
+        line = Rpc(self.box.socket_path)
+        line.send("grant.refresh", grant=self.grants[policy])
+        wait_for(lambda: self.family(policy)["accepted"] > 0, 5)
+        code = self.box.daemon.stop()
+        line.close()
+        return code == -9
+
+    def die_in_revoke(self, point, policy):
+        self.box.start(f"{point}:kill9")
+        self.server.post("/_ctl/fault", {"action": "delay", "ms": 150, "grant_type": "refresh_token"})
+        refresh, revoke = Rpc(self.box.socket_path), Rpc(self.box.socket_path)
+        refresh.send("grant.refresh", grant=self.grants[policy])
+        time.sleep(0.03)
+        try:
+            revoke.call("grant.revoke", grant=self.grants[policy])
+        except (Gone, RpcError):
+            pass
+        refresh.close()
+        revoke.close()
+        return self.dead() or self.end_unharmed()
+
+    # -- what came of it
+
+    def judge_revoked(self, result, policy):
+        """A revoke that was asked for ends in an ended grant and a family that the server refuses."""
+        self.box.start()
+        grant = self.grants.pop(policy)
+        wait_for(lambda: self.box.grant(grant)["state"] in ("ended", "ending"), RESTART_SECONDS)
+        try:
+            self.box.daemon.rpc.call("grant.revoke", grant=grant)
+        except RpcError:
+            pass
+        wait_for(lambda: self.server.get("/_ctl/report")["families"][self.families[policy] - 1]["revoked"], 10)
+        self.whole()
+
+    def may_be_lost(self, policy, before, point):
+        """Do the rules of the server leave no way to what it has given out?"""
+        now = self.family(policy)
+        rotated = now["accepted"] > before["accepted"]
+        return rotated and policy in ("strict", "family") and point in LOSSY | STARTUP
+
+    def judge(self, result, policy, before, point):
+        self.box.start()
+        grant, rpc = self.grants[policy], self.box.daemon.rpc
+        if self.family(policy)["reuse_presented"] > before["reuse_presented"] and policy == "family":
+            raise Failed("a spent refresh token was shown to a family server")
+        token = rpc.call("grant.token", grant=grant)  # whatever came: the old access token still lives
+        if not token["access_token"]:
+            raise Failed("no token is vended although the access token lives")
+        excused = self.may_be_lost(policy, before, point)
+        accepted = self.family(policy)["accepted"]
+        result["lost"] = not self.recovers(policy, grant, accepted, 3 if excused else RESTART_SECONDS)
+        shown = self.box.grant(grant)
+        if self.family(policy)["reuse_presented"] > before["reuse_presented"] and policy == "family":
+            raise Failed("a spent refresh token was shown to a family server while recovering")
+        if result["lost"]:
+            if not excused:
+                raise Failed(f"lost without need: {shown['state']} {shown.get('reason')} {shown['layers']['token']} "
+                             f"server: {self.family(policy)}")
+            if shown["state"] in ("ended", "erased", "ending") or shown["layers"]["token"]["status"] == "revoked":
+                raise Failed(f"declared dead by itself: {shown['state']}")
+            del self.grants[policy]  # this one needs a new consent; the next cycle begins with one
+        self.whole()
+
+    def recovers(self, policy, grant, accepted, seconds):
+        """A refresh is accepted by the server and stored: asked for again and again until then."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                shown = self.box.daemon.rpc.call("grant.refresh", grant=grant)["grant"]
+                if shown["layers"]["token"]["status"] == "current" and self.family(policy)["accepted"] > accepted:
+                    return True
+            except RpcError:
+                pass
+            time.sleep(0.1)
+        return False
+
+    def whole(self):
+        verdict = self.box.daemon.rpc.call("audit.verify")
+        if not verdict["ok"]:
+            raise Failed(f"the audit log: {verdict}")
+        code = self.box.daemon.stop()
+        if code != 0:
+            raise Failed(f"ends with {code}")
+        self.box.integrity()
+        self.box.search_secrets()
+
+
+def work(job):
+    """A worker's share: one bench for all its cycles, a new one after a failure."""
+    out, bench = [], None
+    for point, policy, seed in job:
+        try:
+            bench = bench or Bench()
+            out.append(bench.cycle(point, policy, seed))
+        except Exception as e:  # the whole matrix is run; failures are listed at its end
+            tail = bench.box.log_tail(1500) if bench else ""
+            out.append({"point": point, "policy": policy, "seed": SEEDS[seed % len(SEEDS)], "reached": None,
+                        "lost": None, "failed": f"{type(e).__name__}: {e}\n{tail}"})
+            if bench:
+                bench.close()
+            bench = None
+    if bench:
+        bench.close()
+    return out
+
+
+def report(results, wanted, seconds):
+    """Prints the matrix; returns the number of complaints."""
+    failed = [one for one in results if one.get("failed")]
+    by = collections.defaultdict(list)
+    for one in results:
+        by[one["point"], one["policy"]].append(one)
+    print("point  " + "".join(f"{policy:>12}" for policy in POLICIES) + "   (met/cycles, ~n: lost as the rules allow)")
+    for point in wanted:
+        cells = []
+        for policy in POLICIES:
+            cell = by.get((point, policy), [])
+            lost = sum(1 for one in cell if one["lost"])
+            bad = sum(1 for one in cell if one.get("failed"))
+            cells.append(f"{sum(1 for one in cell if one['reached'])}/{len(cell)}" + (f" ~{lost}" if lost else "")
+                         + (f" !{bad}" if bad else ""))
+        print(f"{point:7}" + "".join(f"{cell:>12}" for cell in cells))
+    unmet = sorted({point for point in wanted if not any(one["reached"] for one in results if one["point"] == point)})
+    for one in failed[:20]:
+        print(f"FAILED {one['point']} {one['policy']} ({one['seed']}): {one['failed']}")
+    for point in unmet:
+        print(f"FAILED {point} was never met: the matrix does not test it")
+    lost = sum(1 for one in results if one["lost"])
+    print(f"{len(results)} cycles in {seconds:.0f} s, {len(failed)} failed, {lost} lost as the server's rules demand, "
+          f"0 lost otherwise" if not failed else f"{len(results)} cycles in {seconds:.0f} s, {len(failed)} FAILED")
+    return len(failed) + len(unmet)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--point", action="append")
+    parser.add_argument("--policy", action="append")
+    parser.add_argument("--big", action="store_true", help="20 seeds")
+    args = parser.parse_args()
+    wanted, policies = args.point or points(), args.policy or POLICIES
+    seeds = 20 if args.big or os.environ.get("GRANTD_MATRIX") == "big" else args.seeds
+    jobs = [[] for _ in range(args.workers)]
+    for number, point in enumerate(wanted):
+        for policy in policies:
+            jobs[number % args.workers] += [(point, policy, seed) for seed in range(seeds)]
+    began = time.monotonic()
+    with concurrent.futures.ProcessPoolExecutor(args.workers) as pool:
+        results = [one for share in pool.map(work, jobs) for one in share]
+    sys.exit(1 if report(results, wanted, time.monotonic() - began) else 0)
+
+
+if __name__ == "__main__":
+    main()
