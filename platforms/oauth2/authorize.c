@@ -63,10 +63,12 @@ static grantd_next *check_inputs(grantd_op *op)
         const char *at = oa_member(op, "inputs", name);
 
         from = oa_text(op, grantd_strf(op, "%s/from", at), "operator");
-        if (oa_input(op, name) || !strcmp(from, "callback") || !strcmp(from, "token"))
+        if (oa_input(op, name))
             continue;
         if (st->why)
             return grantd_fail(op, GRANTD_E_CONFIG, "%s", st->why);
+        if (!strcmp(from, "callback") || !strcmp(from, "token"))
+            continue;
         if (oa_num(op, grantd_strf(op, "%s/optional", at), 0))
             continue;
         if (strcmp(from, "client") != 0)

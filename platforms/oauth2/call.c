@@ -5,7 +5,7 @@
 
 /* ---- lists of the description
  * ------------------------------------------------------------------------------- */
-static void add_map(grantd_op *op, struct oa_list *l, const char *path, const char *skip_in)
+static void add_map(grantd_op *op, struct oa_list *l, const char *path)
 {
     const grantd_doc *d = oa(op)->d;
     const char *name;
@@ -14,7 +14,7 @@ static void add_map(grantd_op *op, struct oa_list *l, const char *path, const ch
         const char *tpl = grantd_text(op, d, oa_member(op, path, name));
         const char *value = tpl ? oa_expand(op, tpl, OA_PLAIN) : NULL;
 
-        if (value && *value && !oa_get(l, name) && !(skip_in && oa_listed(op, skip_in, name)))
+        if (value && *value && !oa_get(l, name))
             oa_add(op, l, name, value);
     }
 }
@@ -173,7 +173,6 @@ grantd_next *oa_no_url(grantd_op *op, const char *what)
 
 grantd_next *oa_call_send(grantd_op *op, struct oa_call *c, grantd_doc_fn *next)
 {
-    const char *omit = oa_path2(op, c->block, c->base, "omit");
     struct grantd_http h = { .size = sizeof h,
                              .flags = c->flags,
                              .method = c->method,
@@ -184,14 +183,14 @@ grantd_next *oa_call_send(grantd_op *op, struct oa_call *c, grantd_doc_fn *next)
 
     if (!c->url)
         return oa_no_url(op, c->block);
-    add_map(op, &c->params, grantd_strf(op, "%s.params", c->block), omit);
+    add_map(op, &c->params, grantd_strf(op, "%s.params", c->block));
     if (c->in_query) {
         for (size_t i = 0; i < c->params.n; i += 2)
             oa_add(op, &c->query, c->params.kv[i], c->params.kv[i + 1]);
         c->params.n = 0;
     }
-    add_map(op, &c->query, oa_path2(op, c->block, c->base, "query"), NULL);
-    add_map(op, &c->headers, oa_path2(op, c->block, c->base, "headers"), NULL);
+    add_map(op, &c->query, oa_path2(op, c->block, c->base, "query"));
+    add_map(op, &c->headers, oa_path2(op, c->block, c->base, "headers"));
     h.headers = c->headers.kv;
     h.query = c->query.n ? c->query.kv : NULL;
     if (c->params.n && c->json)

@@ -140,7 +140,8 @@ grantd_next *oa_verify_call(grantd_op *op, const char *url, grantd_doc_fn *next)
     oa_call_init(op, &c, "verify", NULL);
     c.url = url;
     c.flags = GRANTD_HTTP_REPEATABLE;
-    add_auth_header(op, &c);
+    if (strcmp(oa_text(op, "verify.auth", "api"), "none"))
+        add_auth_header(op, &c);
     add_headers(op, &c.headers, "api.headers");
     return oa_call_send(op, &c, next);
 }
@@ -171,6 +172,13 @@ void oa_read_identity(grantd_op *op, const grantd_doc *answer)
         t->account_name = first_at(op, answer, "verify.account_name", NULL);
 }
 
+int oa_says_dead(grantd_op *op, const grantd_doc *answer)
+{
+    const char *path = oa_text(op, "verify.dead", NULL);
+
+    return path && grantd_type(op, answer, path) > GRANTD_IS_NULL;
+}
+
 /* The tokens are there and saved; that the provider does not say whose they are now does not take them away.
  */
 static grantd_next *on_identity(grantd_op *op, const grantd_doc *answer)
@@ -178,7 +186,7 @@ static grantd_next *on_identity(grantd_op *op, const grantd_doc *answer)
     struct oa *st = oa(op);
 
     st->identified = 1;
-    if (grantd_status(op, answer) / 100 != 2) {
+    if (grantd_status(op, answer) / 100 != 2 || oa_says_dead(op, answer)) {
         grantd_log(op, GRANTD_WARN, "who consented is not known: the provider answered %d",
                    grantd_status(op, answer));
         return oa_advance(op);

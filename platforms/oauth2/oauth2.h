@@ -143,6 +143,7 @@ const char *oa_introspect_url(grantd_op *op);
 /* The request of the verify block, or userinfo; NULL url: there is none. */
 const char *oa_verify_url(grantd_op *op);
 grantd_next *oa_verify_call(grantd_op *op, const char *url, grantd_doc_fn *next);
+int oa_says_dead(grantd_op *op, const grantd_doc *answer);
 void oa_read_identity(grantd_op *op, const grantd_doc *answer);
 grantd_fn oa_introspect_tokens, oa_identify, oa_idtoken_step;
 int oa_knows_end(const struct oa_tokens *t);

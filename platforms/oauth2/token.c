@@ -85,6 +85,12 @@ static struct grantd_result result(grantd_op *op)
 
 /* ---- going on
  * ------------------------------------------------------------------------------------------------- */
+/* HS256 alone takes the client secret, everything else the issuer's keys. */
+static int needs_keys(grantd_op *op)
+{
+    return strcmp(oa_text(op, "idtoken.algs", ""), "HS256") != 0;
+}
+
 static int id_token_waits(grantd_op *op)
 {
     const struct oa *st = oa(op);
@@ -200,7 +206,7 @@ static grantd_next *accept(grantd_op *op, const grantd_doc *answer)
     if (!st->refreshing && oa_wants_openid(op) && !st->t.id_token)
         return grantd_fail(op, GRANTD_E_PROTOCOL, "openid was asked for, but the answer holds no ID token");
     oa_keep_endpoints(op);
-    if (id_token_waits(op) && st->jwks)
+    if (id_token_waits(op) && (st->jwks || !needs_keys(op)))
         return oa_check_idtoken(op);
     return oa_advance(op);
 }
@@ -306,18 +312,13 @@ static grantd_next *check_iss(grantd_op *op)
     return NULL;
 }
 
-static int needs_keys(grantd_op *op)
-{
-    return oa_wants_openid(op) && strcmp(oa_text(op, "idtoken.algs", ""), "HS256") != 0;
-}
-
 static grantd_next *with_metadata(grantd_op *op)
 {
     grantd_next *bad = check_iss(op);
 
     if (bad)
         return bad;
-    return needs_keys(op) ? oa_fetch_keys(op, on_keys) : send_code(op);
+    return oa_wants_openid(op) && needs_keys(op) ? oa_fetch_keys(op, on_keys) : send_code(op);
 }
 
 static int save_callback(grantd_op *op)
@@ -474,6 +475,11 @@ static grantd_next *on_alive(grantd_op *op, const grantd_doc *answer)
         return grantd_fail(op, GRANTD_E_REAUTH, "the access token is dead, and this provider renews none");
     if (status / 100 != 2)
         return oa_fail(op, answer, OA_AT_API);
+    if (grantd_type(op, answer, "") < GRANTD_IS_LIST)
+        return grantd_fail(op, GRANTD_E_PROTOCOL,
+                           "the provider's answer about the token is no JSON document");
+    if (oa_says_dead(op, answer))
+        return grantd_fail(op, GRANTD_E_REAUTH, "the access token is dead, and this provider renews none");
     return grantd_finish(op);
 }
 

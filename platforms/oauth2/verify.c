@@ -50,8 +50,11 @@ static grantd_next *on_verified(grantd_op *op, const grantd_doc *answer)
         return report_alive(op, 0);
     if (!is_ok(op, status))
         return oa_fail(op, answer, OA_AT_API);
-    if (grantd_type(op, answer, "") != GRANTD_IS_OBJECT && oa_has(op, "verify.account_id"))
-        return grantd_fail(op, GRANTD_E_PROTOCOL, "the provider's answer about the account is no object");
+    if (grantd_type(op, answer, "") < GRANTD_IS_LIST)
+        return grantd_fail(op, GRANTD_E_PROTOCOL,
+                           "the provider's answer about the account is no JSON document");
+    if (oa_says_dead(op, answer))
+        return report_alive(op, 0);
     oa_read_identity(op, answer);
     if (st->t.account)
         grantd_observe(op, "account_id", st->t.account);
