@@ -48,7 +48,7 @@ static void *h_alloc(grantd_op *p, size_t n)
     return gd_op_alloc(gd_op_of(p), n);
 }
 
-static const char *h_strf(grantd_op *p, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static const char *h_strf(grantd_op *p, const char *fmt, ...)
 {
     struct gd_op *op = gd_op_of(p);
     va_list ap;
@@ -358,7 +358,7 @@ char *gd_op_clean_text(struct gd_op *op, const char *text)
 /* ---- telling the host
  * -------------------------------------------------------------------------------------- */
 
-static void h_log(grantd_op *p, int level, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void h_log(grantd_op *p, int level, const char *fmt, ...)
 {
     struct gd_op *op = gd_op_of(p);
     enum gd_log_level l = level >= GRANTD_WARN   ? GD_LOG_WARN

@@ -28,7 +28,9 @@ function(gd_platform name)
     LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/platforms)
   target_include_directories(${name}_platform PRIVATE ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(${name}_platform PRIVATE gd_flags)
-  target_link_options(${name}_platform PRIVATE -Wl,-z,defs)
+  if(NOT GRANTD_SANITIZE) # a sanitizer's functions are in the program that loads it
+    target_link_options(${name}_platform PRIVATE -Wl,-z,defs)
+  endif()
 endfunction()
 
 # gd_unit_test(NAME SOURCES ... ROOMS ...): a cmocka program, one ctest case.
