@@ -111,7 +111,7 @@ static int check_text(const char *url, struct gd_err *err)
 int gd_http_url_parse(struct gd_http_url *ret, const char *url, struct gd_err *err)
 {
     struct gd_http_url u = { .https = !strncmp(url, "https://", 8) };
-    const char *s, *colon;
+    const char *s, *colon, *bracket;
     size_t n;
 
     if (!u.https && strncmp(url, "http://", 7) != 0)
@@ -122,8 +122,9 @@ int gd_http_url_parse(struct gd_http_url *ret, const char *url, struct gd_err *e
     u.port = u.https ? 443 : 80;
     if (memchr(s, '@', n))
         return gd_err_set(err, GD_R_URL_INVALID, "the URL holds a user name or an @ before its path");
-    colon = memrchr(s, ':', n);
-    if (colon && s[n - 1] != ']') {
+    bracket = *s == '[' ? memchr(s, ']', n) : NULL;
+    colon = bracket ? bracket + 1 : memrchr(s, ':', n);
+    if (colon && colon < s + n && *colon == ':') {
         if (parse_port(&u, colon + 1, (size_t)(s + n - colon - 1), err))
             return -1;
         n = (size_t)(colon - s);

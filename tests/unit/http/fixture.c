@@ -44,9 +44,9 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
         nanosleep(&slow, NULL);
         return EAI_AGAIN;
     }
-    if (!strcmp(node, "good.test") || !strcmp(node, "evil.test"))
+    if (!strcmp(node, "good.test") || !strcmp(node, "evil.test") || !strcmp(node, "localhost."))
         node = "127.0.0.1";
-    else if (!strcmp(node, "fixed.test")) {
+    else if (strlen(node) > 11 && !strcmp(node + strlen(node) - 11, ".fixed.test")) {
         pick_address(address, sizeof address);
         node = address;
     } else {

@@ -47,7 +47,7 @@ void got_free(struct got *g);
 
 /* Names below .test that the resolver of these programs knows; everything else does not exist. */
 extern unsigned resolver_calls;
-/* What "fixed.test" leads to: numeric addresses, separated by commas, a new one each time. */
+/* What names below fixed.test lead to: numeric addresses, separated by commas, a new one each time. */
 void resolver_set(const char *addresses);
 
 #endif

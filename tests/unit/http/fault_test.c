@@ -1,0 +1,124 @@
+/* The fault points of a request: a child is killed at each, and the server says how far it had come. A
+ * program of its own, because the points are read from the environment once. */
+#include "fixture.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char target[64];
+
+/* Sends one POST and ends when its answer came; never returns. */
+static void child(const char *fault, bool repeatable)
+{
+    struct fixture f = { 0 };
+    struct gd_http_request r = fixture_request("https://good.test/ok");
+    struct got g;
+
+    alarm(20);
+    setenv("GRANTD_FAULT", fault, 1);
+    f.origins = json_pack("{s:s}", "https://good.test", target);
+    fixture_start(&f);
+    r.method = "POST";
+    r.body = "0123456789abcdef";
+    r.body_len = 16;
+    r.repeatable = repeatable;
+    fixture_send(&f, &g, &r);
+    fixture_wait(&f, &g);
+    _exit(g.end == GD_HTTP_ANSWER && g.status == 200 ? 0 : 1);
+}
+
+/* Wait status of a child that ran with this fault. */
+static int run(struct server *s, const char *fault, bool repeatable)
+{
+    pid_t pid;
+    int status;
+
+    snprintf(target, sizeof target, "http://127.0.0.1:%d", server_port(s));
+    pid = fork();
+    if (pid == 0)
+        child(fault, repeatable);
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+struct row {
+    const char *point;
+    unsigned requests;   /* whole ones at the server */
+    const char *ends_in; /* what came of the request; NULL: nothing */
+};
+
+static const struct row rows[] = {
+    { "F04", 0, NULL },
+    { "F05", 0, NULL },
+    { "F06", 0, "\r\n\r\n01234567" },
+    { "F07", 1, "\r\n\r\n0123456789abcdef" },
+    { "F08", 1, "\r\n\r\n0123456789abcdef" },
+    { "F09", 1, "\r\n\r\n0123456789abcdef" },
+};
+
+static void check(const struct row *row, bool repeatable)
+{
+    struct server *s = server_new(NULL);
+    char fault[32], *last;
+    int status;
+    size_t n = row->ends_in ? strlen(row->ends_in) : 0;
+
+    snprintf(fault, sizeof fault, "%s:kill9", row->point);
+    status = run(s, fault, repeatable);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        fail_msg("%s: the child was not killed there", row->point);
+    for (int i = 0; i < 100 && server_requests(s) < row->requests; i++)
+        usleep(10000);
+    usleep(20000); /* what was on its way arrives */
+    if (server_requests(s) != row->requests)
+        fail_msg("%s: %u whole requests, expected %u", row->point, server_requests(s), row->requests);
+    last = server_last(s);
+    if (strlen(last) < n || strcmp(last + strlen(last) - n, row->ends_in ? row->ends_in : "") != 0)
+        fail_msg("%s: the server saw %s", row->point, last);
+    if (!row->ends_in)
+        assert_int_equal(server_bytes(s), 0);
+    free(last);
+    server_free(s);
+}
+
+static void test_points(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        check(&rows[i], false);
+        check(&rows[i], true);
+    }
+}
+
+/* Bodies that are sent in two halves arrive whole. */
+static void test_no_fault(void **state)
+{
+    static const char *const harmless[] = { "F06:delay(5)", "F07:delay(5)", "F99:kill9" };
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct server *s = server_new(NULL);
+        int status = run(s, harmless[i], i == 1);
+        char *last = server_last(s);
+
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        assert_non_null(strstr(last, "\r\n\r\n0123456789abcdef"));
+        assert_int_equal(server_requests(s), 1);
+        free(last);
+        server_free(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_points),
+        cmocka_unit_test(test_no_fault),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
