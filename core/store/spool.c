@@ -97,6 +97,14 @@ static size_t seek(const unsigned char *buf, size_t at, size_t size)
     return size;
 }
 
+/* Over a bad place to the next whole record; *gap is where the first one began. */
+static size_t skip(const unsigned char *buf, size_t at, size_t size, size_t *gap)
+{
+    if (*gap == SIZE_MAX)
+        *gap = at;
+    return seek(buf, at + 1, size);
+}
+
 struct walk {
     int64_t corrupt_at, end; /* end: behind the last whole record */
     bool gaps;               /* whole records stand behind a torn one */
@@ -107,26 +115,23 @@ static struct walk walk(const unsigned char *buf, size_t size, void (*fn)(void *
                         void *arg)
 {
     struct walk w = { .corrupt_at = -1 };
-    size_t at = 0, next, n;
+    size_t at = 0, gap = SIZE_MAX, n;
 
     while (at < size) {
         n = whole(buf + at, size - at);
-        if (n) {
-            if (fn)
-                fn(arg, buf + at + HEAD, n);
-            at += HEAD + n;
-            w.end = (int64_t)at;
+        if (!n) {
+            at = skip(buf, at, size, &gap);
             continue;
         }
-        next = seek(buf, at + 1, size);
-        if (next == size)
-            break;
-        if (get(buf + next + AT_SYNCED, 8) > at) {
-            w.corrupt_at = (int64_t)at;
+        if (gap != SIZE_MAX && get(buf + at + AT_SYNCED, 8) > gap) {
+            w.corrupt_at = (int64_t)gap; /* what is bad there was known to be on disk */
             break;
         }
-        w.gaps = true;
-        at = next;
+        w.gaps |= gap != SIZE_MAX;
+        if (fn)
+            fn(arg, buf + at + HEAD, n);
+        at += HEAD + n;
+        w.end = (int64_t)at;
     }
     return w;
 }
