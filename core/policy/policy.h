@@ -18,6 +18,10 @@ struct gd_caller { /* fixed at connect */
     unsigned ngroups;
     unsigned number; /* small number of this (uid, gid, groups) within the process; for the vend counters */
 };
+/* Who is at the other end of a connected Unix socket, as the kernel says; number stays 0 (rpc gives it).
+ * CALLER_UNKNOWN when the kernel does not say. */
+int gd_caller_from_fd(struct gd_caller *ret, int fd, struct gd_err *err);
+
 struct gd_policy;
 /* rules: [{"user": "name"|uid, "group": ..., "methods": ["grant.token", "grant.*"], "workspaces": ["main"],
  * "clients": ["cl..."], "platforms": [...]}]; user and group are resolved here. POLICY_INVALID names the rule. */

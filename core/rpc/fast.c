@@ -164,7 +164,8 @@ bool gd_fast_read(const char *p, size_t n, struct gd_fast *ret)
     return c.p == c.end;
 }
 
-/* ---- the answer ------------------------------------------------------------------------------------------- */
+/* ---- the answer -------------------------------------------------------------------------------------------
+ */
 
 static char *put(char *o, const char *p, size_t n)
 {
@@ -189,8 +190,8 @@ static char *put_number(char *o, uint64_t v, unsigned width)
     return o;
 }
 
-/* RFC 3339 by arithmetic: the days since 1970 to year, month, day (proleptic Gregorian, eras of 400 years that start
- * in March). */
+/* RFC 3339 by arithmetic: the days since 1970 to year, month, day (proleptic Gregorian, eras of 400 years
+ * that start in March). */
 static char *put_time(char *o, int64_t unix_ms)
 {
     uint64_t ms = (uint64_t)unix_ms % 1000, sec = (uint64_t)unix_ms / 1000, day = sec / 86400 + 719468;

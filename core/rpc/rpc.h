@@ -1,9 +1,10 @@
-/* rpc/rpc.h - JSON-RPC 2.0 on a Unix socket: one object a line, and the same objects by HTTP POST, told apart by the
- * first byte. The peer is who the kernel says (SO_PEERCRED); the policy decides; schemas check parameters. Reads only
- * parse and prefetch; a check phase answers, so that the cache misses of one poll overlap. Loop thread.
+/* rpc/rpc.h - JSON-RPC 2.0 on a Unix socket: one object a line, and the same objects by HTTP POST, told apart
+ * by the first byte. The peer is who the kernel says (SO_PEERCRED); the policy decides; schemas check
+ * parameters. Reads only parse and prefetch; a check phase answers, so that the cache misses of one poll
+ * overlap. Loop thread.
  *
- * Three lifetimes: a connection (until its socket closes), a call (until its one reply; it outlives its connection,
- * the reply is then dropped), and a method (static). */
+ * Three lifetimes: a connection (until its socket closes), a call (until its one reply; it outlives its
+ * connection, the reply is then dropped), and a method (static). */
 #ifndef GD_RPC_RPC_H
 #define GD_RPC_RPC_H
 
@@ -14,7 +15,7 @@ struct gd_rpc;
 /* Things that rpc answers but that are the daemon's to do. */
 struct gd_rpc_daemon {
     void *arg;
-    json_t *(*status)(void *arg);                                     /* new reference */
+    json_t *(*status)(void *arg); /* new reference */
     void (*check)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
     void (*reload)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
     void (*drain)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
@@ -26,9 +27,11 @@ struct gd_rpc_options {
     const char *audit_path;
 };
 int gd_rpc_open(struct gd_rpc **ret, uv_loop_t *loop, const struct gd_rpc_options *o, struct gd_broker *b,
-                const struct gd_rpc_daemon *d, struct gd_policy *policy, struct gd_audit *audit, struct gd_events *events,
-                const struct gd_clock *clock, struct gd_log *log, struct gd_err *err);
-void gd_rpc_set_policy(struct gd_rpc *r, struct gd_policy *policy); /* after a reload; the old one is the caller's to free */
+                const struct gd_rpc_daemon *d, struct gd_policy *policy, struct gd_audit *audit,
+                struct gd_events *events, const struct gd_clock *clock, struct gd_log *log,
+                struct gd_err *err);
+void gd_rpc_set_policy(struct gd_rpc *r,
+                       struct gd_policy *policy); /* after a reload; the old one is the caller's to free */
 /* Refuses new calls with SHUTTING_DOWN, lets the running ones end. */
 void gd_rpc_drain(struct gd_rpc *r);
 void gd_rpc_close(struct gd_rpc *r, void (*done)(void *), void *arg);

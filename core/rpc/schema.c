@@ -102,7 +102,8 @@ const struct gd_schema *gd_schemas_find(const struct gd_schemas *s, const char *
     return NULL;
 }
 
-/* ---- the path of what is checked -------------------------------------------------------------------------- */
+/* ---- the path of what is checked --------------------------------------------------------------------------
+ */
 
 static size_t push(struct path *p, const char *fmt, const char *name, size_t i)
 {
@@ -126,7 +127,8 @@ static void pop(struct path *p, size_t old)
     p->text[old] = '\0';
 }
 
-/* ---- one value -------------------------------------------------------------------------------------------- */
+/* ---- one value --------------------------------------------------------------------------------------------
+ */
 
 bool gd_schema_duration(const char *text, int64_t *ret_seconds)
 {
@@ -244,7 +246,8 @@ static bool plain_fits(const char *type, size_t n, const json_t *v)
            text_fits(type, n, json_string_value(v));
 }
 
-/* ---- parameters ------------------------------------------------------------------------------------------- */
+/* ---- parameters -------------------------------------------------------------------------------------------
+ */
 
 static const char *a_word_of(const char *kind)
 {
@@ -376,9 +379,7 @@ static int unknown_param(const json_t *params, const char *name, const struct pa
     json_t *ignored;
     size_t n = 0;
 
-    json_object_foreach ((json_t *)(uintptr_t)params, key, ignored)
-        if (n < WORD_MAX)
-            list[n++] = key;
+    json_object_foreach((json_t *)(uintptr_t)params, key, ignored) if (n < WORD_MAX) list[n++] = key;
     near = gd_schema_nearest(name, list);
     if (near)
         return gd_err_set(err, GD_R_PARAM_INVALID, "there is no such parameter in %s; did you mean %s?",
@@ -387,8 +388,8 @@ static int unknown_param(const json_t *params, const char *name, const struct pa
     (void)snprintf(clean, sizeof clean, "%.40s", name);
     if (!gd_name_valid(clean, 40))
         (void)snprintf(clean, sizeof clean, "one of them");
-    return gd_err_set(err, GD_R_PARAM_INVALID, "%s is not a parameter of %s; see `grantctl daemon help`", clean,
-                      p->len ? p->text : "this method");
+    return gd_err_set(err, GD_R_PARAM_INVALID, "%s is not a parameter of %s; see `grantctl daemon help`",
+                      clean, p->len ? p->text : "this method");
 }
 
 static int fill_in(const json_t *params, json_t *value, struct path *p, struct gd_err *err)
@@ -396,7 +397,8 @@ static int fill_in(const json_t *params, json_t *value, struct path *p, struct g
     const char *name;
     json_t *param;
 
-    json_object_foreach ((json_t *)(uintptr_t)params, name, param) {
+    json_object_foreach((json_t *)(uintptr_t)params, name, param)
+    {
         const json_t *dflt = json_object_get(param, "default");
         char words[200];
 
@@ -448,14 +450,16 @@ int gd_schema_check_params(const struct gd_schema *m, json_t *params, struct gd_
     return check_members(m->params, params, &p, err);
 }
 
-/* ---- results ---------------------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------------------
+ */
 
 static int check_object(const struct gd_schemas *s, const json_t *members, const json_t *v, struct path *p,
                         struct gd_err *err);
 
 static int mismatch(const struct path *p, const char *type, struct gd_err *err)
 {
-    return gd_err_set(err, GD_R_INTERNAL, "the reply's member %s is not %s as its schema says", p->text, type);
+    return gd_err_set(err, GD_R_INTERNAL, "the reply's member %s is not %s as its schema says", p->text,
+                      type);
 }
 
 static int check_text_type(const struct gd_schemas *s, const char *type, const json_t *v, struct path *p,
@@ -507,7 +511,8 @@ static int check_object(const struct gd_schemas *s, const json_t *members, const
 
     if (!members)
         return mismatch(p, "of a known type", err);
-    json_object_foreach ((json_t *)(uintptr_t)members, name, one) {
+    json_object_foreach((json_t *)(uintptr_t)members, name, one)
+    {
         size_t old = push(p, "", name, 0);
 
         if (strcmp(name, "*") != 0 && check_type(s, one, json_object_get(v, name), p, err) < 0)
@@ -516,11 +521,11 @@ static int check_object(const struct gd_schemas *s, const json_t *members, const
     }
     if (json_object_get(members, "*"))
         return 0;
-    json_object_foreach ((json_t *)(uintptr_t)v, name, one)
-        if (!json_object_get(members, name)) {
-            push(p, "", name, 0);
-            return mismatch(p, "named", err);
-        }
+    json_object_foreach((json_t *)(uintptr_t)v, name, one) if (!json_object_get(members, name))
+    {
+        push(p, "", name, 0);
+        return mismatch(p, "named", err);
+    }
     return 0;
 }
 
@@ -534,7 +539,8 @@ int gd_schema_check_result(const struct gd_schemas *s, const struct gd_schema *m
     return check_object(s, m->result, result, &p, err);
 }
 
-/* ---- did you mean ----------------------------------------------------------------------------------------- */
+/* ---- did you mean -----------------------------------------------------------------------------------------
+ */
 
 /* Edit distance of two short words; neighbours that changed places count once. */
 static unsigned distance(const char *a, size_t na, const char *b, size_t nb)

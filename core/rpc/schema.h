@@ -1,6 +1,7 @@
-/* rpc/schema.h - what can be called: one schema file per method, embedded at build time. The daemon checks parameters
- * and (in debug builds) replies with them; grantctl and the manual are made of the same. Uses only base, so that
- * tools can link it. The notation is described in rpc/schema/README.md. Immutable after gd_schemas_new: any thread. */
+/* rpc/schema.h - what can be called: one schema file per method, embedded at build time. The daemon checks
+ * parameters and (in debug builds) replies with them; grantctl and the manual are made of the same. Uses only
+ * base, so that tools can link it. The notation is described in rpc/schema/README.md. Immutable after
+ * gd_schemas_new: any thread. */
 #ifndef GD_RPC_SCHEMA_H
 #define GD_RPC_SCHEMA_H
 
@@ -24,8 +25,8 @@ size_t gd_schemas_count(const struct gd_schemas *s);
 const struct gd_schema *gd_schemas_at(const struct gd_schemas *s, size_t i); /* sorted by method */
 const struct gd_schema *gd_schemas_find(const struct gd_schemas *s, const char *method); /* NULL: unknown */
 
-/* Checks params (an object) and fills in defaults, durations become seconds. PARAM_INVALID names the parameter and
- * says what would be right; the value itself is never quoted, it may be a secret. */
+/* Checks params (an object) and fills in defaults, durations become seconds. PARAM_INVALID names the
+ * parameter and says what would be right; the value itself is never quoted, it may be a secret. */
 int gd_schema_check_params(const struct gd_schema *m, json_t *params, struct gd_err *err);
 /* Checks a reply. INTERNAL names the member. */
 int gd_schema_check_result(const struct gd_schemas *s, const struct gd_schema *m, const json_t *result,
