@@ -1,0 +1,3 @@
+/* Exports something, but not the table. */
+__attribute__((visibility("default"))) extern const int something;
+const int something = 1;

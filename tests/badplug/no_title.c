@@ -1,0 +1,3 @@
+/* Nobody could be shown what it is. */
+#include "bad.h"
+GRANTD_PLATFORM(no_title, GOOD, .title = "");

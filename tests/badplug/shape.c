@@ -1,0 +1,3 @@
+/* A shape that does not exist. */
+#include "bad.h"
+GRANTD_PLATFORM(shape, GOOD, .shape = 77);
