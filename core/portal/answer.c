@@ -141,7 +141,8 @@ static int status_of(const struct gd_err *err)
         const char *word;
         int status;
     } special[] = {
-        { "LINK_EXPIRED", 410 },     { "LINK_CLOSED", 410 },      { "STATE_ALREADY_USED", 409 },
+        { "LINK_EXPIRED", 410 },     { "LINK_ENDED", 410 },       { "REQUEST_CANCELLED", 410 },
+        { "FLOW_EXPIRED", 410 },     { "STATE_ALREADY_USED", 409 }, { "SESSION_MISSING", 403 },
         { "SESSION_MISMATCH", 403 }, { "CONTEXT_MISMATCH", 403 }, { "CONFLICT", 409 },
     };
     const struct gd_reason_info *info = gd_reason_info(err->reason);

@@ -66,7 +66,7 @@ static bool on_tag_name(struct gd_html *h, char c)
 {
     if (c == '>')
         return tag_ends(h);
-    if (is_space(c)) {
+    if (is_space(c) || c == '/') {
         h->place = GD_HTML_IN_TAG;
         return true;
     }

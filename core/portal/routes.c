@@ -218,15 +218,30 @@ static void submit(struct gd_visit *v, const char *item)
         gd_visit_error(v, 400, "TEXT_INVALID", 0, 0);
 }
 
+/* The items that a form names in fields "item.<id>": exactly what the page showed as open, so that approving one
+ * platform never takes back an earlier no. A new reference; empty: all. */
+static json_t *items_of(json_t *form)
+{
+    json_t *items = json_array(), *value;
+    const char *key;
+
+    json_object_foreach(form, key, value)
+    {
+        if (strncmp(key, "item.", 5) == 0 && plain_word(key + 5, GD_NAME_MAX))
+            json_array_append_new(items, json_string(key + 5));
+    }
+    return items;
+}
+
 /* The visitor may act; what the form says is done. */
 static void act(struct gd_visit *v)
 {
     const char *what = gd_json_text(v->form, "act", ""), *app = gd_json_text(v->form, "app", "");
     const char *item = gd_json_text(v->form, "item", "");
-    GD_AUTO_JSON all = json_array();
+    GD_AUTO_JSON items = items_of(v->form);
 
     if (strcmp(what, "approve") == 0 && plain_word(app, GD_NAME_MAX))
-        gd_flow_start(v->p->broker, &v->visitor, app, all, on_started, v);
+        gd_flow_start(v->p->broker, &v->visitor, app, items, on_started, v);
     else if (strcmp(what, "decline") == 0 && plain_word(item, GD_NAME_MAX))
         gd_item_decline(v->p->broker, &v->visitor, item, on_acted, v);
     else if (strcmp(what, "submit") == 0 && plain_word(item, GD_NAME_MAX))
@@ -332,7 +347,7 @@ static void go_link(struct gd_visit *v)
 static void go_end(struct gd_visit *v)
 {
     if (!v->session[0])
-        gd_visit_error(v, 403, "SESSION_MISMATCH", 0, 0);
+        gd_visit_error(v, 403, "SESSION_MISSING", 0, 0);
     else if (v->x->request->method != GD_METHOD_POST)
         gd_flow_show(v->p->broker, v->flow, &v->visitor, on_shown, v);
     else if (form_ours(v) && !posts_limited(v))

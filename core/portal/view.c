@@ -174,6 +174,8 @@ static json_t *view_item(const struct gd_pages *p, const json_t *item)
     set(v, "state_class", state_class(state));
     set(v, "reason_text", reason && *reason ? gd_pages_reason(p, reason) : NULL);
     json_object_set_new(v, "can_decline", json_boolean(living));
+    json_object_set_new(v, "approvable", json_boolean(one_of(state, "open", "started", NULL)));
+    json_object_set_new(v, "can_again", json_boolean(strcmp(state, "declined") == 0));
     json_object_set_new(v, "role", view_role(json_object_get(item, "role")));
     add_steps(p, v, json_object_get(item, "steps"), living);
     return v;
