@@ -1,0 +1,240 @@
+/* Documents: what a platform reads is exactly what was written, or nothing; URLs: what is no plain https URL
+ * is none. */
+#include "kit.h"
+#include "plugin/doc.h"
+#include "plugin/url.h"
+
+static struct grantd_doc *answer(const char *type, const char *body, size_t len)
+{
+    GD_AUTO_FREE char *copy = gd_new(len + 1);
+    struct gd_http_header h[] = { { "content-type", type }, { "x-two", "first" }, { "x-two", "second" } };
+    struct gd_http_answer a = { .status = 200, .headers = h, .nheaders = 3, .body = copy, .body_len = len };
+
+    memcpy(copy, body, len);
+    return gd_doc_answer(&a);
+}
+
+static struct grantd_doc *json(const char *text)
+{
+    return answer("application/json; charset=utf-8", text, strlen(text));
+}
+
+static void values(void **state)
+{
+    struct grantd_doc *d =
+        json("{\"s\":\"text\",\"n\":7,\"neg\":-3,\"big\":9223372036854775807,\"r\":2.5,\"w\":3.0,"
+             "\"t\":true,\"f\":false,\"z\":null,\"num\":\"3600\",\"word\":\"soon\",\"l\":[1,[2]],"
+             "\"o\":{\"b\":1,\"a\":{\"x.y\":\"dot\",\"p/q~r\":\"pointer\"}},\"huge\":1e300}");
+
+    (void)state;
+    assert_string_equal(gd_doc_text(d, "s"), "text");
+    assert_null(gd_doc_text(d, "n"));
+    assert_null(gd_doc_text(d, "nowhere"));
+    assert_null(gd_doc_text(d, NULL));
+    assert_int_equal(gd_doc_num(d, "n", -1), 7);
+    assert_int_equal(gd_doc_num(d, "neg", -1), -3);
+    assert_int_equal(gd_doc_num(d, "big", -1), INT64_MAX);
+    assert_int_equal(gd_doc_num(d, "num", -1), 3600);
+    assert_int_equal(gd_doc_num(d, "w", -1), 3);
+    assert_int_equal(gd_doc_num(d, "r", -1), -1);
+    assert_int_equal(gd_doc_num(d, "huge", -1), -1);
+    assert_int_equal(gd_doc_num(d, "word", -1), -1);
+    assert_int_equal(gd_doc_num(d, "z", -1), -1);
+    assert_int_equal(gd_doc_num(d, "t", -1), 1);
+    assert_int_equal(gd_doc_num(d, "f", -1), 0);
+    assert_int_equal(gd_doc_num(d, "l.1.0", -1), 2);
+    assert_int_equal(gd_doc_num(d, "l.2", -1), -1);
+    assert_int_equal(gd_doc_num(d, "l.-1", -1), -1);
+    assert_int_equal(gd_doc_len(d, "l"), 2);
+    assert_int_equal(gd_doc_len(d, "o"), 2);
+    assert_int_equal(gd_doc_len(d, "s"), 0);
+    assert_string_equal(gd_doc_key(d, "o", 0), "b"); /* in the document's order */
+    assert_string_equal(gd_doc_key(d, "o", 1), "a");
+    assert_null(gd_doc_key(d, "o", 2));
+    assert_null(gd_doc_key(d, "o", -1));
+    assert_null(gd_doc_key(d, "l", 0));
+    assert_string_equal(gd_doc_text(d, "/o/a/x.y"), "dot");
+    assert_string_equal(gd_doc_text(d, "/o/a/p~1q~0r"), "pointer");
+    assert_int_equal(gd_doc_type(d, "z"), GRANTD_IS_NULL);
+    assert_int_equal(gd_doc_type(d, "t"), GRANTD_IS_BOOL);
+    assert_int_equal(gd_doc_type(d, "r"), GRANTD_IS_NUMBER);
+    assert_int_equal(gd_doc_type(d, "s"), GRANTD_IS_TEXT);
+    assert_int_equal(gd_doc_type(d, "l"), GRANTD_IS_LIST);
+    assert_int_equal(gd_doc_type(d, "o"), GRANTD_IS_OBJECT);
+    assert_int_equal(gd_doc_type(d, "nowhere"), GRANTD_IS_ABSENT);
+    assert_string_equal(gd_doc_header(d, "Content-Type"), "application/json; charset=utf-8");
+    assert_string_equal(gd_doc_header(d, "X-TWO"), "first");
+    assert_null(gd_doc_header(d, "x-three"));
+    gd_doc_free(d);
+}
+
+static void not_exactly_json_is_nothing(void **state)
+{
+    static const char *const texts[] = { "",
+                                         "{",
+                                         "{\"a\":1,\"a\":2}",
+                                         "{\"a\":\"b\\u0000c\"}",
+                                         "{\"a\":1} x",
+                                         "<html>",
+                                         "{\"a\":99999999999999999999}" };
+    static const char deep[] = "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]";
+    struct grantd_doc *d;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        d = json(texts[i]);
+        assert_null(d->json);
+        assert_int_equal(gd_doc_type(d, ""), GRANTD_IS_ABSENT);
+        assert_null(gd_doc_text(d, "a"));
+        assert_string_equal(gd_doc_body(d), texts[i]); /* the platform may still read it by hand */
+        gd_doc_free(d);
+    }
+    d = json(deep);
+    assert_null(d->json);
+    gd_doc_free(d);
+}
+
+static void a_nul_is_never_cut(void **state)
+{
+    struct grantd_doc *d = answer("text/plain", "token\0evil", 10);
+
+    (void)state;
+    assert_null(gd_doc_body(d));
+    assert_null(d->json);
+    gd_doc_free(d);
+    d = answer("application/json", "{\"a\":\"b\0c\"}", 11);
+    assert_null(d->json);
+    gd_doc_free(d);
+}
+
+static void forms(void **state)
+{
+    static const char *const broken[] = { "a=%zz", "a=%00", "a=1&a=2", "a=%ff" };
+    struct grantd_doc *d;
+
+    (void)state;
+    d = answer("application/x-www-form-urlencoded", "access_token=a%2Bb+c&expires_in=60&empty=&alone", 47);
+    assert_string_equal(gd_doc_text(d, "access_token"), "a+b c");
+    assert_int_equal(gd_doc_num(d, "expires_in", 0), 60);
+    assert_string_equal(gd_doc_text(d, "empty"), "");
+    assert_string_equal(gd_doc_text(d, "alone"), "");
+    gd_doc_free(d);
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        d = answer("application/x-www-form-urlencoded;charset=utf-8", broken[i], strlen(broken[i]));
+        assert_null(gd_doc_text(d, "a"));
+        gd_doc_free(d);
+    }
+    d = answer("text/html", "a=1", 3);
+    assert_null(gd_doc_text(d, "a"));
+    gd_doc_free(d);
+}
+
+static void defaults_of_a_description(void **state)
+{
+    static const struct grantd_field fields[] = {
+        { "token.method", GRANTD_F_TEXT, 0, 0, "POST", "how" },
+        { "refresh.margin_s", GRANTD_F_INT, 0, 0, "300", "how early" },
+        { "scope.fixed", GRANTD_F_BOOL, 0, 0, "true", "cannot be changed" },
+        { "errors.*.class", GRANTD_F_TEXT, 0, 0, "protocol", "who acts" },
+        { "title", GRANTD_F_TEXT, 0, 0, 0, "none" },
+        { 0 },
+    };
+    struct grantd_doc *d = gd_doc_json(
+        json_pack("{s:{s:s}, s:[{},{s:s}]}", "token", "method", "GET", "errors", "class", "config"), fields);
+
+    (void)state;
+    assert_string_equal(gd_doc_text(d, "token.method"), "GET");
+    assert_int_equal(gd_doc_num(d, "refresh.margin_s", 1), 300);
+    assert_int_equal(gd_doc_num(d, "scope.fixed", 0), 1);
+    assert_string_equal(gd_doc_text(d, "errors.0.class"), "protocol");
+    assert_string_equal(gd_doc_text(d, "errors.1.class"), "config");
+    assert_null(gd_doc_text(d, "title"));
+    assert_null(gd_doc_text(d, "unknown"));
+    assert_int_equal(gd_doc_type(d, "refresh.margin_s"), GRANTD_IS_ABSENT);
+    assert_int_equal(gd_doc_status(d), 0);
+    gd_doc_free(d);
+}
+
+static void the_cost_is_never_too_low(void **state)
+{
+    GD_AUTO_FREE char *body = gd_new(200001);
+    struct gd_http_answer a = { .body = body, .body_len = 200000 };
+
+    (void)state;
+    for (size_t i = 0; i < 200000; i++)
+        body[i] = i == 0 ? '[' : i == 199999 ? ']' : i & 1 ? '0' : ',';
+    assert_true(gd_doc_cost(&a) > 100000 * 32);
+}
+
+/* ---- URLs
+ * -------------------------------------------------------------------------------------------------- */
+
+static void origins(void **state)
+{
+    struct gd_plugin_url u;
+
+    (void)state;
+    assert_true(gd_plugin_url_parse("https://API.Example.com/a?b", &u));
+    assert_string_equal(u.host, "api.example.com");
+    assert_string_equal(u.origin, "https://api.example.com");
+    assert_true(gd_plugin_url_parse("https://a.example:443", &u));
+    assert_string_equal(u.origin, "https://a.example");
+    assert_true(gd_plugin_url_parse("https://a.example:8443/", &u));
+    assert_string_equal(u.origin, "https://a.example:8443");
+    assert_true(gd_plugin_url_parse("http://[::1]:80/x", &u));
+    assert_string_equal(u.origin, "http://[::1]:80");
+    assert_true(u.loopback);
+    assert_false(gd_plugin_url_parse("http://a.example/", &u));
+    assert_false(gd_plugin_url_parse("https://a.example\\@b.example/", &u));
+    assert_false(gd_plugin_url_parse("https://a.example@b.example/", &u));
+    assert_false(gd_plugin_url_parse("https://a.example:44x/", &u));
+    assert_false(gd_plugin_url_parse("https://[::1/", &u));
+    assert_false(gd_plugin_url_parse("https://a.example/\n", &u));
+    assert_false(gd_plugin_url_parse("https://a.example./", &u));
+    assert_false(gd_plugin_url_parse("", &u));
+}
+
+static void host_patterns(void **state)
+{
+    (void)state;
+    assert_true(gd_plugin_host_matches("a.example.com", "a.example.com"));
+    assert_false(gd_plugin_host_matches("a.example.com", "b.a.example.com"));
+    assert_true(gd_plugin_host_matches("*.example.com", "a.example.com"));
+    assert_false(gd_plugin_host_matches("*.example.com", "b.a.example.com"));
+    assert_false(gd_plugin_host_matches("*.example.com", "example.com"));
+    assert_false(gd_plugin_host_matches("*.example.com", "evilexample.com"));
+}
+
+static void templates(void **state)
+{
+    GD_AUTO_JSON j =
+        json_pack("{s:[s,{s:s}]}", "a", "https://x.example/p", "b", "https://${in.dc}.y.example:8443/${q}");
+
+    (void)state;
+    assert_true(gd_plugin_json_names_origin(j, "https://x.example"));
+    assert_true(gd_plugin_json_names_origin(j, "https://eu.y.example:8443"));
+    assert_true(gd_plugin_json_names_origin(j, "https://com.au.y.example:8443"));
+    assert_false(gd_plugin_json_names_origin(j, "https://y.example:8443"));
+    assert_false(gd_plugin_json_names_origin(j, "https://eu.y.example"));
+    assert_false(gd_plugin_json_names_origin(j, "https://evil.example"));
+    assert_false(gd_plugin_json_names_origin(j, "http://x.example"));
+    assert_false(gd_plugin_template_matches("https://a.${", "https://a.b"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values),
+        cmocka_unit_test(not_exactly_json_is_nothing),
+        cmocka_unit_test(a_nul_is_never_cut),
+        cmocka_unit_test(forms),
+        cmocka_unit_test(defaults_of_a_description),
+        cmocka_unit_test(the_cost_is_never_too_low),
+        cmocka_unit_test(origins),
+        cmocka_unit_test(host_patterns),
+        cmocka_unit_test(templates),
+    };
+
+    gd_json_setup();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
