@@ -20,10 +20,6 @@ class Planted(unittest.TestCase):
         self.root = tempfile.mkdtemp(prefix="check-")
         self.addCleanup(shutil.rmtree, self.root)
 
-    def tree(self, **files):
-        """files: a__b_c for a/b.c is too clever; give {path: text}"""
-        return self.plant(files)
-
     def plant(self, files):
         for name, text in files.items():
             path = os.path.join(self.root, name)
@@ -69,8 +65,10 @@ class Sources(Planted):
                 ("core/grant/a.c", "p = malloc(1);", "gd_new"),
                 ("core/grant/a.c", "json_loads(a, 0, 0);", "gd_json_parse"),
                 ("core/grant/a.c", "curl_easy_init();", "egress guard"),
-                ("core/portal/a.c", "memcmp(a, b, 3);", "gd_same_bytes")):
+                ("core/crypto/a.c", "memcmp(a, b, 3);", "gd_same_bytes"),
+                ("core/portal/a.c", "memcmp(link_secret, b, 3);", "gd_same_bytes")):
             self.finds(sources.check_banned, {name: line + "\n"}, text)
+        self.clean(sources.check_banned, {"core/portal/a.c": "memcmp(word, b, 3);\n"})
         self.clean(sources.check_banned, {"core/base/a.c": "getenv(x); /* check:allow once, before threads */\n"})
 
     def test_sql_needs_its_script(self):
