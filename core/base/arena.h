@@ -11,7 +11,8 @@ struct gd_arena;
 
 struct gd_arena *gd_arena_new(size_t budget); /* bytes in all; 0: no limit */
 void gd_arena_free(struct gd_arena *a);       /* NULL is fine */
-void *gd_arena_alloc(struct gd_arena *a, size_t n); /* zeroed, 16-byte aligned; NULL once the budget is used up */
+void *gd_arena_alloc(struct gd_arena *a,
+                     size_t n); /* zeroed, 16-byte aligned; NULL once the budget is used up */
 char *gd_arena_strdup(struct gd_arena *a, const char *s); /* NULL stays NULL */
 char *gd_arena_strndup(struct gd_arena *a, const char *s, size_t n);
 char *gd_arena_strf(struct gd_arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

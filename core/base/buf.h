@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 struct gd_buf {
-    char *ptr;      /* always NUL-terminated once something was added; NULL while empty */
+    char *ptr; /* always NUL-terminated once something was added; NULL while empty */
     size_t len, cap, max;
-    bool failed;    /* the maximum was passed; nothing was added by the call that did it */
+    bool failed; /* the maximum was passed; nothing was added by the call that did it */
 };
 
 void gd_buf_init(struct gd_buf *b, size_t max);

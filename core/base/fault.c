@@ -29,7 +29,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* point:action[(arg)][:n] */
 static void parse_one(char *text)
 {
-    char *point = strtok_r(text, ":", &text), *action = strtok_r(NULL, ":", &text), *n = strtok_r(NULL, ":", &text); /* check:allow */
+    char *point = strtok_r(text, ":", &text), *action = strtok_r(NULL, ":", &text),
+         *n = strtok_r(NULL, ":", &text); /* check:allow */
     struct fault *f = &faults[nfaults];
     char *paren;
 
@@ -52,7 +53,7 @@ static void parse_all(void)
     char *copy = env ? strdup(env) : NULL, *save = NULL;
 
     for (char *one = copy ? strtok_r(copy, ",", &save) : NULL; one && nfaults < FAULTS_MAX; /* check:allow */
-         one = strtok_r(NULL, ",", &save)) /* check:allow */
+         one = strtok_r(NULL, ",", &save))                                                  /* check:allow */
         parse_one(one);
     free(copy);
 }

@@ -1,6 +1,6 @@
-/* base/id.h - ids made by us: 48 bits of time and 80 random bits, written as a two-letter kind and 26 characters
- * of Crockford base32 in lower case ("gr01jdk3..."). They sort by the time they were made. An id is a name, never
- * a secret. */
+/* base/id.h - ids made by us: 48 bits of time and 80 random bits, written as a two-letter kind and 26
+ * characters of Crockford base32 in lower case ("gr01jdk3..."). They sort by the time they were made. An id
+ * is a name, never a secret. */
 #ifndef GD_BASE_ID_H
 #define GD_BASE_ID_H
 

@@ -42,12 +42,14 @@ json_t *gd_json_parse(const char *p, size_t n, size_t max, struct gd_err *err)
         return NULL;
     }
     if (too_deep(p, n)) {
-        gd_err_set(err, GD_R_JSON_TOO_DEEP, "the JSON text is nested deeper than %d levels", GD_JSON_DEPTH_MAX);
+        gd_err_set(err, GD_R_JSON_TOO_DEEP, "the JSON text is nested deeper than %d levels",
+                   GD_JSON_DEPTH_MAX);
         return NULL;
     }
     doc = json_loadb(p, n, JSON_REJECT_DUPLICATES, &e); /* check:allow the door itself */
     if (!doc)
-        gd_err_set(err, GD_R_JSON_INVALID, "the text is not valid JSON (line %d, column %d)", e.line, e.column);
+        gd_err_set(err, GD_R_JSON_INVALID, "the text is not valid JSON (line %d, column %d)", e.line,
+                   e.column);
     return doc;
 }
 

@@ -1,5 +1,5 @@
-/* base/json.h - the only door for JSON from outside: byte cap, depth cap, no duplicate keys, no NUL. The error
- * never quotes the input (it may hold a token). */
+/* base/json.h - the only door for JSON from outside: byte cap, depth cap, no duplicate keys, no NUL. The
+ * error never quotes the input (it may hold a token). */
 #ifndef GD_BASE_JSON_H
 #define GD_BASE_JSON_H
 

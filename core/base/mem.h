@@ -6,14 +6,14 @@
 
 #include <stddef.h>
 
-void *gd_new(size_t size);                              /* zeroed */
-void *gd_new_array(size_t n, size_t size);              /* zeroed, checked for overflow */
-void *gd_resize(void *p, size_t size);                  /* as realloc; the old block is wiped when it moves */
-char *gd_strdup(const char *s);                         /* NULL stays NULL */
+void *gd_new(size_t size);                 /* zeroed */
+void *gd_new_array(size_t n, size_t size); /* zeroed, checked for overflow */
+void *gd_resize(void *p, size_t size);     /* as realloc; the old block is wiped when it moves */
+char *gd_strdup(const char *s);            /* NULL stays NULL */
 char *gd_strndup(const char *s, size_t n);
 char *gd_strf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void gd_free(void *p);                                  /* NULL is fine */
-void gd_wipe(void *p, size_t n);                        /* is not optimised away */
+void gd_free(void *p);           /* NULL is fine */
+void gd_wipe(void *p, size_t n); /* is not optimised away */
 
 /* Same functions in the shape that libraries take (jansson, curl, uv, sqlite). */
 void *gd_lib_malloc(size_t n);
@@ -28,6 +28,6 @@ static inline void gd_free_ptr_(void *pp)
 /* GD_AUTO_FREE char *s = gd_strdup(x); is freed at the end of the block. */
 #define GD_AUTO_FREE __attribute__((cleanup(gd_free_ptr_)))
 
-#define gd_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define gd_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -1,4 +1,5 @@
-/* base/reason.h - stable reason words. The same word stands in RPC errors, on pages, in logs and in the manual. */
+/* base/reason.h - stable reason words. The same word stands in RPC errors, on pages, in logs and in the
+ * manual. */
 #ifndef GD_BASE_REASON_H
 #define GD_BASE_REASON_H
 

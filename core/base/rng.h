@@ -1,4 +1,5 @@
-/* base/rng.h - randomness as an argument. crypto/ gives the real one; tests and the simulator a seeded one. */
+/* base/rng.h - randomness as an argument. crypto/ gives the real one; tests and the simulator a seeded one.
+ */
 #ifndef GD_BASE_RNG_H
 #define GD_BASE_RNG_H
 

@@ -1,4 +1,5 @@
-/* base/secret.h - a secret is a type. It is never printed, never compared with strcmp, and wiped when freed. */
+/* base/secret.h - a secret is a type. It is never printed, never compared with strcmp, and wiped when freed.
+ */
 #ifndef GD_BASE_SECRET_H
 #define GD_BASE_SECRET_H
 

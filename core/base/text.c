@@ -280,7 +280,8 @@ int64_t gd_time_parse(const char *s)
         unsigned h, m;
         int sign = *end == '-' ? -1 : 1;
 
-        if (sscanf(end + 1, "%2u:%2u", &h, &m) != 2 || h > 23 || m > 59 || strlen(end) != 6) /* check:allow fixed form */
+        if (sscanf(end + 1, "%2u:%2u", &h, &m) != 2 || h > 23 || m > 59 ||
+            strlen(end) != 6) /* check:allow fixed form */
             return -1;
         off = sign * (long)(h * 3600 + m * 60);
     } else if (strcmp(end, "Z") != 0) {

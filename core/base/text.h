@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of the valid UTF-8 character at s (1..4), 0 when it is not one. Overlong forms and surrogates are not. */
+/* Bytes of the valid UTF-8 character at s (1..4), 0 when it is not one. Overlong forms and surrogates are
+ * not. */
 size_t gd_utf8_len(const char *s);
 /* True when the n bytes are UTF-8 without NUL and without control characters other than \n and \t. */
 bool gd_text_clean(const char *s, size_t n);

@@ -1,8 +1,9 @@
-/* grant/broker.h - the broker: clients, requests, credentials, grants, and what may be done with them. It owns the
- * index in memory, the refresh protocol and the journal; what is durable is in the store. Loop thread.
+/* grant/broker.h - the broker: clients, requests, credentials, grants, and what may be done with them. It
+ * owns the index in memory, the refresh protocol and the journal; what is durable is in the store. Loop
+ * thread.
  *
- * Every act has one signature: params are checked against the method's schema by the caller (rpc), who has also
- * asked the policy. reply is called exactly once, never inside the act. */
+ * Every act has one signature: params are checked against the method's schema by the caller (rpc), who has
+ * also asked the policy. reply is called exactly once, never inside the act. */
 #ifndef GD_GRANT_BROKER_H
 #define GD_GRANT_BROKER_H
 
@@ -20,9 +21,10 @@ struct gd_broker;
 struct gd_app {
     char *id, *workspace;
     struct gd_platform *platform;
-    char *provider;       /* name of the description, or NULL */
-    json_t *description;  /* borrowed from the platform, or NULL */
-    json_t *options;      /* text values; secrets among them */
+    char *provider;      /* name of the description, or NULL */
+    json_t *description; /* borrowed from the platform, or NULL */
+    json_t *options;     /* text values; secrets among them */
+    json_t *inputs;      /* the operator's inputs of the description, text values; or NULL */
 };
 struct gd_hub {
     char *id, *workspace, *hub_id;
@@ -30,22 +32,31 @@ struct gd_hub {
     json_t *options;
 };
 
+/* The scheduler's ears: told of every next action, from the load on. */
+struct gd_broker_ears {
+    /* credential number of the index; due and expires_at Unix ms (expires_at 0: none) */
+    void (*due)(void *arg, uint32_t cred, int64_t due, int64_t expires_at, uint16_t app);
+    void (*look)(void *arg, const char *workspace, const char *item, int64_t at);
+    void (*flight_end)(void *arg, uint16_t app);
+    void *arg;
+};
 struct gd_broker_options {
-    const char *public_url;   /* without a trailing slash; NULL: links cannot be made */
-    const char *node;         /* id of this node: leases and intents carry it */
+    struct gd_broker_ears ears;
+    const char *public_url;        /* without a trailing slash; NULL: links cannot be made */
+    const char *node;              /* id of this node: leases and intents carry it */
     const char *const *workspaces; /* ends with NULL */
-    const struct gd_app *apps; /* copied */
+    const struct gd_app *apps;     /* copied */
     size_t napps;
     const struct gd_hub *hubs;
     size_t nhubs;
-    json_t *origins;          /* for URLs that a browser is sent to */
-    int64_t deadline_ms;      /* T: hard total deadline of one exchange */
-    int64_t quiet_ms;         /* patience after a doubt; 0: deadline + 2 * skew */
+    json_t *origins;     /* for URLs that a browser is sent to */
+    int64_t deadline_ms; /* T: hard total deadline of one exchange */
+    int64_t quiet_ms;    /* patience after a doubt; 0: deadline + 2 * skew */
     int64_t skew_ms;
-    int64_t family_lease_ms;  /* least lease of strict-family credentials */
-    int64_t outage_ms;        /* outage that a margin must outlast (O of the formula) */
-    int64_t margin_min_ms;    /* least margin (60 s) */
-    size_t cache_bytes;       /* sealed access tokens kept in memory */
+    int64_t family_lease_ms; /* least lease of strict-family credentials */
+    int64_t outage_ms;       /* outage that a margin must outlast (O of the formula) */
+    int64_t margin_min_ms;   /* least margin (60 s) */
+    size_t cache_bytes;      /* sealed access tokens kept in memory */
 };
 struct gd_broker_deps { /* all outlive the broker */
     uv_loop_t *loop;
@@ -67,6 +78,12 @@ extern const size_t gd_broker_nmigrations, gd_keys_nmigrations;
  * gd_sched_start does that. */
 int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, const struct gd_broker_deps *d,
                    struct gd_err *err);
+/* After the scheduler has started: goes on with what a crash or a stop interrupted (grants that were being
+ * closed). */
+void gd_broker_resume(struct gd_broker *b);
+/* What the scheduler does when a job is due. */
+void gd_broker_act(struct gd_broker *b, uint32_t cred);
+void gd_broker_look(struct gd_broker *b, const char *workspace, const char *item);
 /* No new exchanges from now on; done when none is in flight (at most the deadline). */
 void gd_broker_drain(struct gd_broker *b, void (*done)(void *), void *arg);
 void gd_broker_free(struct gd_broker *b); /* after the drain and after the store has finished */
@@ -77,12 +94,15 @@ json_t *gd_broker_status(struct gd_broker *b);
 struct gd_actor {
     int64_t uid, gid, pid; /* -1: not a local caller */
     const char *name;      /* "uid 1000", "portal", "scheduler" */
+    unsigned number;       /* gd_caller.number: whose vends are counted together */
 };
 /* result is borrowed; NULL with err. */
 typedef void gd_reply_fn(void *arg, json_t *result, const struct gd_err *err);
-typedef void gd_act_fn(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply, void *arg);
+typedef void gd_act_fn(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
+                       void *arg);
 
-/* The acts; params and results as in core/rpc/schema/<noun>.<verb>.json. "workspace" is always there ("main"). */
+/* The acts; params and results as in core/rpc/schema/<noun>.<verb>.json. "workspace" is always there
+ * ("main"). */
 gd_act_fn gd_app_list, gd_app_get, gd_app_check, gd_hub_list, gd_hub_get, gd_hub_check;
 gd_act_fn gd_platform_list, gd_platform_get, gd_platform_providers;
 gd_act_fn gd_client_create, gd_client_list, gd_client_get, gd_client_update;

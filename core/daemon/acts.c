@@ -1,0 +1,201 @@
+/* daemon/acts.c - what rpc asks of the daemon itself: status, check, reload, drain. */
+#include "base/mem.h"
+#include "base/text.h"
+#include "daemon/daemon.h"
+#include "policy/policy.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static json_t *time_json(int64_t unix_ms)
+{
+    char text[32];
+
+    gd_time_text(text, unix_ms);
+    return json_string(text);
+}
+
+static json_int_t resident_bytes(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (json_int_t)u.ru_maxrss * 1024 : 0;
+}
+
+static json_t *status(void *arg)
+{
+    struct gd_daemon *d = arg;
+    json_t *j = json_pack("{s:s, s:i, s:o, s:s, s:b, s:s, s:s?, s:I}", "version", GRANTD_VERSION, "pid",
+                          (int)getpid(), "started_at", time_json(d->started_at), "node", d->node, "draining",
+                          (int)d->stopping, "state_dir", d->config->state_dir, "public_url",
+                          d->config->public_url, "peak_bytes", resident_bytes());
+
+    json_object_set_new(j, "platforms",
+                        json_pack("{s:I, s:I}", "loaded", (json_int_t)d->platforms.count, "refused",
+                                  (json_int_t)d->platforms.nrefused));
+    json_object_set_new(j, "broker", gd_broker_status(d->broker));
+    json_object_set_new(j, "scheduler", gd_sched_status(d->sched));
+    json_object_set_new(j, "store", gd_store_status(d->store));
+    json_object_set_new(j, "audit", gd_audit_status(d->audit));
+    json_object_set_new(j, "http", gd_http_client_status(d->http));
+    if (d->portal)
+        json_object_set_new(j, "portal", gd_portal_status(d->portal));
+    return j;
+}
+
+struct answer { /* of a call that needs no further turn but must not answer inside */
+    gd_reply_fn *reply;
+    void *arg;
+    json_t *result;
+    uv_timer_t turn;
+};
+
+static void answer_closed(uv_handle_t *h)
+{
+    gd_free(h->data);
+}
+
+static void answer_now(uv_timer_t *t)
+{
+    struct answer *a = t->data;
+
+    a->reply(a->arg, a->result, NULL);
+    json_decref(a->result);
+    uv_close((uv_handle_t *)t, answer_closed);
+}
+
+static void answer(struct gd_daemon *d, json_t *result, gd_reply_fn *reply, void *arg)
+{
+    struct answer *a = gd_new(sizeof *a);
+
+    a->reply = reply;
+    a->arg = arg;
+    a->result = result;
+    uv_timer_init(&d->loop, &a->turn);
+    a->turn.data = a;
+    uv_timer_start(&a->turn, answer_now, 0, 0);
+}
+
+/* A fresh look at a file, platforms included; nothing that runs is touched. */
+static struct gd_config *read_file(struct gd_daemon *d, const char *file, json_t **ret_errors)
+{
+    struct gd_platforms *ps = gd_new(sizeof *ps);
+    struct gd_config_errors *errors = gd_new(sizeof *errors);
+    struct gd_config *c = NULL;
+
+    if (gd_daemon_load_config(d, file, ps, &c, errors))
+        c = NULL;
+    *ret_errors = gd_config_errors_json(errors);
+    gd_platforms_free(ps);
+    gd_free(ps);
+    gd_free(errors);
+    return c;
+}
+
+static void check(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg)
+{
+    struct gd_daemon *d = arg;
+    json_t *errors;
+    struct gd_config *c = read_file(d, gd_json_text(params, "file", d->o.config), &errors);
+    json_t *result = json_pack("{s:b, s:o}", "ok", (int)(c != NULL), "errors", errors);
+
+    if (c)
+        json_object_set_new(result, "config", gd_config_json(c));
+    gd_config_free(c);
+    answer(d, result, reply, reply_arg);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+/* What was changed in the file but is only read at start. */
+static json_t *restart_needed(const struct gd_config *was, const struct gd_config *is)
+{
+    json_t *list = json_array();
+    GD_AUTO_JSON a = gd_config_json(was);
+    GD_AUTO_JSON b = gd_config_json(is);
+    static const char *const live[] = { "policy", "log", "tls", "file" };
+    const char *key;
+    json_t *v;
+
+    json_object_foreach(b, key, v)
+    {
+        bool applies = false;
+
+        for (size_t i = 0; i < sizeof live / sizeof *live; i++)
+            applies = applies || !strcmp(key, live[i]);
+        if (!applies && !json_equal(v, json_object_get(a, key)))
+            json_array_append_new(list, json_string(key));
+    }
+    return list;
+}
+
+static int apply(struct gd_daemon *d, struct gd_config *c, struct gd_err *err)
+{
+    struct gd_policy *p = gd_policy_new(c->policy, err), *old = d->policy;
+
+    if (!p)
+        return -1;
+    if (d->portal && c->tls_cert && gd_portal_reload_tls(d->portal, c->tls_cert, c->tls_key, err)) {
+        gd_policy_free(p);
+        return -1;
+    }
+    gd_log_set_level(d->log, c->log_level);
+    gd_rpc_set_policy(d->rpc, p);
+    d->policy = p;
+    gd_policy_free(old);
+    return 0;
+}
+
+void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, void *reply_arg)
+{
+    struct gd_err err = { 0 };
+    json_t *errors, *result, *later = NULL;
+    struct gd_config *c = read_file(d, d->o.config, &errors);
+
+    (void)params;
+    if (c && apply(d, c, &err)) {
+        json_array_append_new(errors, json_pack("{s:s, s:i, s:i, s:s}", "reason", gd_reason_word(err.reason),
+                                                "line", 0, "column", 0, "text", err.text));
+        gd_config_free(c);
+        c = NULL;
+    }
+    if (c) {
+        later = restart_needed(d->config, c);
+        if (!same_text(d->config->socket, c->socket) && json_array_size(later) == 0)
+            json_array_append_new(later, json_string("socket"));
+        gd_config_free(c); /* what applies at once has been taken; the rest is taken at the next start */
+    }
+    GD_LOG(d->log, later ? GD_LOG_INFO : GD_LOG_ERROR, "config.reload", GD_F_BOOL("ok", later != NULL));
+    result = json_pack("{s:b, s:o, s:o}", "ok", (int)(later != NULL), "errors", errors, "restart_needed",
+                       later ? later : json_array());
+    if (reply)
+        answer(d, result, reply, reply_arg);
+    else
+        json_decref(result);
+}
+
+static void reload(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg)
+{
+    gd_daemon_reload(arg, params, reply, reply_arg);
+}
+
+static void drain(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg)
+{
+    struct gd_daemon *d = arg;
+    GD_AUTO_JSON s = gd_broker_status(d->broker);
+
+    (void)params;
+    answer(d, json_pack("{s:I}", "in_flight", (json_int_t)gd_json_i64(s, "in_flight", 0)), reply, reply_arg);
+    gd_daemon_stop(d); /* the answer leaves on the loop's next turn, before the socket is closed */
+}
+
+const struct gd_rpc_daemon gd_daemon_acts_template = {
+    .status = status,
+    .check = check,
+    .reload = reload,
+    .drain = drain,
+};

@@ -1,0 +1,365 @@
+/* daemon/boot.c - start-up, from the ground floor up. Everything that can be wrong is said here, before the
+ * ready line. */
+#include "base/mem.h"
+#include "base/text.h"
+#include "crypto/keyring.h"
+#include "daemon/daemon.h"
+#include "policy/policy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- small files of the state directory ---- */
+
+static int make_state_dir(const char *dir, struct gd_err *err)
+{
+    struct stat st;
+
+    if (mkdir(dir, 0700) && errno != EEXIST)
+        return gd_err_set(err, GD_R_STATE_DIR_UNUSABLE, "%s cannot be made: %s", dir, strerror(errno));
+    if (stat(dir, &st) || !S_ISDIR(st.st_mode))
+        return gd_err_set(err, GD_R_STATE_DIR_UNUSABLE, "%s is no directory", dir);
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return gd_err_set(err, GD_R_STATE_DIR_UNUSABLE, "%s may be written by others; chmod 700 it", dir);
+    return 0;
+}
+
+/* Reads exactly n bytes of dir/name; makes the file from random bytes when it is missing. */
+static int small_file(const struct gd_daemon *d, const char *name, unsigned char *bytes, size_t n,
+                      struct gd_err *err)
+{
+    GD_AUTO_FREE char *path = gd_strf("%s/%s", d->config->state_dir, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ssize_t got;
+
+    if (fd < 0 && errno == ENOENT) {
+        gd_rng_bytes(d->rng, bytes, n);
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        got = fd < 0 ? -1 : write(fd, bytes, n);
+        if (fd >= 0 && fsync(fd))
+            got = -1;
+    } else {
+        got = fd < 0 ? -1 : read(fd, bytes, n);
+    }
+    if (fd >= 0)
+        close(fd);
+    return got == (ssize_t)n ? 0
+                             : gd_err_set(err, GD_R_STATE_DIR_UNUSABLE, "%s cannot be read or made", path);
+}
+
+/* ---- configuration ---- */
+
+struct loading {
+    struct gd_daemon *d;
+    struct gd_platforms *platforms;
+};
+
+static int load_platforms(void *arg, const struct gd_config *c, struct gd_err *err)
+{
+    struct loading *l = arg;
+
+    return gd_platforms_load(l->platforms, c->platform_dir, c->provider_dir, !l->d->o.own_platforms,
+                             l->d->log, err);
+}
+
+static const struct grantd_option *platform_options(void *arg, const char *name)
+{
+    struct loading *l = arg;
+    struct gd_platform *p = gd_platforms_find(l->platforms, name);
+
+    if (!p)
+        return NULL;
+    return p->p.options ? p->p.options : gd_config_no_options;
+}
+
+int gd_daemon_load_config(struct gd_daemon *d, const char *path, struct gd_platforms *platforms,
+                          struct gd_config **ret, struct gd_config_errors *errors)
+{
+    struct loading l = { d, platforms };
+    struct gd_config_given given = { .state_dir = d->o.state_dir,
+                                     .platform_dir = d->o.platform_dir,
+                                     .socket = d->o.socket,
+                                     .load_platforms = load_platforms,
+                                     .options = platform_options,
+                                     .arg = &l };
+
+    return gd_config_load(ret, path, &given, errors);
+}
+
+static int boot_config(struct gd_daemon *d, struct gd_err *err)
+{
+    struct gd_config_errors *errors = gd_new(sizeof *errors);
+    int rc = gd_daemon_load_config(d, d->o.config, &d->platforms, &d->config, errors);
+
+    for (size_t i = 0; rc && i < errors->count; i++)
+        GD_LOG(d->log, GD_LOG_ERROR, "config.error",
+               GD_F_STR("reason", gd_reason_word(errors->list[i].reason)),
+               GD_F_STR("text", errors->list[i].text));
+    if (rc)
+        gd_err_set(err, errors->list[0].reason, "%s", errors->list[0].text);
+    else
+        gd_log_set_level(d->log, d->config->log_level);
+    gd_free(errors);
+    for (size_t i = 0; i < d->platforms.nrefused; i++)
+        GD_LOG(d->log, GD_LOG_WARN, "platform.refused", GD_F_STR("path", d->platforms.refused[i].path),
+               GD_F_ERR(&d->platforms.refused[i].err));
+    return rc;
+}
+
+/* ---- keys, stores, audit ---- */
+
+static int boot_keys(struct gd_daemon *d, struct gd_err *err)
+{
+    struct gd_key_source src = { .file = d->config->key_file,
+                                 .credential = d->config->key_credential,
+                                 .passphrase_file = d->config->key_passphrase_file };
+    unsigned char kek[32], salt[16] = { 0 };
+    bool created = false;
+    int rc;
+
+    if (src.passphrase_file && small_file(d, "kek.salt", salt, sizeof salt, err))
+        return -1;
+    rc = gd_key_source_read(kek, &src, salt, true, &created, err);
+    if (rc == 0) {
+        d->keyring = gd_keyring_new(kek, 1);
+        if (created)
+            GD_LOG(d->log, GD_LOG_WARN, "key.created", GD_F_STR("path", src.file),
+                   GD_F_STR("text", "the key lies beside the data that it protects; move it elsewhere and "
+                                    "name it under key"));
+    }
+    gd_wipe(kek, sizeof kek);
+    return rc;
+}
+
+static int open_store(struct gd_daemon *d, struct gd_store **ret, const char *path, const char *spool,
+                      const struct gd_migration *m, size_t n, struct gd_err *err)
+{
+    struct gd_store_options o = { .path = path,
+                                  .spool_path = spool,
+                                  .migrations = m,
+                                  .nmigrations = n,
+                                  .group_wait_us = (unsigned)d->config->store_group_wait_us,
+                                  .group_max = GD_STORE_GROUP_MAX };
+
+    return gd_store_open(ret, &d->loop, &o, d->clock, d->log, err);
+}
+
+static int boot_stores(struct gd_daemon *d, struct gd_err *err)
+{
+    const char *dir = d->config->state_dir;
+    GD_AUTO_FREE char *keys = gd_strf("%s/keyring.db", dir);
+    GD_AUTO_FREE char *spool = gd_strf("%s/spool", dir);
+
+    return open_store(d, &d->keys, keys, NULL, gd_keys_migrations, gd_keys_nmigrations, err) ||
+                   open_store(d, &d->store, d->config->store_path, spool, gd_broker_migrations,
+                              gd_broker_nmigrations, err)
+               ? -1
+               : 0;
+}
+
+static int boot_audit(struct gd_daemon *d, struct gd_err *err)
+{
+    unsigned char node[16], seed[32], hash[32];
+    struct gd_audit_options o = { .sign_seed = seed, .hash_key = hash };
+    char text[GD_ID_TEXT_MAX];
+    int rc;
+
+    if (small_file(d, "node", node, sizeof node, err))
+        return -1;
+    gd_id_text(text, "nd", (const struct gd_id *)node);
+    d->node = gd_strdup(text);
+    d->audit_path = gd_strf("%s/audit.log", d->config->state_dir);
+    o.path = d->audit_path;
+    o.node = d->node;
+    gd_keyring_derive(d->keyring, "audit", seed);
+    gd_keyring_derive(d->keyring, "audit-hash", hash);
+    rc = gd_audit_open(&d->audit, &d->loop, &o, d->clock, d->log, err);
+    gd_wipe(seed, sizeof seed);
+    gd_wipe(hash, sizeof hash);
+    return rc;
+}
+
+/* ---- http, scheduler, broker ---- */
+
+static int boot_http(struct gd_daemon *d, struct gd_err *err)
+{
+    const struct gd_config *c = d->config;
+    struct gd_http_options o = { .origins = c->origins,
+                                 .ca_file = c->ca_file,
+                                 .user_agent = "grantd/" GRANTD_VERSION,
+                                 .allow_private = c->allow_private };
+
+    o.limits.concurrency = (unsigned)c->concurrency;
+    o.limits.per_minute = (unsigned)c->per_minute;
+    o.limits.burst = (unsigned)c->burst;
+    d->http = gd_http_client_new(&d->loop, &o, d->clock, d->log, err);
+    return d->http ? 0 : -1;
+}
+
+static void act(void *arg, uint32_t job)
+{
+    gd_broker_act(((struct gd_daemon *)arg)->broker, job);
+}
+
+static void look(void *arg, const char *workspace, const char *item)
+{
+    gd_broker_look(((struct gd_daemon *)arg)->broker, workspace, item);
+}
+
+static void ear_due(void *arg, uint32_t cred, int64_t due, int64_t expires_at, uint16_t app)
+{
+    gd_sched_set(((struct gd_daemon *)arg)->sched, cred, due, expires_at, app);
+}
+
+static void ear_look(void *arg, const char *workspace, const char *item, int64_t at)
+{
+    gd_sched_look(((struct gd_daemon *)arg)->sched, workspace, item, at);
+}
+
+static void ear_flight_end(void *arg, uint16_t app)
+{
+    gd_sched_flight_end(((struct gd_daemon *)arg)->sched, app);
+}
+
+/* Limits of an app: the operator's, where he set any, else the platform's own. */
+static void set_limits(struct gd_daemon *d, const struct gd_app *a)
+{
+    const struct grantd_limits *p = &a->platform->p.limits;
+    const struct gd_config *c = d->config;
+    struct gd_http_limits l = { .concurrency = c->concurrency ? (unsigned)c->concurrency : p->concurrency,
+                                .per_minute = c->per_minute ? (unsigned)c->per_minute : p->per_minute,
+                                .burst = c->burst ? (unsigned)c->burst : p->burst };
+    GD_AUTO_FREE char *name = gd_strf("%s/%s", a->platform->p.name, a->id);
+
+    if (l.concurrency || l.per_minute || l.burst)
+        gd_http_client_set_limits(d->http, name, &l);
+}
+
+static int make_apps(struct gd_daemon *d, struct gd_app *apps, struct gd_err *err)
+{
+    for (size_t i = 0; i < d->config->napps; i++) {
+        const struct gd_config_app *c = &d->config->apps[i];
+
+        apps[i] = (struct gd_app){ .id = c->id,
+                                   .workspace = c->workspace,
+                                   .platform = gd_platforms_find(&d->platforms, c->platform),
+                                   .provider = c->provider,
+                                   .options = c->options,
+                                   .inputs = c->inputs };
+        if (c->provider)
+            apps[i].description = gd_map_get(&apps[i].platform->providers, c->provider);
+        if (!apps[i].description && (apps[i].platform->p.caps & GRANTD_CAP_DESCRIBED))
+            return gd_err_set(err, GD_R_PROVIDER_UNKNOWN, "apps.%s.provider: platform %s has no provider %s",
+                              c->id, c->platform, c->provider ? c->provider : "(none is named)");
+        set_limits(d, &apps[i]);
+    }
+    return 0;
+}
+
+static int boot_broker(struct gd_daemon *d, struct gd_err *err)
+{
+    const struct gd_config *c = d->config;
+    GD_AUTO_FREE struct gd_app *apps = gd_new_array(c->napps, sizeof *apps);
+    GD_AUTO_FREE struct gd_hub *hubs = gd_new_array(c->nhubs, sizeof *hubs);
+    struct gd_sched_ops ops = { act, look, d };
+    struct gd_sched_options so = { 0 };
+    struct gd_broker_options o = { .ears = { ear_due, ear_look, ear_flight_end, d },
+                                   .public_url = c->public_url,
+                                   .node = d->node,
+                                   .workspaces = (const char *const *)c->workspaces,
+                                   .apps = apps,
+                                   .napps = c->napps,
+                                   .hubs = hubs,
+                                   .nhubs = c->nhubs,
+                                   .origins = c->origins,
+                                   .deadline_ms = c->request_deadline_ms,
+                                   .quiet_ms = c->quiet_ms,
+                                   .skew_ms = c->skew_ms,
+                                   .family_lease_ms = c->family_lease_ms,
+                                   .outage_ms = c->outage_ms,
+                                   .margin_min_ms = c->margin_min_ms,
+                                   .cache_bytes = (size_t)c->cache_bytes };
+    struct gd_broker_deps deps = { &d->loop, d->store,  d->keys,       d->keyring,
+                                   d->audit, d->events, &d->platforms, gd_http_client_transport(d->http),
+                                   d->clock, d->rng,    d->log };
+
+    if (make_apps(d, apps, err))
+        return -1;
+    for (size_t i = 0; i < c->nhubs; i++)
+        hubs[i] = (struct gd_hub){ .id = c->hubs[i].id,
+                                   .workspace = c->hubs[i].workspace,
+                                   .hub_id = c->hubs[i].hub_id,
+                                   .platform = gd_platforms_find(&d->platforms, c->hubs[i].platform),
+                                   .options = c->hubs[i].options };
+    d->sched = gd_sched_new(&d->loop, &so, &ops, d->clock, d->rng, d->log);
+    return gd_broker_open(&d->broker, &o, &deps, err);
+}
+
+/* ---- the doors ---- */
+
+static int boot_rpc(struct gd_daemon *d, struct gd_err *err)
+{
+    struct gd_rpc_options o = { .socket_path = d->config->socket,
+                                .listen_fd = gd_notify_listen_fd(),
+                                .mode = 0660,
+                                .audit_path = d->audit_path };
+    struct gd_rpc_daemon acts = gd_daemon_acts_template;
+
+    acts.arg = d;
+    d->policy = gd_policy_new(d->config->policy, err);
+    if (!d->policy)
+        return -1;
+    return gd_rpc_open(&d->rpc, &d->loop, &o, d->broker, &acts, d->policy, d->audit, d->events, d->clock,
+                       d->log, err);
+}
+
+static int boot_portal(struct gd_daemon *d, struct gd_err *err)
+{
+    unsigned char cookie[32];
+    struct gd_portal_options o = { .listen = d->config->listen,
+                                   .public_url = d->config->public_url,
+                                   .tls_cert = d->config->tls_cert,
+                                   .tls_key = d->config->tls_key,
+                                   .trusted_proxies = (const char *const *)d->config->trusted_proxies,
+                                   .cookie_key = cookie };
+    int rc;
+
+    if (!d->config->public_url) /* no links, no page */
+        return 0;
+    gd_keyring_derive(d->keyring, "cookie", cookie);
+    rc = gd_portal_open(&d->portal, &d->loop, &o, d->broker, d->clock, d->rng, d->log, err);
+    gd_wipe(cookie, sizeof cookie);
+    return rc;
+}
+
+static void harden(void)
+{
+    struct rlimit none = { 0, 0 }, files;
+
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)umask(0077);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
+{
+    harden();
+    d->started_at = gd_now(d->clock);
+    if (boot_config(d, err) || make_state_dir(d->config->state_dir, err) || boot_keys(d, err) ||
+        boot_stores(d, err) || boot_audit(d, err) || boot_http(d, err))
+        return -1;
+    d->events = gd_events_new(d->store, d->clock, d->rng);
+    if (boot_broker(d, err) || boot_rpc(d, err) || boot_portal(d, err) || gd_sched_start(d->sched, err))
+        return -1;
+    gd_broker_resume(d->broker);
+    return 0;
+}

@@ -1,0 +1,58 @@
+/* daemon/daemon.h - the only room that knows all others: puts them together, takes them apart. Loop thread.
+ */
+#ifndef GD_DAEMON_DAEMON_H
+#define GD_DAEMON_DAEMON_H
+
+#include "config/config.h"
+#include "http/http.h"
+#include "portal/portal.h"
+#include "rpc/rpc.h"
+#include "sched/sched.h"
+
+struct gd_daemon_options { /* from the command line */
+    const char *config;    /* NULL: defaults */
+    const char *state_dir, *platform_dir, *socket;
+    bool own_platforms; /* platform files may belong to the user who runs the daemon, not only to root */
+};
+
+struct gd_daemon {
+    struct gd_daemon_options o;
+    uv_loop_t loop;
+    const struct gd_clock *clock;
+    struct gd_rng *rng;
+    struct gd_log *log;
+    struct gd_config *config;
+    struct gd_platforms platforms;
+    struct gd_keyring *keyring;
+    struct gd_store *store, *keys;
+    struct gd_audit *audit;
+    struct gd_events *events;
+    struct gd_http_client *http;
+    struct gd_sched *sched;
+    struct gd_broker *broker;
+    struct gd_policy *policy;
+    struct gd_rpc *rpc;
+    struct gd_portal *portal;
+    char *audit_path, *node;
+    uv_signal_t sigterm, sigint, sighup;
+    uv_timer_t heartbeat;
+    int64_t started_at;
+    bool stopping;
+};
+
+/* boot.c: everything up to the ready line. The error says what to do. */
+int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err);
+/* Configuration alone, platforms included; errors are printed by the caller. */
+int gd_daemon_load_config(struct gd_daemon *d, const char *path, struct gd_platforms *platforms,
+                          struct gd_config **ret, struct gd_config_errors *errors);
+/* stop.c: drains, closes from the top down, ends the loop. */
+void gd_daemon_stop(struct gd_daemon *d);
+/* acts.c: what rpc asks of the daemon itself. */
+extern const struct gd_rpc_daemon gd_daemon_acts_template;
+void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, void *arg);
+/* notify.c: sd_notify and socket activation. */
+void gd_notify(const char *state);
+int gd_notify_listen_fd(void);       /* -1: none was handed over */
+int64_t gd_notify_watchdog_ms(void); /* 0: none wanted */
+
+#endif

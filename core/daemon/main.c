@@ -1,0 +1,213 @@
+/* daemon/main.c - grantd: the command line, signals, and the loop. */
+#include "base/mem.h"
+#include "crypto/crypto.h"
+#include "daemon/daemon.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef GRANTD_PLATFORM_DIR
+#define GRANTD_PLATFORM_DIR "/usr/lib/grantd/platforms"
+#endif
+
+enum { OPT_STATE = 256, OPT_PLATFORMS, OPT_SOCKET, OPT_CHECK, OPT_DUMP, OPT_OWN, OPT_VERSION };
+
+static const struct option options[] = {
+    { "config", required_argument, NULL, 'c' },
+    { "state-dir", required_argument, NULL, OPT_STATE },
+    { "platform-dir", required_argument, NULL, OPT_PLATFORMS },
+    { "socket", required_argument, NULL, OPT_SOCKET },
+    { "check", no_argument, NULL, OPT_CHECK },
+    { "dump-platform", required_argument, NULL, OPT_DUMP },
+    { "own-platforms", no_argument, NULL, OPT_OWN },
+    { "version", no_argument, NULL, OPT_VERSION },
+    { "help", no_argument, NULL, 'h' },
+    { 0 },
+};
+
+static const char help[] =
+    "usage: grantd [--config FILE] [--state-dir DIR] [--platform-dir DIR] [--socket PATH]\n"
+    "       grantd --check [--config FILE]     say all mistakes of the configuration and end\n"
+    "       grantd --dump-platform FILE.so     print everything a loader knows of a platform and end\n"
+    "\n"
+    "Without a configuration grantd keeps its state in /var/lib/grantd (--state-dir) and talks on\n"
+    "<state-dir>/grantd.sock. --own-platforms accepts platform files that belong to the user who runs it.\n";
+
+struct asked {
+    bool check;
+    const char *dump;
+};
+
+/* 0: go on; 1: end well; 2: end with a usage error. */
+static int parse(int argc, char **argv, struct gd_daemon_options *o, struct asked *a)
+{
+    int c;
+
+    *o = (struct gd_daemon_options){ .state_dir = "/var/lib/grantd", .platform_dir = GRANTD_PLATFORM_DIR };
+    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            o->config = optarg;
+            break;
+        case OPT_STATE:
+            o->state_dir = optarg;
+            break;
+        case OPT_PLATFORMS:
+            o->platform_dir = optarg;
+            break;
+        case OPT_SOCKET:
+            o->socket = optarg;
+            break;
+        case OPT_CHECK:
+            a->check = true;
+            break;
+        case OPT_DUMP:
+            a->dump = optarg;
+            break;
+        case OPT_OWN:
+            o->own_platforms = true;
+            break;
+        case OPT_VERSION:
+            puts("grantd " GRANTD_VERSION);
+            return 1;
+        case 'h':
+            fputs(help, stdout);
+            return 1;
+        default:
+            fputs(help, stderr);
+            return 2;
+        }
+    }
+    if (optind == argc)
+        return 0;
+    fprintf(stderr, "grantd: %s is not an option\n%s", argv[optind], help);
+    return 2;
+}
+
+static int dump_platform(const struct gd_daemon_options *o, const char *path)
+{
+    struct gd_platform *p;
+    struct gd_err err = { 0 };
+    json_t *j;
+    char *text;
+
+    if (gd_platform_load(&p, path, !o->own_platforms, &err)) {
+        fprintf(stderr, "grantd: %s: %s (%s)\n", path, err.text, gd_reason_word(err.reason));
+        return 1;
+    }
+    j = gd_platform_json(p);
+    text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS);
+    puts(text);
+    gd_free(text);
+    json_decref(j);
+    return 0;
+}
+
+static int check_config(struct gd_daemon *d)
+{
+    struct gd_config_errors *errors = gd_new(sizeof *errors);
+    int rc = gd_daemon_load_config(d, d->o.config, &d->platforms, &d->config, errors) ? 2 : 0;
+
+    for (size_t i = 0; rc && i < errors->count; i++)
+        fprintf(stderr, "%s (%s)\n", errors->list[i].text, gd_reason_word(errors->list[i].reason));
+    if (rc == 0)
+        puts("the configuration is good");
+    gd_free(errors);
+    return rc;
+}
+
+static void on_end_signal(uv_signal_t *h, int signum)
+{
+    (void)signum;
+    gd_daemon_stop(h->data);
+}
+
+static void on_hup(uv_signal_t *h, int signum)
+{
+    (void)signum;
+    gd_daemon_reload(h->data, NULL, NULL, NULL);
+}
+
+static void on_heartbeat(uv_timer_t *t)
+{
+    (void)t;
+    gd_notify("WATCHDOG=1");
+}
+
+static void start_signals(struct gd_daemon *d)
+{
+    uv_signal_init(&d->loop, &d->sigterm);
+    uv_signal_init(&d->loop, &d->sigint);
+    uv_signal_init(&d->loop, &d->sighup);
+    uv_timer_init(&d->loop, &d->heartbeat);
+    d->sigterm.data = d->sigint.data = d->sighup.data = d->heartbeat.data = d;
+    uv_signal_start(&d->sigterm, on_end_signal, SIGTERM);
+    uv_signal_start(&d->sigint, on_end_signal, SIGINT);
+    uv_signal_start(&d->sighup, on_hup, SIGHUP);
+    if (gd_notify_watchdog_ms())
+        uv_timer_start(&d->heartbeat, on_heartbeat, 0, (uint64_t)gd_notify_watchdog_ms() / 2);
+}
+
+static void say_ready(struct gd_daemon *d)
+{
+    GD_AUTO_FREE char *url = d->portal ? gd_strdup(d->config->public_url) : NULL;
+
+    GD_LOG(d->log, GD_LOG_INFO, "ready", GD_F_STR("socket", d->config->socket),
+           GD_F_STR("portal", url ? url : ""), GD_F_INT("port", d->portal ? gd_portal_port(d->portal) : 0),
+           GD_F_INT("platforms", d->platforms.count), GD_F_INT("took_ms", gd_now(d->clock) - d->started_at));
+    gd_notify("READY=1");
+}
+
+static int run(struct gd_daemon *d)
+{
+    struct gd_err err = { 0 };
+
+    if (gd_daemon_boot(d, &err)) {
+        GD_LOG(d->log, GD_LOG_ERROR, "start.failed", GD_F_ERR(&err),
+               GD_F_STR("remedy", gd_reason_info(err.reason)->remedy));
+        return 1;
+    }
+    start_signals(d);
+    say_ready(d);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    GD_LOG(d->log, GD_LOG_INFO, "stopped");
+    gd_config_free(d->config);
+    gd_platforms_free(&d->platforms);
+    gd_free(d->audit_path);
+    gd_free(d->node);
+    uv_loop_close(&d->loop);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct gd_daemon daemon_state; /* the process is this object */
+    struct gd_daemon *d = &daemon_state;
+    struct asked asked = { 0 };
+    struct gd_err err = { 0 };
+    unsigned char log_key[32];
+    int rc = parse(argc, argv, &d->o, &asked);
+
+    if (rc)
+        return rc == 1 ? 0 : 2;
+    gd_json_setup();
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (gd_crypto_setup(&err)) {
+        fprintf(stderr, "grantd: %s (%s)\n", err.text, gd_reason_word(err.reason));
+        return 1;
+    }
+    if (asked.dump)
+        return dump_platform(&d->o, asked.dump);
+    d->clock = gd_clock_system();
+    d->rng = gd_rng_system();
+    gd_rng_bytes(d->rng, log_key, sizeof log_key);
+    d->log = gd_log_new(STDERR_FILENO, GD_LOG_INFO, d->clock, log_key);
+    uv_loop_init(&d->loop);
+    rc = asked.check ? check_config(d) : run(d);
+    gd_log_free(d->log);
+    return rc;
+}

@@ -1,0 +1,90 @@
+/* daemon/stop.c - the way down: nothing new, what is in flight ends (an exchange is never aborted), then the
+ * rooms are closed from the top. Each step calls the next. */
+#include "crypto/keyring.h"
+#include "daemon/daemon.h"
+
+static void on_drained(void *arg);
+static void on_portal_closed(void *arg);
+static void on_rpc_closed(void *arg);
+static void on_sched_closed(void *arg);
+static void on_http_closed(void *arg);
+static void on_store_closed(void *arg);
+static void on_keys_closed(void *arg);
+static void on_audit_closed(void *arg);
+
+void gd_daemon_stop(struct gd_daemon *d)
+{
+    if (d->stopping)
+        return;
+    d->stopping = true;
+    GD_LOG(d->log, GD_LOG_INFO, "draining");
+    gd_notify("STOPPING=1");
+    gd_rpc_drain(d->rpc);
+    gd_broker_drain(d->broker, on_drained, d);
+}
+
+static void on_drained(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    if (d->portal)
+        gd_portal_close(d->portal, on_portal_closed, d);
+    else
+        on_portal_closed(d);
+}
+
+static void on_portal_closed(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_rpc_close(d->rpc, on_rpc_closed, d);
+}
+
+static void on_rpc_closed(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_sched_close(d->sched, on_sched_closed, d);
+}
+
+static void on_sched_closed(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_http_client_close(d->http, on_http_closed, d);
+}
+
+static void on_http_closed(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_store_close(d->store, on_store_closed, d);
+}
+
+static void on_store_closed(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_store_close(d->keys, on_keys_closed, d);
+}
+
+static void on_keys_closed(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_audit_close(d->audit, on_audit_closed, d);
+}
+
+static void on_audit_closed(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_broker_free(d->broker);
+    gd_events_free(d->events);
+    gd_policy_free(d->policy);
+    gd_keyring_free(d->keyring);
+    uv_close((uv_handle_t *)&d->sigterm, NULL);
+    uv_close((uv_handle_t *)&d->sigint, NULL);
+    uv_close((uv_handle_t *)&d->sighup, NULL);
+    uv_close((uv_handle_t *)&d->heartbeat, NULL);
+}

@@ -1,0 +1,183 @@
+/* grant/broker_int.h - inside of the grant room: the broker's own data and what its files give each other.
+ *
+ *   broker.c   opening, apps, calls, the ready queue      journal.c  a record of an answer -> one transaction
+ *   load.c     start-up: keys, spool, intents, index      refresh.c  the refresh protocol, single flight
+ *   keys.c     data keys of clients                       vend.c     the hot path and grant.token
+ *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
+ *   close.c    revoke                                     look.c     verify, polls of pending asks
+ */
+#ifndef GD_GRANT_BROKER_INT_H
+#define GD_GRANT_BROKER_INT_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "grant/broker.h"
+#include "grant/index.h"
+#include "grant/interlock.h"
+#include "grant/plan.h"
+#include "grant/tokens.h"
+#include "grant/vend.h"
+
+struct gd_app_state {
+    struct gd_app app;
+    struct gd_interlock interlock;
+};
+
+struct gd_vends; /* who has been vended which generation: vend.c */
+
+struct gd_broker {
+    struct gd_broker_deps d;
+    struct gd_plan_options plan;
+    int64_t family_lease_ms;
+    char *public_url, *node;
+    char **workspaces;
+    unsigned nworkspaces;
+    struct gd_app_state *apps;
+    struct gd_hub *hubs;
+    unsigned napps, nhubs;
+    json_t *origins;
+    struct gd_op_env env;
+    struct gd_index ix;
+    struct gd_tokens *tokens;
+    struct gd_vends *vends;
+    struct gd_map flights; /* credential id -> struct gd_flight */
+    unsigned busy;         /* operations and commits that a drain waits for */
+    bool draining;
+    struct gd_list ready; /* replies that wait for the loop's next turn */
+    uv_async_t wake;
+    void (*drained)(void *);
+    void *drained_arg;
+    int64_t audit_lost_at; /* monotonic; 0: the audit log works */
+    struct gd_broker_ears ears;
+    struct gd_buf endings; /* ids of grants whose closing was interrupted, one a line: gd_broker_resume */
+};
+
+/* ---- broker.c ---- */
+int gd_workspace_number(const struct gd_broker *b, const char *name);  /* -1: unknown */
+struct gd_app_state *gd_app_find(struct gd_broker *b, const char *id); /* NULL */
+unsigned gd_app_number(const struct gd_broker *b, const struct gd_app_state *a);
+/* Runs fn on the loop's next turn. */
+void gd_defer(struct gd_broker *b, void (*fn)(void *), void *arg);
+void gd_busy(struct gd_broker *b, int by);
+
+/* One act under way. Ends with exactly one gd_call_done or gd_call_fail, which also frees it. */
+struct gd_call {
+    struct gd_broker *b;
+    struct gd_actor who;
+    json_t *params;         /* reference held */
+    const char *workspace;  /* into params, or "main" */
+    struct gd_arena *arena; /* lives as long as the call */
+    void *state;            /* the act's own */
+    gd_reply_fn *reply;
+    void *arg;
+    json_t *result;
+    struct gd_err err;
+    bool failed;
+};
+struct gd_call *gd_call_new(struct gd_broker *b, const struct gd_actor *who, json_t *params,
+                            gd_reply_fn *reply, void *arg);
+void gd_call_done(struct gd_call *c, json_t *result); /* takes the reference */
+void gd_call_fail(struct gd_call *c, enum gd_reason r, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void gd_call_error(struct gd_call *c, const struct gd_err *err);
+/* True when the result of a transaction is not OK; the call has then been failed. */
+bool gd_call_store_failed(struct gd_call *c, enum gd_store_result r, const struct gd_err *err);
+static inline const char *gd_param(const struct gd_call *c, const char *name)
+{
+    return gd_json_text(c->params, name, NULL);
+}
+/* Times in answers: RFC 3339 text, null for 0. New reference. */
+json_t *gd_time_json(int64_t unix_ms);
+json_t *gd_text_json(const char *s); /* null for NULL */
+
+/* ---- keys.c ---- */
+/* The data key of a client: what is known, or a new one made durable first. fn runs later. */
+typedef void gd_dek_fn(void *arg, const struct gd_dek *dek, const struct gd_err *err);
+void gd_dek_need(struct gd_broker *b, const char *workspace, const char *client, gd_dek_fn *fn, void *arg);
+/* Seals text under the client's key; NULL with an error when there is no key. Caller frees; *ret_n bytes. */
+unsigned char *gd_seal_text(struct gd_broker *b, const struct gd_seal_name *name, const char *text,
+                            size_t *ret_n, struct gd_err *err);
+/* Opens what gd_seal_text made: NUL-terminated, caller frees with gd_free (which wipes). */
+char *gd_open_text(struct gd_broker *b, const struct gd_seal_name *name, const void *rec, size_t n,
+                   struct gd_err *err);
+
+/* ---- journal.c: what a platform answered, as a record; the record as a transaction ---- */
+struct gd_answer {                               /* made by refresh.c and flow.c */
+    const char *workspace, *client, *app, *cred; /* ids */
+    const char *attempt;
+    int64_t parent_gen, created_at;
+    bool is_new; /* the credential does not exist yet */
+    const struct gd_op_result *r;
+    const char *old_refresh_token; /* kept when the answer has none */
+    json_t *old_kept;
+};
+/* The record (new reference), with the tokens sealed; NULL with an error. */
+json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err);
+/* More parts of a record: grants that came out of a flow. */
+void gd_journal_add_grant(json_t *rec, json_t *grant);
+/* Adds the statements; also hands the record to the spool. *ret_promote: number of the statement whose
+ * changes tell whether it became current (1) or stayed a candidate (0). */
+void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool,
+                           size_t *ret_promote);
+/* After the commit: index, cache, scheduler. */
+void gd_journal_publish(struct gd_broker *b, const json_t *rec, const char *access_token, bool current);
+/* next action of what the record brought */
+int64_t gd_journal_due(struct gd_broker *b, const json_t *rec);
+
+/* ---- refresh.c ---- */
+typedef void gd_refresh_fn(void *arg, const struct gd_err *err);
+/* Joins the attempt in flight or starts one. fn (may be NULL) runs later, once. */
+void gd_refresh(struct gd_broker *b, uint32_t cred, const char *cause, gd_refresh_fn *fn, void *arg);
+bool gd_refresh_in_flight(const struct gd_broker *b, const char *cred);
+/* Moves the next action in index and scheduler. */
+void gd_cred_due(struct gd_broker *b, uint32_t cred, int64_t due);
+/* The given of an operation on a credential: options, description, tokens. Blob: opened JSON. */
+void gd_given_app(struct gd_broker *b, const struct gd_app_state *a, struct gd_op_given *g);
+
+/* ---- load.c ---- */
+int gd_load(struct gd_broker *b, struct gd_err *err);
+
+/* ---- close.c ---- */
+void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant);
+/* A credential that no grant references: revoked at the platform and here. */
+void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cred);
+
+/* ---- look.c ---- */
+/* JSON document GRANTD_DOC_GRANT of a row; new reference. */
+json_t *gd_grant_document(const char *role, const char *mode, const char *asset_id, const char *asset_kind,
+                          const char *asset_name, json_t *surfaces);
+
+/* ---- vend.c ---- */
+struct gd_vends *gd_vends_new(void);
+void gd_vends_free(struct gd_vends *v);
+json_t *gd_vends_counts(struct gd_broker *b);
+
+/* ---- request.c ---- */
+/* Ends the call with {"request":..., "link"?, "expires_at"?, "grants"?}; link is wiped by its owner, the
+ * arena. */
+void gd_request_reply(struct gd_call *c, const char *request, const char *link, json_t *grant_ids);
+
+/* ---- grants.c ---- */
+/* Columns of one grant joined with its credential, and the JSON of such a row. */
+#define GD_GRANT_COLUMNS                                                                                \
+    "g.id, g.client_id, g.request_id, g.item_id, g.credential_id, g.app, g.asset_id, g.asset_kind, "    \
+    "g.asset_name,"                                                                                     \
+    " g.role_asked, g.role_granted, g.role_observed, g.lifecycle, g.native, g.observed, g.created_at, " \
+    "g.verified_at,"                                                                                    \
+    " g.ended_at, c.status, c.shape, c.retry_class, c.scope, c.gen, c.issued_at, c.expires_at,"         \
+    " c.refresh_expires_at, c.horizon_at, c.next_at, c.refreshed_at, c.account_id, c.account_name, "    \
+    "c.reason,"                                                                                         \
+    " c.reason_text, g.reason, g.reason_text"
+json_t *gd_grant_row_json(struct gd_broker *b, const char *workspace, const struct gd_tx *tx, size_t stmt,
+                          size_t row);
+/* Adds the reads of one grant (row, then surfaces) to a transaction. */
+void gd_grant_read(struct gd_tx *tx, const char *workspace, const char *grant);
+/* The JSON of a grant read by gd_grant_read at statements stmt and stmt + 1; NULL when it is not there. */
+json_t *gd_grant_read_json(struct gd_broker *b, const char *workspace, const struct gd_tx *tx, size_t stmt);
+/* Ends the call with {"grant": ...} plus what extra holds (reference taken; may be NULL). */
+void gd_grant_reply(struct gd_call *c, const char *grant, json_t *extra);
+
+#endif

@@ -1,0 +1,438 @@
+/* grant/flow.c - the client's side: a link is opened, items of one app are approved, the browser comes back.
+ * Nothing that a browser sends is trusted before it was compared: the link's secret and the session as keyed
+ * hashes, the state by look-up, the context with the flow's, and the status by one conditional update before
+ * the platform is asked. */
+#include "grant/exchange.h"
+#include "grant/flow.h"
+#include "grant/link.h"
+
+#include <string.h>
+
+GD_SQL(sql_flow_insert, "INSERT INTO flows (workspace, id, link_id, request_id, client_id, app, context, "
+                        "state_hash, session_hash, sealed,"
+                        " items, notes, status, created_at, expires_at)"
+                        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)");
+GD_SQL(sql_item_started,
+       "UPDATE items SET state = $1, flow_id = $2, steps = $3, next_look_at = $4, reason = NULL,"
+       " reason_text = NULL, updated_at = $5 WHERE workspace = $6 AND id = $7"
+       " AND state IN ('open', 'started', 'waiting', 'declined')");
+GD_SQL(sql_flow_by_state,
+       "SELECT f.workspace, f.id, f.link_id, f.request_id, f.client_id, f.app, f.context, f.session_hash,"
+       " f.sealed, f.items, f.notes, f.status, f.created_at, f.expires_at, r.confirm FROM flows f"
+       " JOIN requests r ON r.workspace = f.workspace AND r.id = f.request_id"
+       " WHERE f.state_hash = $1");
+GD_SQL(sql_flow_items,
+       "SELECT i.id, i.role, i.mode, i.asset, i.scope, i.expect_account FROM items i JOIN flows f"
+       " ON f.workspace = i.workspace AND f.id = i.flow_id WHERE f.state_hash = $1 ORDER BY i.position");
+GD_SQL(sql_flow_take,
+       "UPDATE flows SET status = 'exchanging' WHERE workspace = $1 AND id = $2 AND status = 'pending'");
+
+struct start {
+    struct gd_link link;
+    struct gd_flow flow;
+    json_t *items; /* ids asked for; borrowed from the arena's JSON */
+    char *session, *app;
+    char state[64];
+    json_t *result;
+};
+
+static void on_link(void *arg);
+static void on_dek(void *arg, const struct gd_dek *dek, const struct gd_err *err);
+static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
+static void on_flow_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+
+/* ---- start ---- */
+
+static void start_fail(struct gd_call *c, const struct gd_err *err)
+{
+    struct start *s = c->state;
+
+    gd_flow_done(&s->flow);
+    json_decref(s->items);
+    json_decref(s->result);
+    gd_link_done(&s->link);
+    gd_call_error(c, err);
+}
+
+static void start_refuse(struct gd_call *c, enum gd_reason r, const char *text)
+{
+    struct gd_err err = { .reason = r };
+
+    (void)snprintf(err.text, sizeof err.text, "%s", text);
+    start_fail(c, &err);
+}
+
+void gd_flow_start(struct gd_broker *b, const struct gd_visitor *v, const char *app, json_t *items,
+                   gd_reply_fn *reply, void *arg)
+{
+    struct gd_actor who = { -1, -1, -1, "portal", 0 };
+    struct gd_call *c = gd_call_new(b, &who, NULL, reply, arg);
+    struct start *s = gd_arena_alloc(c->arena, sizeof *s);
+
+    c->state = s;
+    s->app = gd_arena_strdup(c->arena, app);
+    s->session = gd_arena_strdup(c->arena, v->session);
+    s->items = json_incref(items);
+    if (!s->session) {
+        start_refuse(c, GD_R_SESSION_MISSING,
+                     "the browser sent no session cookie; allow cookies and open the link again");
+        return;
+    }
+    gd_link_load(c, v, &s->link, on_link);
+}
+
+static bool wanted(const json_t *items, const char *id)
+{
+    size_t i;
+    json_t *it;
+
+    if (json_array_size(items) == 0)
+        return true;
+    json_array_foreach(items, i,
+                       it) if (json_is_string(it) && !strcmp(json_string_value(it), id)) return true;
+    return false;
+}
+
+/* Takes the items of the app that may be asked in one consent. */
+static void choose_items(struct start *s)
+{
+    struct gd_flow *f = &s->flow;
+    bool shared = f->app->app.platform->p.caps & GRANTD_CAP_SHARED_CONSENT;
+    size_t i;
+    json_t *it;
+
+    json_array_foreach(s->link.items, i, it)
+    {
+        struct gd_flow_item *to = &f->items[f->nitems];
+
+        if (strcmp(gd_json_text(it, "app", ""), s->app) != 0 || !gd_link_item_open(it) ||
+            !wanted(s->items, gd_json_text(it, "id", "")) || (f->nitems && !shared))
+            continue;
+        (void)snprintf(to->id, sizeof to->id, "%s", gd_json_text(it, "id", ""));
+        to->role = gd_arena_strdup(f->arena, gd_json_text(it, "role", NULL));
+        to->mode = gd_arena_strdup(f->arena, gd_json_text(it, "mode", NULL));
+        to->asset = gd_arena_strdup(f->arena, gd_json_text(it, "asset", NULL));
+        to->scope = gd_arena_strdup(f->arena, gd_json_text(it, "scope", NULL));
+        to->expect_account = gd_arena_strdup(f->arena, gd_json_text(it, "expect_account", NULL));
+        if (++f->nitems == GD_REQUEST_ITEMS_MAX)
+            break;
+    }
+}
+
+static void on_link(void *arg)
+{
+    struct gd_call *c = arg;
+    struct start *s = c->state;
+    struct gd_flow *f = &s->flow;
+
+    if (s->link.err.reason) {
+        start_fail(c, &s->link.err);
+        return;
+    }
+    f->arena = c->arena;
+    f->app = gd_app_find(c->b, s->app);
+    if (!f->app) {
+        start_refuse(c, GD_R_APP_UNKNOWN, "this is not offered any more; ask the agency");
+        return;
+    }
+    choose_items(s);
+    if (f->nitems == 0) {
+        start_refuse(c, GD_R_ITEM_CLOSED, "nothing is open here any more");
+        return;
+    }
+    (void)snprintf(f->workspace, sizeof f->workspace, "%s", s->link.workspace);
+    (void)snprintf(f->link, sizeof f->link, "%s", s->link.id);
+    (void)snprintf(f->request, sizeof f->request, "%s", s->link.request);
+    (void)snprintf(f->client, sizeof f->client, "%s", s->link.client);
+    gd_id_make(f->id, "fl", gd_now(c->b->d.clock), c->b->d.rng);
+    gd_dek_need(c->b, f->workspace, f->client, on_dek, c);
+}
+
+static char *random_text(struct gd_broker *b, struct gd_arena *a)
+{
+    unsigned char bytes[32];
+    char *text = gd_arena_alloc(a, 64);
+
+    gd_rng_bytes(b->d.rng, bytes, sizeof bytes);
+    gd_b64url(text, bytes, sizeof bytes);
+    gd_wipe(bytes, sizeof bytes);
+    return text;
+}
+
+static void on_dek(void *arg, const struct gd_dek *dek, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    struct start *s = c->state;
+    struct gd_broker *b = c->b;
+    struct gd_op_start o = { .platform = s->flow.app->app.platform,
+                             .kind = GD_OP_REQUEST,
+                             .app = s->flow.app->app.id,
+                             .deadline_ms = b->plan.deadline_ms,
+                             .interactive = true,
+                             .on_end = on_request_end,
+                             .arg = c };
+    unsigned char digest[32];
+    char challenge[64];
+    json_t *doc;
+
+    if (!dek) {
+        start_fail(c, err);
+        return;
+    }
+    s->flow.nonce = random_text(b, c->arena);
+    s->flow.verifier = random_text(b, c->arena);
+    s->flow.state = random_text(b, c->arena);
+    gd_sha256(digest, s->flow.verifier, strlen(s->flow.verifier));
+    gd_b64url(challenge, digest, sizeof digest);
+    gd_flow_given(b, &s->flow, &o.given, &doc);
+    o.given.args[GRANTD_ARG_CODE_CHALLENGE] = challenge;
+    o.given.args[GRANTD_ARG_CODE_VERIFIER] = NULL;
+    gd_op_start(&b->env, &o);
+    json_decref(doc);
+}
+
+static void store_flow(struct gd_call *c, const char *status, const char *item_state, const char *steps,
+                       int64_t look)
+{
+    struct start *s = c->state;
+    struct gd_flow *f = &s->flow;
+    struct gd_broker *b = c->b;
+    struct gd_tx *tx = gd_tx_new(b->d.store);
+    int64_t now = gd_now(b->d.clock);
+    unsigned char state[32], session[32];
+    GD_AUTO_FREE char *notes = f->notes ? gd_json_dump(f->notes) : NULL;
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    GD_AUTO_JSON ids = json_array();
+    GD_AUTO_FREE char *ids_text = NULL;
+    struct gd_err err = { 0 };
+    size_t n = 0;
+
+    for (unsigned i = 0; i < f->nitems; i++)
+        json_array_append_new(ids, json_string(f->items[i].id));
+    ids_text = gd_json_dump(ids);
+    sealed = gd_flow_seal(b, f, &n, &err);
+    gd_keyring_lookup(b->d.keyring, "state", f->state, strlen(f->state), state);
+    gd_keyring_lookup(b->d.keyring, "session", s->session, strlen(s->session), session);
+    gd_tx_add(tx, &sql_flow_insert, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->link),
+              GD_P_TEXT(f->request), GD_P_TEXT(f->client), GD_P_TEXT(s->app),
+              GD_P_TEXT(gd_arena_strf(c->arena, "%s.%s", f->workspace, s->app)), GD_P_BYTES(state, 32),
+              GD_P_BYTES(session, 32), GD_P_BYTES(sealed, n), GD_P_TEXT(ids_text), GD_P_TEXT(notes),
+              GD_P_TEXT(status), GD_P_INT(now), GD_P_INT(now + GD_FLOW_TTL_MS));
+    for (unsigned i = 0; i < f->nitems; i++)
+        gd_tx_add(tx, &sql_item_started, GD_P_TEXT(item_state), GD_P_TEXT(f->id), GD_P_TEXT(steps),
+                  GD_P_INT(i == 0 ? look : 0), GD_P_INT(now), GD_P_TEXT(f->workspace),
+                  GD_P_TEXT(f->items[i].id));
+    if (look && b->ears.look)
+        b->ears.look(b->ears.arg, f->workspace, f->items[0].id, look);
+    gd_store_commit(b->d.store, tx, on_flow_stored, c);
+}
+
+static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_result *r)
+{
+    struct gd_call *c = arg;
+    struct start *s = c->state;
+    GD_AUTO_FREE char *steps = NULL;
+
+    (void)op;
+    if (r->end == GD_OP_FAILED) {
+        start_fail(c, &r->err);
+        return;
+    }
+    s->flow.kept = json_incref(r->kept);
+    s->flow.notes = json_incref(r->notes);
+    if (r->end == GD_OP_DONE && r->res.redirect_url) {
+        s->result = json_pack("{s:s, s:s}", "redirect", r->res.redirect_url, "flow", s->flow.id);
+        store_flow(c, "pending", "started", NULL, 0);
+        return;
+    }
+    steps = gd_json_dump(r->steps);
+    s->result = json_pack("{s:O, s:s}", "steps", r->steps, "flow", s->flow.id);
+    store_flow(c, "waiting", "waiting", steps, r->end == GD_OP_PENDING ? r->next_look_at : 0);
+}
+
+static void on_flow_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    struct start *s = c->state;
+    json_t *result = s->result;
+
+    (void)tx;
+    s->result = NULL;
+    gd_flow_done(&s->flow);
+    json_decref(s->items);
+    gd_link_done(&s->link);
+    if (gd_call_store_failed(c, r, err))
+        json_decref(result);
+    else
+        gd_call_done(c, result);
+}
+
+/* ---- callback ---- */
+
+struct back {
+    struct gd_flow flow;
+    json_t *query;
+    char *context, *session, *raw, *link;
+};
+
+static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_exchanged(void *arg, const struct gd_exchange_result *r);
+
+static void back_end(struct gd_call *c)
+{
+    struct back *k = c->state;
+
+    gd_flow_done(&k->flow);
+    json_decref(k->query);
+}
+
+static void back_refuse(struct gd_call *c, enum gd_reason r, const char *text)
+{
+    back_end(c);
+    GD_LOG(c->b->d.log, GD_LOG_WARN, "callback.refused", GD_F_STR("reason", gd_reason_word(r)),
+           GD_F_STR("address", c->who.name));
+    gd_call_fail(c, r, "%s", text);
+}
+
+/* Name of the state parameter: descriptions of providers may rename it. */
+static const char *state_of(struct gd_broker *b, const char *context, const json_t *query)
+{
+    const char *dot = strchr(context, '.');
+    struct gd_app_state *a = dot ? gd_app_find(b, dot + 1) : NULL;
+    const json_t *name = a && a->app.description ? gd_json_at(a->app.description, "callback.state") : NULL;
+
+    return gd_json_text(query, json_is_string(name) ? json_string_value(name) : "state", NULL);
+}
+
+void gd_flow_callback(struct gd_broker *b, const char *context, json_t *query, const char *raw,
+                      const char *duplicate, const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
+{
+    struct gd_actor who = { -1, -1, -1, v->address, 0 };
+    struct gd_call *c = gd_call_new(b, &who, NULL, reply, arg);
+    struct back *k = gd_arena_alloc(c->arena, sizeof *k);
+    const char *state = state_of(b, context, query);
+    unsigned char hash[32];
+    struct gd_tx *tx;
+
+    c->state = k;
+    k->flow.arena = c->arena;
+    k->query = json_incref(query);
+    k->context = gd_arena_strdup(c->arena, context);
+    k->session = gd_arena_strdup(c->arena, v->session);
+    k->raw = gd_arena_strdup(c->arena, raw);
+    if (duplicate)
+        back_refuse(c, GD_R_PARAM_DUPLICATE, "a parameter of the platform's answer came twice");
+    else if (!state || !*state)
+        back_refuse(c, GD_R_STATE_MISSING, "the platform's answer came without a state");
+    else if (!k->session)
+        back_refuse(c, GD_R_SESSION_MISSING, "the browser sent no session cookie");
+    else {
+        gd_keyring_lookup(b->d.keyring, "state", state, strlen(state), hash);
+        tx = gd_tx_new(b->d.store);
+        gd_tx_add(tx, &sql_flow_by_state, GD_P_BYTES(hash, sizeof hash));
+        gd_tx_add(tx, &sql_flow_items, GD_P_BYTES(hash, sizeof hash));
+        gd_store_read(b->d.store, tx, on_flow_row, c);
+    }
+}
+
+static bool session_fits(struct gd_call *c, const struct gd_tx *tx, int col)
+{
+    struct back *k = c->state;
+    unsigned char hash[32];
+    size_t n = 0;
+    const void *stored = gd_tx_bytes(tx, 0, 0, (size_t)col, &n);
+
+    gd_keyring_lookup(c->b->d.keyring, "session", k->session, strlen(k->session), hash);
+    return stored && n == sizeof hash && gd_same_bytes(stored, hash, n);
+}
+
+static void copy_flow(struct gd_call *c, const struct gd_tx *tx)
+{
+    struct gd_flow *f = &((struct back *)c->state)->flow;
+    const char *notes = gd_tx_text(tx, 0, 0, 10);
+
+    (void)snprintf(f->workspace, sizeof f->workspace, "%s", gd_tx_text(tx, 0, 0, 0));
+    (void)snprintf(f->id, sizeof f->id, "%s", gd_tx_text(tx, 0, 0, 1));
+    (void)snprintf(f->link, sizeof f->link, "%s", gd_tx_text(tx, 0, 0, 2));
+    (void)snprintf(f->request, sizeof f->request, "%s", gd_tx_text(tx, 0, 0, 3));
+    (void)snprintf(f->client, sizeof f->client, "%s", gd_tx_text(tx, 0, 0, 4));
+    f->app = gd_app_find(c->b, gd_tx_text(tx, 0, 0, 5));
+    f->confirm = gd_tx_int(tx, 0, 0, 14) != 0;
+    f->notes = notes ? gd_json_parse(notes, strlen(notes), GD_CRED_BLOB_MAX, NULL) : NULL;
+    gd_flow_items_from(f, tx, 1);
+}
+
+static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    struct back *k = c->state;
+    struct gd_err e = { 0 };
+    const void *sealed;
+    struct gd_tx *take;
+    size_t n = 0;
+
+    if (r != GD_STORE_OK) {
+        back_end(c);
+        gd_call_store_failed(c, r, err);
+        return;
+    }
+    if (gd_tx_rows(tx, 0) != 1)
+        back_refuse(c, GD_R_STATE_UNKNOWN, "the platform's answer carries a state that was not made here");
+    else if (strcmp(gd_tx_text(tx, 0, 0, 6), k->context) != 0)
+        back_refuse(c, GD_R_CONTEXT_MISMATCH, "the answer came back at another app's address");
+    else if (!session_fits(c, tx, 7))
+        back_refuse(c, GD_R_SESSION_MISMATCH,
+                    "the answer arrived in another browser than the one that asked");
+    else if (strcmp(gd_tx_text(tx, 0, 0, 11), "pending") != 0)
+        back_refuse(c, GD_R_STATE_ALREADY_USED, "this answer of the platform was used already");
+    else if (gd_tx_int(tx, 0, 0, 13) < gd_now(c->b->d.clock))
+        back_refuse(c, GD_R_FLOW_EXPIRED, "more than 15 minutes passed between asking and approving");
+    else {
+        copy_flow(c, tx);
+        sealed = gd_tx_bytes(tx, 0, 0, 8, &n);
+        if (!k->flow.app || k->flow.nitems == 0) {
+            back_refuse(c, GD_R_APP_UNKNOWN, "this is not offered any more");
+            return;
+        }
+        if (gd_flow_open(c->b, &k->flow, sealed, n, &e)) {
+            back_refuse(c, e.reason, e.text);
+            return;
+        }
+        take = gd_tx_new(c->b->d.store);
+        gd_tx_add(take, &sql_flow_take, GD_P_TEXT(k->flow.workspace), GD_P_TEXT(k->flow.id));
+        gd_store_commit(c->b->d.store, take, on_taken, c);
+    }
+}
+
+static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    struct back *k = c->state;
+
+    if (r != GD_STORE_OK) {
+        back_end(c);
+        gd_call_store_failed(c, r, err);
+        return;
+    }
+    if (gd_tx_changes(tx, 0) != 1) {
+        back_refuse(c, GD_R_STATE_ALREADY_USED, "this answer of the platform was used already");
+        return;
+    }
+    gd_exchange_start(c->b, &k->flow, k->query, k->raw, NULL, on_exchanged, c);
+}
+
+static void on_exchanged(void *arg, const struct gd_exchange_result *r)
+{
+    struct gd_call *c = arg;
+    struct back *k = c->state;
+    const char *word =
+        r->end == GD_EXCHANGE_GRANTED || r->end == GD_EXCHANGE_WAITING ? NULL : gd_reason_word(r->err.reason);
+    json_t *result =
+        json_pack("{s:s, s:s, s:s, s:s?, s:s?}", "link", k->flow.link, "flow", k->flow.id, "outcome",
+                  gd_exchange_word(r->end), "reason", word, "text", word ? r->err.text : NULL);
+
+    gd_link_expect(c->b, &k->flow, r);
+    back_end(c);
+    gd_call_done(c, result);
+}

@@ -1,0 +1,349 @@
+/* grant/item.c - items that wait for somebody: what a guided step asked for is handed in, a pending ask is
+ * looked at, an item is declined; and the pages that only read. */
+#include "grant/link.h"
+
+#include <string.h>
+
+GD_SQL(sql_waiting,
+       "SELECT f.workspace, f.id, f.link_id, f.request_id, f.client_id, f.app, f.sealed, f.notes, f.status,"
+       " r.confirm FROM items i JOIN flows f ON f.workspace = i.workspace AND f.id = i.flow_id"
+       " JOIN requests r ON r.workspace = i.workspace AND r.id = i.request_id"
+       " WHERE i.workspace = $1 AND i.id = $2 AND i.state = 'waiting'");
+GD_SQL(sql_waiting_items,
+       "SELECT s.id, s.role, s.mode, s.asset, s.scope, s.expect_account FROM items s JOIN items i"
+       " ON i.workspace = s.workspace AND i.flow_id = s.flow_id WHERE i.workspace = $1 AND i.id = $2 ORDER "
+       "BY s.position");
+GD_SQL(sql_waiting_take,
+       "UPDATE flows SET status = 'exchanging' WHERE workspace = $1 AND id = $2 AND status = 'waiting'");
+GD_SQL(sql_decline,
+       "UPDATE items SET state = 'declined', reason = 'CONSENT_DENIED', reason_text = 'declined on the page',"
+       " updated_at = $1 WHERE workspace = $2 AND id = $3 AND request_id = $4"
+       " AND state IN ('open', 'started', 'waiting')");
+GD_SQL(sql_flow_end_row,
+       "SELECT link_id, session_hash, outcome, reason, reason_text FROM flows WHERE id = $1");
+
+/* ---- pages ---- */
+
+struct page {
+    struct gd_link link;
+    char *flow, *session, *outcome, *reason, *text;
+    json_t *inputs;
+    char *item;
+};
+
+static void on_show(void *arg)
+{
+    struct gd_call *c = arg;
+    struct page *p = c->state;
+    json_t *page;
+
+    if (p->link.err.reason) {
+        gd_call_error(c, &p->link.err);
+        return;
+    }
+    page = gd_link_page(c->b, &p->link);
+    if (p->flow) {
+        json_object_set_new(page, "outcome", gd_text_json(p->outcome));
+        json_object_set_new(page, "reason", gd_text_json(p->reason));
+        json_object_set_new(page, "text", gd_text_json(p->text));
+    }
+    gd_link_done(&p->link);
+    gd_call_done(c, page);
+}
+
+static struct gd_call *visitor_call(struct gd_broker *b, const struct gd_visitor *v, gd_reply_fn *reply,
+                                    void *arg)
+{
+    struct gd_actor who = { -1, -1, -1, v->address, 0 };
+    struct gd_call *c = gd_call_new(b, &who, NULL, reply, arg);
+    struct page *p = gd_arena_alloc(c->arena, sizeof *p);
+
+    p->session = gd_arena_strdup(c->arena, v->session);
+    c->state = p;
+    return c;
+}
+
+void gd_link_show(struct gd_broker *b, const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
+{
+    struct gd_call *c = visitor_call(b, v, reply, arg);
+
+    gd_link_load(c, v, &((struct page *)c->state)->link, on_show);
+}
+
+static void on_end_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    struct page *p = c->state;
+    struct gd_visitor v = { .session = p->session };
+    unsigned char hash[32];
+    size_t n = 0;
+    const void *stored;
+
+    if (gd_call_store_failed(c, r, err))
+        return;
+    stored = gd_tx_rows(tx, 0) ? gd_tx_bytes(tx, 0, 0, 1, &n) : NULL;
+    gd_keyring_lookup(c->b->d.keyring, "session", p->session ? p->session : "",
+                      p->session ? strlen(p->session) : 0, hash);
+    if (!stored || n != 32 || !p->session || !gd_same_bytes(stored, hash, 32)) {
+        gd_call_fail(c, GD_R_FLOW_UNKNOWN, "there is no such attempt for this browser");
+        return;
+    }
+    p->outcome = gd_arena_strdup(c->arena, gd_tx_text(tx, 0, 0, 2));
+    p->reason = gd_arena_strdup(c->arena, gd_tx_text(tx, 0, 0, 3));
+    p->text = gd_arena_strdup(c->arena, gd_tx_text(tx, 0, 0, 4));
+    v.link = gd_arena_strdup(c->arena, gd_tx_text(tx, 0, 0, 0));
+    gd_link_load(c, &v, &p->link, on_show);
+}
+
+void gd_flow_show(struct gd_broker *b, const char *flow, const struct gd_visitor *v, gd_reply_fn *reply,
+                  void *arg)
+{
+    struct gd_call *c = visitor_call(b, v, reply, arg);
+    struct gd_tx *tx = gd_tx_new(b->d.store);
+
+    ((struct page *)c->state)->flow = gd_arena_strdup(c->arena, flow);
+    gd_tx_add(tx, &sql_flow_end_row, GD_P_TEXT(flow));
+    gd_store_read(b->d.store, tx, on_end_row, c);
+}
+
+/* ---- decline ---- */
+
+static void on_declined(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+
+    if (gd_call_store_failed(c, r, err))
+        return;
+    if (gd_tx_changes(tx, 0) == 0) {
+        gd_call_fail(c, GD_R_ITEM_CLOSED, "nothing is open here any more");
+        return;
+    }
+    gd_events_wake(c->b->d.events);
+    gd_call_done(c, json_pack("{s:s}", "outcome", "declined"));
+}
+
+static void on_decline_link(void *arg)
+{
+    struct gd_call *c = arg;
+    struct page *p = c->state;
+    struct gd_tx *tx;
+
+    if (p->link.err.reason) {
+        gd_call_error(c, &p->link.err);
+        return;
+    }
+    tx = gd_tx_new(c->b->d.store);
+    gd_tx_add(tx, &sql_decline, GD_P_INT(gd_now(c->b->d.clock)), GD_P_TEXT(p->link.workspace),
+              GD_P_TEXT(p->item), GD_P_TEXT(p->link.request));
+    gd_event_add(c->b->d.events, tx, p->link.workspace, "request.declined", p->link.request, NULL);
+    gd_link_done(&p->link);
+    gd_store_commit(c->b->d.store, tx, on_declined, c);
+}
+
+void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char *item, gd_reply_fn *reply,
+                     void *arg)
+{
+    struct gd_call *c = visitor_call(b, v, reply, arg);
+    struct page *p = c->state;
+
+    p->item = gd_arena_strdup(c->arena, item);
+    gd_link_load(c, v, &p->link, on_decline_link);
+}
+
+/* ---- items that wait ---- */
+
+struct waiting {
+    struct gd_broker *b;
+    struct gd_flow flow;
+    json_t *inputs;
+    gd_exchange_fn *fn;
+    void *arg;
+};
+
+static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_waiting_end(void *arg, const struct gd_exchange_result *r);
+
+static void waiting_end(struct waiting *w, const struct gd_exchange_result *r)
+{
+    struct gd_broker *b = w->b;
+
+    if (w->fn)
+        w->fn(w->arg, r);
+    gd_link_expect(b, &w->flow, r);
+    gd_flow_done(&w->flow);
+    json_decref(w->inputs);
+    gd_arena_free(w->flow.arena);
+    gd_free(w);
+    gd_busy(b, -1);
+}
+
+static void waiting_refuse(struct waiting *w, enum gd_reason reason, const char *text)
+{
+    struct gd_exchange_result r = { .end = GD_EXCHANGE_FAILED, .err = { .reason = reason } };
+
+    (void)snprintf(r.err.text, sizeof r.err.text, "%s", text);
+    waiting_end(w, &r);
+}
+
+/* Runs the platform's grant function for the flow that an item waits in. fn may be NULL. */
+static void waiting_run(struct gd_broker *b, const char *workspace, const char *item, json_t *inputs,
+                        gd_exchange_fn *fn, void *arg)
+{
+    struct waiting *w = gd_new(sizeof *w);
+    struct gd_tx *tx = gd_tx_new(b->d.store);
+
+    w->b = b;
+    w->flow.arena = gd_arena_new(0);
+    w->inputs = json_incref(inputs);
+    w->fn = fn;
+    w->arg = arg;
+    gd_busy(b, 1);
+    gd_tx_add(tx, &sql_waiting, GD_P_TEXT(workspace), GD_P_TEXT(item));
+    gd_tx_add(tx, &sql_waiting_items, GD_P_TEXT(workspace), GD_P_TEXT(item));
+    gd_store_read(b->d.store, tx, on_waiting_row, w);
+}
+
+static int waiting_copy(struct waiting *w, const struct gd_tx *tx, struct gd_err *err)
+{
+    struct gd_flow *f = &w->flow;
+    const char *notes = gd_tx_text(tx, 0, 0, 7);
+    size_t n = 0;
+    const void *sealed = gd_tx_bytes(tx, 0, 0, 6, &n);
+
+    (void)snprintf(f->workspace, sizeof f->workspace, "%s", gd_tx_text(tx, 0, 0, 0));
+    (void)snprintf(f->id, sizeof f->id, "%s", gd_tx_text(tx, 0, 0, 1));
+    (void)snprintf(f->link, sizeof f->link, "%s", gd_tx_text(tx, 0, 0, 2));
+    (void)snprintf(f->request, sizeof f->request, "%s", gd_tx_text(tx, 0, 0, 3));
+    (void)snprintf(f->client, sizeof f->client, "%s", gd_tx_text(tx, 0, 0, 4));
+    f->app = gd_app_find(w->b, gd_tx_text(tx, 0, 0, 5));
+    f->confirm = gd_tx_int(tx, 0, 0, 9) != 0;
+    f->notes = notes ? gd_json_parse(notes, strlen(notes), GD_CRED_BLOB_MAX, NULL) : NULL;
+    gd_flow_items_from(f, tx, 1);
+    if (!f->app || f->nitems == 0)
+        return gd_err_set(err, GD_R_APP_UNKNOWN, "the app of this item is no longer configured");
+    return gd_flow_open(w->b, f, sealed, n, err);
+}
+
+static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct waiting *w = arg;
+    struct gd_err e = { 0 };
+    struct gd_tx *take;
+
+    if (r != GD_STORE_OK) {
+        waiting_refuse(w, GD_R_STORE_FAILED, err ? err->text : "the store could not be read");
+        return;
+    }
+    if (gd_tx_rows(tx, 0) == 0) {
+        waiting_refuse(w, GD_R_ITEM_CLOSED, "nothing is waiting here any more");
+        return;
+    }
+    if (waiting_copy(w, tx, &e)) {
+        waiting_refuse(w, e.reason, e.text);
+        return;
+    }
+    take = gd_tx_new(w->b->d.store);
+    gd_tx_add(take, &sql_waiting_take, GD_P_TEXT(w->flow.workspace), GD_P_TEXT(w->flow.id));
+    gd_store_commit(w->b->d.store, take, on_waiting_taken, w);
+}
+
+static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct waiting *w = arg;
+
+    (void)err;
+    if (r != GD_STORE_OK || gd_tx_changes(tx, 0) != 1) {
+        waiting_refuse(w, GD_R_CONFLICT, "it is being looked at right now");
+        return;
+    }
+    gd_exchange_start(w->b, &w->flow, NULL, NULL, w->inputs, on_waiting_end, w);
+}
+
+static void on_waiting_end(void *arg, const struct gd_exchange_result *r)
+{
+    waiting_end(arg, r);
+}
+
+void gd_broker_look(struct gd_broker *b, const char *workspace, const char *item)
+{
+    if (!b->draining)
+        waiting_run(b, workspace, item, NULL, NULL, NULL);
+}
+
+/* ---- handed in: by the client on the page ---- */
+
+static void on_submitted(void *arg, const struct gd_exchange_result *r)
+{
+    struct gd_call *c = arg;
+
+    if (r->end == GD_EXCHANGE_FAILED || r->end == GD_EXCHANGE_DECLINED)
+        gd_call_error(c, &r->err);
+    else
+        gd_call_done(c, json_pack("{s:s, s:O?}", "outcome", gd_exchange_word(r->end), "grants", r->grants));
+}
+
+static void on_submit_link(void *arg)
+{
+    struct gd_call *c = arg;
+    struct page *p = c->state;
+    json_t *it, *inputs = p->inputs;
+    bool known = false;
+    size_t i;
+
+    if (p->link.err.reason) {
+        json_decref(inputs);
+        gd_call_error(c, &p->link.err);
+        return;
+    }
+    json_array_foreach(p->link.items, i, it) known = known || !strcmp(gd_json_text(it, "id", ""), p->item);
+    gd_link_done(&p->link);
+    if (!known)
+        gd_call_fail(c, GD_R_ITEM_UNKNOWN, "there is no such item in this request");
+    else
+        waiting_run(c->b, p->link.workspace, p->item, inputs, on_submitted, c);
+    json_decref(inputs);
+}
+
+void gd_item_submit(struct gd_broker *b, const struct gd_visitor *v, const char *item, json_t *inputs,
+                    gd_reply_fn *reply, void *arg)
+{
+    struct gd_call *c = visitor_call(b, v, reply, arg);
+    struct page *p = c->state;
+
+    p->item = gd_arena_strdup(c->arena, item);
+    p->inputs = json_incref(inputs);
+    gd_link_load(c, v, &p->link, on_submit_link);
+}
+
+/* ---- handed in: by the operator, as the client told it ---- */
+
+/* One object of names and values from a list of them. */
+static json_t *submitted_inputs(const json_t *list)
+{
+    json_t *inputs = json_object(), *one;
+    size_t i;
+
+    json_array_foreach(list, i, one) json_object_update(inputs, one);
+    return inputs;
+}
+
+static void on_operator_submitted(void *arg, const struct gd_exchange_result *r)
+{
+    struct gd_call *c = arg;
+
+    if (r->end == GD_EXCHANGE_FAILED || r->end == GD_EXCHANGE_DECLINED)
+        gd_call_error(c, &r->err);
+    else
+        gd_request_reply(c, gd_param(c, "request"), NULL, r->grants);
+}
+
+void gd_grant_submit(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
+                     void *arg)
+{
+    struct gd_call *c = gd_call_new(b, who, params, reply, arg);
+    json_t *inputs = submitted_inputs(json_object_get(params, "inputs"));
+
+    waiting_run(b, c->workspace, gd_param(c, "item"), inputs, on_operator_submitted, c);
+    json_decref(inputs);
+}

@@ -1,0 +1,315 @@
+/* grant/journal.c - a record of what a platform answered, and that record as one transaction. The live path
+ * and the replay of the spool after a crash build the same statements from the same record, so there is one
+ * way only in which an answer becomes durable. Nothing here drops an answer: one that lost a race stays a
+ * candidate. */
+#include "base/fault.h"
+#include "grant/broker_int.h"
+
+#include <string.h>
+
+#define KEEP_VERSIONS 5
+
+GD_SQL(sql_version_insert,
+       "INSERT INTO token_versions (workspace, attempt_id, credential_id, parent_gen, status, sealed, "
+       "created_at,"
+       " issued_at, expires_at, refresh_expires_at) VALUES ($1, $2, $3, $4, 'candidate', $5, $6, $7, $8, $9)"
+       " ON CONFLICT (workspace, attempt_id) DO NOTHING");
+GD_SQL(sql_cred_insert,
+       "INSERT INTO credentials (workspace, id, client_id, app, account_id, account_name, gen, status, shape,"
+       " retry_class, retry_grace_ms, scope, issued_at, expires_at, refresh_expires_at, horizon_at, next_at, "
+       "attempts,"
+       " lease_epoch, lease_until, created_at, refreshed_at)"
+       " VALUES ($1, $2, $3, $4, $5, $6, 0, 'current', $7, $8, $9, $10, 0, 0, 0, $11, 0, 0, 0, 0, $12, 0)"
+       " ON CONFLICT (workspace, id) DO NOTHING");
+GD_SQL(
+    sql_cred_promote,
+    "UPDATE credentials SET gen = gen + 1, current_attempt = $1, status = 'current', shape = $2, retry_class "
+    "= $3,"
+    " retry_grace_ms = $4, scope = COALESCE($5, scope), account_id = COALESCE($6, account_id),"
+    " account_name = COALESCE($7, account_name), issued_at = $8, expires_at = $9, refresh_expires_at = $10,"
+    " horizon_at = CASE WHEN $11 > 0 THEN $11 ELSE horizon_at END, next_at = $12, attempts = 0, reason = "
+    "NULL,"
+    " reason_text = NULL, lease_owner = NULL, lease_until = 0, refreshed_at = $13"
+    " WHERE workspace = $14 AND id = $15 AND gen = $16 AND status <> 'revoked'");
+GD_SQL(sql_version_current,
+       "UPDATE token_versions SET status = 'current' WHERE workspace = $1 AND attempt_id = $2 AND EXISTS"
+       " (SELECT 1 FROM credentials WHERE workspace = $1 AND id = $3 AND current_attempt = $2)");
+GD_SQL(sql_version_supersede,
+       "UPDATE token_versions SET status = 'superseded' WHERE workspace = $1 AND credential_id = $3"
+       " AND status = 'current' AND attempt_id <> $2 AND EXISTS"
+       " (SELECT 1 FROM credentials WHERE workspace = $1 AND id = $3 AND current_attempt = $2)");
+GD_SQL(sql_version_collect, "DELETE FROM token_versions WHERE workspace = $1 AND credential_id = $2"
+                            " AND status = 'superseded' AND parent_gen < $3");
+GD_SQL(sql_intent_close, "UPDATE intents SET state = 'closed' WHERE workspace = $1 AND attempt_id = $2");
+GD_SQL(sql_grant_insert, "INSERT INTO grants (workspace, id, client_id, credential_id, request_id, item_id, "
+                         "app, asset_id, asset_kind,"
+                         " asset_name, role_asked, role_granted, lifecycle, native, created_at)"
+                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+                         " ON CONFLICT (workspace, id) DO NOTHING");
+GD_SQL(sql_surface_insert, "INSERT INTO surfaces (workspace, id, grant_id, kind, ref, outcome, changed_at)"
+                           " VALUES ($1, $2, $3, $4, $5, 'open', $6) ON CONFLICT (workspace, id) DO NOTHING");
+GD_SQL(sql_item_granted, "UPDATE items SET state = 'granted', reason = NULL, reason_text = NULL,"
+                         " steps = NULL, next_look_at = 0, updated_at = $3 WHERE workspace = $1 AND id = $2"
+                         " AND state IN ('open', 'started', 'waiting')");
+GD_SQL(sql_flow_done, "UPDATE flows SET status = 'done', outcome = 'granted', notes = NULL"
+                      " WHERE workspace = $1 AND id = $2");
+
+/* Unix ms of an expiry that the platform gave as an instant, as a duration from sent_at, or not at all (0).
+ */
+static int64_t expiry(int64_t at, int64_t in, int64_t sent_at)
+{
+    const int64_t ten_years = 10 * 366 * (int64_t)86400;
+
+    if (at > 0)
+        return at > INT64_MAX / 1000 ? 0 : at * 1000;
+    if (in <= 0)
+        return 0;
+    return sent_at + (in > ten_years ? ten_years : in) * 1000;
+}
+
+static char *blob_text(const struct gd_answer *a)
+{
+    const struct grantd_result *res = &a->r->res;
+    GD_AUTO_JSON blob = json_object();
+    json_t *kept = json_object();
+
+    if (a->old_kept)
+        json_object_update(kept, a->old_kept);
+    json_object_update(kept, a->r->kept);
+    json_object_set_new(blob, "access_token", gd_text_json(res->access_token));
+    json_object_set_new(blob, "refresh_token",
+                        gd_text_json(res->refresh_token ? res->refresh_token : a->old_refresh_token));
+    json_object_set_new(blob, "kept", kept);
+    return gd_json_dump(blob);
+}
+
+static int seal_into(struct gd_broker *b, const struct gd_answer *a, json_t *rec, struct gd_err *err)
+{
+    struct gd_seal_name name = { .workspace = a->workspace,
+                                 .client = a->client,
+                                 .owner = a->cred,
+                                 .gen = a->parent_gen,
+                                 .attempt = a->attempt,
+                                 .column = "tok",
+                                 .created_at = a->created_at };
+    GD_AUTO_FREE char *text = blob_text(a);
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    GD_AUTO_FREE char *b64 = NULL;
+    size_t n;
+
+    sealed = gd_seal_text(b, &name, text, &n, err);
+    if (!sealed)
+        return -1;
+    b64 = gd_new(4 * ((n + 2) / 3) + 1);
+    gd_b64url(b64, sealed, n);
+    json_object_set_new(rec, "sealed", json_string(b64));
+    (void)GD_FAULT("F11");
+    return 0;
+}
+
+static struct gd_clocks clocks_of(const json_t *rec)
+{
+    return (struct gd_clocks){ .shape = (uint32_t)gd_json_i64(rec, "shape", 0),
+                               .retry_class = (uint32_t)gd_json_i64(rec, "retry_class", 0),
+                               .retry_grace_ms = gd_json_i64(rec, "grace", 0),
+                               .issued_at = gd_json_i64(rec, "issued_at", 0),
+                               .expires_at = gd_json_i64(rec, "expires_at", 0),
+                               .refresh_expires_at = gd_json_i64(rec, "refresh_expires_at", 0),
+                               .horizon_at = gd_json_i64(rec, "horizon_at", 0) };
+}
+
+int64_t gd_journal_due(struct gd_broker *b, const json_t *rec)
+{
+    struct gd_clocks c = clocks_of(rec);
+
+    return gd_plan_due(&b->plan, &c, gd_now(b->d.clock), b->d.rng);
+}
+
+json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err)
+{
+    const struct grantd_result *res = &a->r->res;
+    const struct grantd_platform *p = &gd_app_find(b, a->app)->app.platform->p;
+    int64_t sent = a->r->sent_at ? a->r->sent_at : a->created_at;
+    json_t *rec = json_object();
+
+    json_object_set_new(rec, "v", json_integer(1));
+    json_object_set_new(rec, "workspace", json_string(a->workspace));
+    json_object_set_new(rec, "client", json_string(a->client));
+    json_object_set_new(rec, "app", json_string(a->app));
+    json_object_set_new(rec, "at", json_integer(a->created_at));
+    if (!res->access_token)
+        return rec; /* native access only: grants without a credential */
+    json_object_set_new(rec, "cred", json_string(a->cred));
+    json_object_set_new(rec, "attempt", json_string(a->attempt));
+    json_object_set_new(rec, "gen", json_integer(a->parent_gen));
+    json_object_set_new(rec, "new", json_boolean(a->is_new));
+    json_object_set_new(rec, "shape", json_integer(res->shape ? res->shape : p->shape));
+    json_object_set_new(rec, "retry_class",
+                        json_integer(res->retry_class ? res->retry_class : p->retry_class));
+    json_object_set_new(rec, "grace", json_integer((json_int_t)p->retry_grace * 1000));
+    json_object_set_new(rec, "scope", gd_text_json(res->scope));
+    json_object_set_new(rec, "account_id", gd_text_json(res->account_id));
+    json_object_set_new(rec, "account_name", gd_text_json(res->account_name));
+    json_object_set_new(rec, "issued_at", json_integer(sent));
+    json_object_set_new(rec, "expires_at", json_integer(expiry(res->expires_at, res->expires_in, sent)));
+    json_object_set_new(rec, "refresh_expires_at",
+                        json_integer(expiry(res->refresh_expires_at, res->refresh_expires_in, sent)));
+    json_object_set_new(rec, "horizon_at", json_integer(expiry(res->horizon_at, 0, sent)));
+    json_object_set_new(rec, "due", json_integer(gd_journal_due(b, rec)));
+    if (seal_into(b, a, rec, err)) {
+        json_decref(rec);
+        return NULL;
+    }
+    return rec;
+}
+
+void gd_journal_add_grant(json_t *rec, json_t *grant)
+{
+    json_t *list = json_object_get(rec, "grants");
+
+    if (!list) {
+        list = json_array();
+        json_object_set_new(rec, "grants", list);
+    }
+    json_array_append_new(list, grant);
+}
+
+#define T(key) GD_P_TEXT(gd_json_text(rec, key, NULL))
+#define I(key) GD_P_INT(gd_json_i64(rec, key, 0))
+
+static size_t add_version(struct gd_tx *tx, const json_t *rec)
+{
+    const char *b64 = gd_json_text(rec, "sealed", "");
+    size_t cap = strlen(b64), promote;
+    unsigned char *sealed = gd_arena_alloc(gd_tx_arena(tx), cap + 1);
+    long n = gd_b64url_decode(sealed, cap, b64, cap);
+
+    gd_tx_add(tx, &sql_version_insert, T("workspace"), T("attempt"), T("cred"), I("gen"),
+              GD_P_BYTES(sealed, (size_t)(n < 0 ? 0 : n)), I("at"), I("issued_at"), I("expires_at"),
+              I("refresh_expires_at"),
+              GD_P_TEXT(gd_json_bool(rec, "rejected", false) ? "rejected" : "candidate"));
+    if (gd_json_bool(rec, "rejected", false)) { /* kept, never used: the wrong account's tokens */
+        gd_tx_add(tx, &sql_intent_close, T("workspace"), T("intent"));
+        return SIZE_MAX;
+    }
+    if (gd_json_bool(rec, "new", false))
+        gd_tx_add(tx, &sql_cred_insert, T("workspace"), T("cred"), T("client"), T("app"), T("account_id"),
+                  T("account_name"), I("shape"), I("retry_class"), I("grace"), T("scope"), I("horizon_at"),
+                  I("at"));
+    promote = gd_tx_add(tx, &sql_cred_promote, T("attempt"), I("shape"), I("retry_class"), I("grace"),
+                        T("scope"), T("account_id"), T("account_name"), I("issued_at"), I("expires_at"),
+                        I("refresh_expires_at"), I("horizon_at"), I("due"), I("at"), T("workspace"),
+                        T("cred"), I("gen"));
+    gd_tx_add(tx, &sql_version_current, T("workspace"), T("attempt"), T("cred"));
+    gd_tx_add(tx, &sql_version_supersede, T("workspace"), T("attempt"), T("cred"));
+    gd_tx_add(tx, &sql_version_collect, T("workspace"), T("cred"),
+              GD_P_INT(gd_json_i64(rec, "gen", 0) - KEEP_VERSIONS));
+    if (json_object_get(rec, "intent"))
+        gd_tx_add(tx, &sql_intent_close, T("workspace"), T("intent"));
+    return promote;
+}
+
+static void add_grant(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, const json_t *g)
+{
+    const char *ws = gd_json_text(rec, "workspace", ""), *id = gd_json_text(g, "id", "");
+    size_t i;
+    json_t *s;
+
+    gd_tx_add(tx, &sql_grant_insert, GD_P_TEXT(ws), GD_P_TEXT(id), T("client"), T("cred"),
+              GD_P_TEXT(gd_json_text(g, "request", NULL)), GD_P_TEXT(gd_json_text(g, "item", NULL)), T("app"),
+              GD_P_TEXT(gd_json_text(g, "asset_id", NULL)), GD_P_TEXT(gd_json_text(g, "asset_kind", NULL)),
+              GD_P_TEXT(gd_json_text(g, "asset_name", NULL)), GD_P_TEXT(gd_json_text(g, "role_asked", NULL)),
+              GD_P_TEXT(gd_json_text(g, "role_granted", NULL)), GD_P_TEXT(gd_json_text(g, "lifecycle", NULL)),
+              GD_P_TEXT(gd_json_text(g, "native", "none")), I("at"));
+    json_array_foreach(json_object_get(g, "surfaces"), i, s)
+        gd_tx_add(tx, &sql_surface_insert, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(s, "id", "")), GD_P_TEXT(id),
+                  GD_P_TEXT(gd_json_text(s, "kind", "")), GD_P_TEXT(gd_json_text(s, "ref", NULL)), I("at"));
+    if (gd_json_text(g, "item", NULL))
+        gd_tx_add(tx, &sql_item_granted, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(g, "item", NULL)), I("at"));
+    gd_event_add(b->d.events, tx, ws, "grant.created", id, NULL);
+}
+
+void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool,
+                           size_t *ret_promote)
+{
+    size_t i, promote = SIZE_MAX;
+    json_t *g;
+
+    if (spool) {
+        GD_AUTO_FREE char *text = gd_json_dump(rec);
+
+        gd_tx_spool(tx, text, strlen(text));
+    }
+    if (json_object_get(rec, "sealed"))
+        promote = add_version(tx, rec);
+    json_array_foreach(json_object_get(rec, "grants"), i, g) add_grant(b, tx, rec, g);
+    if (json_object_get(rec, "flow"))
+        gd_tx_add(tx, &sql_flow_done, T("workspace"), T("flow"));
+    if (ret_promote)
+        *ret_promote = promote;
+}
+
+/* ---- after the commit ---- */
+
+static uint32_t publish_cred(struct gd_broker *b, const json_t *rec, const char *access_token)
+{
+    const char *text = gd_json_text(rec, "cred", ""), *client = gd_json_text(rec, "client", "");
+    struct gd_id id, cid;
+    struct gd_ix_cred *c;
+    uint32_t n;
+
+    if (!gd_id_parse(&id, "cr", text, strlen(text)) || !gd_id_parse(&cid, "cl", client, strlen(client)))
+        return GD_NONE;
+    n = gd_index_add_cred(&b->ix, &id);
+    c = gd_cred_at(&b->ix, n);
+    c->client = gd_index_client(&b->ix, &cid);
+    c->app = (uint16_t)gd_app_number(b, gd_app_find(b, gd_json_text(rec, "app", "")));
+    c->gen = (uint32_t)gd_json_i64(rec, "gen", 0) + 1;
+    c->expires_at = gd_json_i64(rec, "expires_at", 0);
+    c->shape = (uint8_t)gd_json_i64(rec, "shape", 0);
+    c->retry_class = (uint8_t)gd_json_i64(rec, "retry_class", 0);
+    c->status = GD_CRED_CURRENT;
+    if (access_token)
+        gd_tokens_put(b->tokens, n, access_token, strlen(access_token));
+    else
+        gd_tokens_drop(b->tokens, n);
+    gd_cred_due(b, n, gd_json_i64(rec, "due", GD_NEVER_DUE));
+    return n;
+}
+
+static void publish_grant(struct gd_broker *b, const json_t *rec, const json_t *g, uint32_t cred)
+{
+    const char *text = gd_json_text(g, "id", ""), *client = gd_json_text(rec, "client", "");
+    enum gd_lifecycle life = GD_LIFE_CONFIRMING;
+    enum gd_native native = GD_NATIVE_NONE;
+    struct gd_ix_grant *ig;
+    struct gd_id id, cid;
+
+    if (!gd_id_parse(&id, "gr", text, strlen(text)) || !gd_id_parse(&cid, "cl", client, strlen(client)))
+        return;
+    ig = gd_grant_at(&b->ix, gd_index_add_grant(&b->ix, &id, cred));
+    gd_lifecycle_parse(gd_json_text(g, "lifecycle", NULL), &life);
+    gd_native_parse(gd_json_text(g, "native", NULL), &native);
+    ig->client = gd_index_client(&b->ix, &cid);
+    ig->app = (uint16_t)gd_app_number(b, gd_app_find(b, gd_json_text(rec, "app", "")));
+    ig->lifecycle = (uint8_t)life;
+    ig->native = (uint8_t)native;
+}
+
+void gd_journal_publish(struct gd_broker *b, const json_t *rec, const char *access_token, bool current)
+{
+    const char *text = gd_json_text(rec, "cred", NULL);
+    uint32_t cred = GD_NONE;
+    struct gd_id id;
+    size_t i;
+    json_t *g;
+
+    (void)GD_FAULT("F19");
+    if (json_object_get(rec, "sealed") && current)
+        cred = publish_cred(b, rec, access_token);
+    else if (text && gd_id_parse(&id, "cr", text, strlen(text)))
+        cred = gd_index_cred(&b->ix, &id);
+    json_array_foreach(json_object_get(rec, "grants"), i, g) publish_grant(b, rec, g, cred);
+    gd_events_wake(b->d.events);
+    (void)GD_FAULT("F21");
+}

@@ -1,0 +1,300 @@
+/* grant/load.c - start-up, in this order: the right KEK, the data keys, what the spool holds, flows and
+ * intents that were interrupted, then the index. Blocking: the loop is run until each step is durable;
+ * nothing is sent to a platform. */
+#include "base/fault.h"
+#include "grant/broker_int.h"
+
+#include <string.h>
+
+GD_SQL(sql_keys_meta, "SELECT name, value FROM meta");
+GD_SQL(sql_keys_meta_set, "INSERT INTO meta (name, value) VALUES ($1, $2)");
+GD_SQL(sql_data_keys,
+       "SELECT workspace, client_id, wrapped FROM data_keys WHERE state = 'active' ORDER BY created_at");
+GD_SQL(sql_flows_interrupted,
+       "UPDATE flows SET status = 'failed', outcome = 'failed', reason = 'FLOW_INTERRUPTED',"
+       " reason_text = 'grantd was stopped while the platform was being asked'"
+       " WHERE status = 'exchanging' AND outcome IS NULL");
+GD_SQL(sql_flows_waiting,
+       "UPDATE flows SET status = 'waiting' WHERE status = 'exchanging' AND outcome = 'waiting'");
+GD_SQL(
+    sql_intents_open,
+    "SELECT i.workspace, i.attempt_id, i.credential_id, i.created_at, i.deadline, i.node, c.retry_class,"
+    " c.retry_grace_ms, c.expires_at, c.status FROM intents i JOIN credentials c ON c.workspace = i.workspace"
+    " AND c.id = i.credential_id WHERE i.state = 'open'");
+GD_SQL(sql_doubt,
+       "UPDATE credentials SET status = $1, next_at = $2, lease_owner = NULL, lease_until = 0, reason = $3,"
+       " reason_text = 'grantd was stopped while a refresh was under way' WHERE workspace = $4 AND id = $5"
+       " AND status IN ('current', 'retrying', 'uncertain')");
+GD_SQL(sql_clients, "SELECT workspace, id FROM clients");
+GD_SQL(sql_creds, "SELECT workspace, id, client_id, app, gen, status, shape, retry_class, expires_at, next_at"
+                  " FROM credentials WHERE status <> 'revoked'");
+GD_SQL(sql_grants, "SELECT workspace, id, credential_id, client_id, app, lifecycle, native FROM grants"
+                   " WHERE lifecycle IN ('confirming', 'live', 'ending')");
+GD_SQL(sql_looks,
+       "SELECT workspace, id, next_look_at FROM items WHERE state = 'waiting' AND next_look_at > 0");
+
+struct loading {
+    struct gd_broker *b;
+    struct gd_err *err;
+    bool failed, done;
+    enum gd_store_result result;
+    char kcv[33];
+    bool kcv_seen;
+    struct gd_tx *tx; /* being filled by a scan */
+    int64_t n;
+};
+
+static void on_commit(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct loading *l = arg;
+
+    (void)tx;
+    l->done = true;
+    l->result = r;
+    if (r != GD_STORE_OK && err && l->err)
+        *l->err = *err;
+}
+
+static int commit_now(struct loading *l, struct gd_store *store, struct gd_tx *tx)
+{
+    l->done = false;
+    gd_store_commit(store, tx, on_commit, l);
+    while (!l->done)
+        uv_run(l->b->d.loop, UV_RUN_ONCE);
+    return l->result == GD_STORE_OK ? 0 : -1;
+}
+
+/* ---- keys ---- */
+
+static void on_keys_meta(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+
+    if (strcmp(gd_row_text(row, 0), "kcv") != 0)
+        return;
+    l->kcv_seen = true;
+    (void)snprintf(l->kcv, sizeof l->kcv, "%s", gd_row_text(row, 1));
+}
+
+static int check_kek(struct loading *l)
+{
+    unsigned char kcv[16];
+    char text[33];
+    struct gd_tx *tx;
+
+    gd_keyring_check_value(l->b->d.keyring, kcv);
+    gd_hex(text, kcv, sizeof kcv);
+    if (gd_store_scan(l->b->d.keys, &sql_keys_meta, on_keys_meta, l, l->err))
+        return -1;
+    if (l->kcv_seen)
+        return gd_same_text(text, l->kcv)
+                   ? 0
+                   : gd_err_set(l->err, GD_R_KEY_WRONG,
+                                "this is not the key that the keyring was made with; nothing was touched");
+    tx = gd_tx_new(l->b->d.keys);
+    gd_tx_add(tx, &sql_keys_meta_set, GD_P_TEXT("kcv"), GD_P_TEXT(text));
+    return commit_now(l, l->b->d.keys, tx);
+}
+
+static void on_data_key(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+    size_t n = 0;
+    const void *wrapped = gd_row_bytes(row, 2, &n);
+
+    if (l->failed)
+        return;
+    if (n != GD_WRAPPED_DEK)
+        l->failed = gd_err_set(l->err, GD_R_SEAL_TAMPERED, "a data key in the keyring has %zu bytes", n) != 0;
+    else
+        l->failed =
+            !gd_keyring_add_dek(l->b->d.keyring, gd_row_text(row, 0), gd_row_text(row, 1), wrapped, l->err);
+}
+
+/* ---- what the last process left ---- */
+
+static void on_spooled(void *arg, const void *rec, size_t n)
+{
+    struct loading *l = arg;
+    GD_AUTO_JSON j = gd_json_parse(rec, n, GD_SPOOL_RECORD_MAX, l->err);
+    struct gd_tx *tx;
+
+    (void)GD_FAULT("F22");
+    if (!j) {
+        l->failed = true;
+        return;
+    }
+    tx = gd_tx_new(l->b->d.store);
+    gd_journal_statements(l->b, tx, j, false, NULL);
+    if (commit_now(l, l->b->d.store, tx))
+        l->failed = true;
+    l->n++;
+}
+
+static int replay(struct loading *l)
+{
+    if (gd_store_spool_replay(l->b->d.store, on_spooled, l, l->err))
+        return -1;
+    if (l->failed)
+        return -1; /* the spool stays as it is */
+    if (l->n)
+        GD_LOG(l->b->d.log, GD_LOG_INFO, "spool.replayed", GD_F_INT("records", l->n));
+    return gd_store_spool_clear(l->b->d.store, l->err);
+}
+
+/* A refresh that may have been spent: what the class allows now. */
+static void on_open_intent(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+    struct gd_broker *b = l->b;
+    int64_t now = gd_now(b->d.clock), sent = gd_row_int(row, 3), next;
+    struct gd_clocks c = { .retry_class = (uint32_t)gd_row_int(row, 6),
+                           .retry_grace_ms = gd_row_int(row, 7),
+                           .expires_at = gd_row_int(row, 8) };
+    bool patient = gd_plan_is_family(&c, sent, now) || c.retry_class == GRANTD_RETRY_STRICT;
+
+    (void)GD_FAULT("F23");
+    next = gd_plan_patience(&b->plan, &c, sent, now);
+    gd_tx_add(l->tx, &sql_doubt, GD_P_TEXT(patient ? "uncertain" : "retrying"), GD_P_INT(next),
+              GD_P_TEXT(patient ? "CREDENTIAL_UNCERTAIN" : "CREDENTIAL_RETRYING"),
+              GD_P_TEXT(gd_row_text(row, 0)), GD_P_TEXT(gd_row_text(row, 2)));
+    l->n++;
+}
+
+static int settle_interrupted(struct loading *l)
+{
+    l->tx = gd_tx_new(l->b->d.store);
+    l->n = 0;
+    gd_tx_add_(l->tx, &sql_flows_waiting, NULL, 0);
+    gd_tx_add_(l->tx, &sql_flows_interrupted, NULL, 0);
+    if (gd_store_scan(l->b->d.store, &sql_intents_open, on_open_intent, l, l->err)) {
+        gd_tx_free(l->tx);
+        return -1;
+    }
+    if (l->n)
+        GD_LOG(l->b->d.log, GD_LOG_WARN, "intents.open", GD_F_INT("count", l->n));
+    return commit_now(l, l->b->d.store, l->tx);
+}
+
+/* ---- the index ---- */
+
+static bool row_id(const struct gd_row *row, int col, const char *kind, struct gd_id *ret)
+{
+    const char *text = gd_row_text(row, col);
+
+    return text && gd_id_parse(ret, kind, text, strlen(text));
+}
+
+static uint16_t app_number(struct gd_broker *b, const char *id)
+{
+    struct gd_app_state *a = gd_app_find(b, id);
+
+    return a ? (uint16_t)gd_app_number(b, a) : UINT16_MAX;
+}
+
+static void on_client(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+    int ws = gd_workspace_number(l->b, gd_row_text(row, 0));
+    struct gd_id id;
+
+    if (ws >= 0 && row_id(row, 1, "cl", &id))
+        gd_index_add_client(&l->b->ix, &id, (uint16_t)ws);
+}
+
+static void on_cred(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+    struct gd_index *ix = &l->b->ix;
+    enum gd_cred_status status;
+    struct gd_id id, client;
+    struct gd_ix_cred *c;
+    uint32_t n, cl;
+
+    if (!row_id(row, 1, "cr", &id) || !row_id(row, 2, "cl", &client) ||
+        !gd_cred_status_parse(gd_row_text(row, 5), &status))
+        return;
+    cl = gd_index_client(ix, &client);
+    if (cl == GD_NONE) /* of a workspace that is not configured */
+        return;
+    n = gd_index_add_cred(ix, &id);
+    c = gd_cred_at(ix, n);
+    c->client = cl;
+    c->app = app_number(l->b, gd_row_text(row, 3));
+    c->gen = (uint32_t)gd_row_int(row, 4);
+    c->status = (uint8_t)status;
+    c->shape = (uint8_t)gd_row_int(row, 6);
+    c->retry_class = (uint8_t)gd_row_int(row, 7);
+    c->expires_at = gd_row_int(row, 8);
+    gd_cred_due(l->b, n, gd_row_int(row, 9));
+}
+
+static void on_grant(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+    struct gd_index *ix = &l->b->ix;
+    enum gd_lifecycle life;
+    enum gd_native native;
+    struct gd_id id, cred, client;
+    struct gd_ix_grant *g;
+    uint32_t c = GD_NONE;
+
+    if (!row_id(row, 1, "gr", &id) || !row_id(row, 3, "cl", &client) ||
+        !gd_lifecycle_parse(gd_row_text(row, 5), &life) || !gd_native_parse(gd_row_text(row, 6), &native) ||
+        gd_index_client(ix, &client) == GD_NONE)
+        return;
+    if (row_id(row, 2, "cr", &cred))
+        c = gd_index_cred(ix, &cred);
+    g = gd_grant_at(ix, gd_index_add_grant(ix, &id, c));
+    g->client = gd_index_client(ix, &client);
+    g->app = app_number(l->b, gd_row_text(row, 4));
+    g->lifecycle = (uint8_t)life;
+    g->native = (uint8_t)native;
+    if (life == GD_LIFE_ENDING)
+        gd_buf_addf(&l->b->endings, "%s %s\n", gd_row_text(row, 0), gd_row_text(row, 1));
+}
+
+static void on_look_row(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+
+    if (l->b->ears.look)
+        l->b->ears.look(l->b->ears.arg, gd_row_text(row, 0), gd_row_text(row, 1), gd_row_int(row, 2));
+}
+
+static int load_index(struct loading *l)
+{
+    struct gd_store *s = l->b->d.store;
+
+    return gd_store_scan(s, &sql_clients, on_client, l, l->err) ||
+                   gd_store_scan(s, &sql_creds, on_cred, l, l->err) ||
+                   gd_store_scan(s, &sql_grants, on_grant, l, l->err) ||
+                   gd_store_scan(s, &sql_looks, on_look_row, l, l->err)
+               ? -1
+               : 0;
+}
+
+int gd_load(struct gd_broker *b, struct gd_err *err)
+{
+    struct loading l = { .b = b, .err = err };
+
+    if (check_kek(&l) || gd_store_scan(b->d.keys, &sql_data_keys, on_data_key, &l, err) || l.failed)
+        return -1;
+    if (replay(&l) || settle_interrupted(&l))
+        return -1;
+    return load_index(&l);
+}
+
+void gd_broker_resume(struct gd_broker *b)
+{
+    char *p = b->endings.ptr;
+
+    while (p && *p) {
+        char *space = strchr(p, ' '), *end = strchr(p, '\n');
+
+        *space = *end = '\0';
+        gd_close_resume(b, p, space + 1);
+        p = end + 1;
+    }
+    gd_buf_clear(&b->endings);
+}

@@ -1,0 +1,677 @@
+/* grant/refresh.c - the refresh protocol. One attempt is a flight:
+ *
+ *   start -> lease and intent committed -> the platform's refresh runs -> answer validated, sealed, spooled
+ * and synced, committed by compare-and-set -> published -> waiters told
+ *
+ * Single flight per credential; who comes later joins. An answer is never dropped: a commit that fails is
+ * repeated while the process lives, and the spool carries it over a crash. A doubt is uncertain, not failed;
+ * a refusal is a quarantine, not a death. */
+#include "base/fault.h"
+#include "grant/broker_int.h"
+
+#include <string.h>
+
+#define COMMIT_RETRY_MS   1000
+#define AUDIT_PATIENCE_MS (10 * 60 * 1000)
+
+GD_SQL(sql_lease, "UPDATE credentials SET lease_owner = $1, lease_epoch = lease_epoch + 1, lease_until = $2, "
+                  "lease_attempt = $3"
+                  " WHERE workspace = $4 AND id = $5 AND status <> 'revoked'"
+                  " AND (lease_owner IS NULL OR lease_owner = $1 OR lease_until < $6)");
+GD_SQL(sql_intent, "INSERT INTO intents (workspace, attempt_id, credential_id, gen, epoch, node, deadline, "
+                   "state, created_at)"
+                   " SELECT workspace, $3, id, gen, lease_epoch, $4, $5, 'open', $6 FROM credentials"
+                   " WHERE workspace = $1 AND id = $2 AND lease_attempt = $3");
+GD_SQL(sql_intents_forget, "UPDATE intents SET state = 'closed' WHERE workspace = $1 AND credential_id = $2"
+                           " AND state = 'open' AND attempt_id <> $3 AND deadline < $4");
+GD_SQL(sql_current,
+       "SELECT c.gen, c.account_id, c.scope, c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, "
+       "c.shape,"
+       " c.retry_class, c.retry_grace_ms, c.attempts, c.status, c.lease_attempt, v.attempt_id, v.parent_gen,"
+       " v.created_at, v.sealed FROM credentials c LEFT JOIN token_versions v"
+       " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
+       "$2");
+GD_SQL(sql_others,
+       "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2 AND state = 'open'"
+       " AND attempt_id <> $3");
+GD_SQL(sql_settle,
+       "UPDATE credentials SET status = $1, next_at = $2, attempts = $3, reason = $4, reason_text = $5,"
+       " lease_owner = NULL, lease_until = 0 WHERE workspace = $6 AND id = $7 AND gen = $8 AND lease_attempt "
+       "= $9"
+       " AND status <> 'revoked'");
+GD_SQL(sql_intent_close, "UPDATE intents SET state = 'closed' WHERE workspace = $1 AND attempt_id = $2");
+GD_SQL(sql_sibling, "SELECT attempt_id FROM token_versions WHERE workspace = $1 AND credential_id = $2"
+                    " AND status = 'candidate' ORDER BY created_at DESC LIMIT 1");
+GD_SQL(sql_version_status, "UPDATE token_versions SET status = $3 WHERE workspace = $1 AND attempt_id = $2");
+GD_SQL(sql_promote_sibling,
+       "UPDATE credentials SET gen = gen + 1, current_attempt = $1, status = 'retrying', next_at = $2,"
+       " issued_at = (SELECT issued_at FROM token_versions WHERE workspace = $3 AND attempt_id = $1),"
+       " expires_at = (SELECT expires_at FROM token_versions WHERE workspace = $3 AND attempt_id = $1),"
+       " lease_owner = NULL, lease_until = 0 WHERE workspace = $3 AND id = $4 AND gen = $5");
+
+struct waiter {
+    struct gd_list node;
+    gd_refresh_fn *fn;
+    void *arg;
+};
+
+struct gd_flight {
+    struct gd_broker *b;
+    uint32_t cred;
+    char id[GD_ID_TEXT_MAX]; /* of the credential */
+    char client[GD_ID_TEXT_MAX];
+    const char *workspace;
+    char intent[GD_ID_TEXT_MAX];  /* the lease's attempt id */
+    char attempt[GD_ID_TEXT_MAX]; /* of the answer being made durable; the first is the intent */
+    struct gd_app_state *app;
+    struct gd_list waiters;
+    struct gd_op *op;
+    int64_t gen, started_at;
+    struct gd_clocks clocks;
+    char *account, *scope, *current_attempt;
+    char *sibling;
+    unsigned attempts;
+    enum gd_cred_status status;
+    int64_t others;                   /* intents of other attempts that are still open */
+    struct gd_secret access, refresh; /* what is being spent */
+    json_t *kept;
+    json_t *rec;             /* the answer on its way to the store */
+    struct gd_secret answer; /* its access token, to publish */
+    bool mismatch;           /* rec holds another account's tokens: kept, not used */
+    bool last;               /* rec came with the end of the operation, not with a save */
+    bool saved;              /* something became durable in this flight */
+    struct gd_err err;
+    bool failed;
+    uv_timer_t again;
+};
+
+static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+struct verdict {
+    enum gd_cred_status status;
+    int64_t next_at;
+    unsigned attempts;
+    bool close_intent;
+};
+static void settle(struct gd_flight *f, const struct verdict *v);
+static void end_mismatch(struct gd_flight *f);
+static void end_horizon(struct gd_flight *f);
+static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r);
+static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
+static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+
+void gd_cred_due(struct gd_broker *b, uint32_t cred, int64_t due)
+{
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
+
+    if (b->ears.due)
+        b->ears.due(b->ears.arg, cred, due, c->expires_at, c->app);
+}
+
+bool gd_refresh_in_flight(const struct gd_broker *b, const char *cred)
+{
+    return gd_map_get(&b->flights, cred) != NULL;
+}
+
+/* ---- the end of a flight ---- */
+
+static void on_again_closed(uv_handle_t *h)
+{
+    struct gd_flight *f = h->data;
+    struct gd_broker *b = f->b;
+
+    json_decref(f->kept);
+    json_decref(f->rec);
+    gd_secret_done(&f->access);
+    gd_secret_done(&f->refresh);
+    gd_secret_done(&f->answer);
+    gd_free(f->account);
+    gd_free(f->scope);
+    gd_free(f->current_attempt);
+    gd_free(f->sibling);
+    gd_free(f);
+    gd_busy(b, -1);
+}
+
+static void audit_end(const struct gd_flight *f)
+{
+    struct gd_audit_entry e = { .act = "credential.refresh",
+                                .phase = "done",
+                                .outcome = f->failed ? gd_reason_word(f->err.reason) : "ok",
+                                .workspace = f->workspace,
+                                .client = f->client,
+                                .subject = f->id,
+                                .uid = -1,
+                                .gid = -1,
+                                .pid = -1 };
+
+    gd_audit_write(f->b->d.audit, &e, NULL, NULL);
+}
+
+static void finish(struct gd_flight *f)
+{
+    struct gd_list waiters, *n;
+    uint16_t app = gd_cred_at(&f->b->ix, f->cred)->app;
+
+    audit_end(f);
+    GD_LOG(f->b->d.log, f->failed ? GD_LOG_WARN : GD_LOG_DEBUG, "refresh.end", GD_F_STR("credential", f->id),
+           GD_F_STR("app", f->app ? f->app->app.id : ""),
+           GD_F_STR("reason", f->failed ? gd_reason_word(f->err.reason) : "OK"),
+           GD_F_STR("text", f->failed ? f->err.text : ""));
+    gd_map_del(&f->b->flights, f->id);
+    gd_list_take(&waiters, &f->waiters);
+    while ((n = gd_list_pop(&waiters))) {
+        struct waiter *w = gd_container_of(n, struct waiter, node);
+
+        w->fn(w->arg, f->failed ? &f->err : NULL);
+        (void)GD_FAULT("F20");
+        gd_free(w);
+    }
+    if (f->b->ears.flight_end)
+        f->b->ears.flight_end(f->b->ears.arg, app);
+    uv_close((uv_handle_t *)&f->again, on_again_closed);
+}
+
+static void fail(struct gd_flight *f, const struct gd_err *err)
+{
+    f->failed = true;
+    f->err = *err;
+}
+
+/* ---- start: lease and intent ---- */
+
+static int may_start(struct gd_broker *b, uint32_t cred, struct gd_err *err)
+{
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
+    int64_t mono = gd_mono(b->d.clock);
+
+    if (b->draining)
+        return gd_err_set(err, GD_R_SHUTTING_DOWN,
+                          "the daemon is draining; the credential is refreshed after the restart");
+    if (c->status == GD_CRED_REVOKED || (c->flags & GD_IX_REVOKING))
+        return gd_err_set(err, GD_R_CREDENTIAL_REVOKED, "the credential is revoked or being revoked");
+    if (c->app >= b->napps)
+        return gd_err_set(err, GD_R_APP_UNKNOWN, "the app of this credential is no longer configured");
+    if (!gd_interlock_admit(&b->apps[c->app].interlock, mono))
+        return gd_err_set(err, GD_R_APP_FROZEN,
+                          "app %s is frozen: the platform refuses it or many of its grants",
+                          b->apps[c->app].app.id);
+    if (gd_audit_usable(b->d.audit)) {
+        b->audit_lost_at = 0;
+        return 0;
+    }
+    if (!b->audit_lost_at)
+        b->audit_lost_at = mono;
+    if (mono - b->audit_lost_at > AUDIT_PATIENCE_MS)
+        return gd_err_set(err, GD_R_AUDIT_UNAVAILABLE, "the audit log has not been writable for ten minutes");
+    return 0;
+}
+
+struct refused {
+    struct gd_broker *b;
+    gd_refresh_fn *fn;
+    void *arg;
+    uint16_t app;
+    struct gd_err err;
+};
+
+static void tell_refused(void *arg)
+{
+    struct refused *r = arg;
+
+    if (r->fn)
+        r->fn(r->arg, &r->err);
+    if (r->b->ears.flight_end)
+        r->b->ears.flight_end(r->b->ears.arg, r->app);
+    gd_busy(r->b, -1);
+    gd_free(r);
+}
+
+static void refuse(struct gd_broker *b, uint32_t cred, const struct gd_err *err, gd_refresh_fn *fn, void *arg)
+{
+    struct refused *r = gd_new(sizeof *r);
+    int64_t now = gd_now(b->d.clock);
+
+    *r = (struct refused){ b, fn, arg, gd_cred_at(&b->ix, cred)->app, *err };
+    gd_busy(b, 1);
+    if (err->reason != GD_R_CREDENTIAL_REVOKED && err->reason != GD_R_SHUTTING_DOWN)
+        gd_cred_due(b, cred, now + GD_INTERLOCK_PROBE_MS / 5 + (int64_t)gd_rng_below(b->d.rng, 30000));
+    gd_defer(b, tell_refused, r);
+}
+
+static void join(struct gd_flight *f, gd_refresh_fn *fn, void *arg)
+{
+    struct waiter *w;
+
+    if (!fn)
+        return;
+    w = gd_new(sizeof *w);
+    w->fn = fn;
+    w->arg = arg;
+    gd_list_add(&f->waiters, &w->node);
+}
+
+static struct gd_flight *flight_new(struct gd_broker *b, uint32_t cred)
+{
+    struct gd_flight *f = gd_new(sizeof *f);
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
+    const struct gd_ix_client *cl = gd_client_at(&b->ix, c->client);
+
+    f->b = b;
+    f->cred = cred;
+    f->app = &b->apps[c->app];
+    f->started_at = gd_now(b->d.clock);
+    f->workspace = b->workspaces[cl->workspace];
+    gd_list_init(&f->waiters);
+    gd_id_text(f->id, "cr", &c->id);
+    gd_id_text(f->client, "cl", &cl->id);
+    gd_id_make(f->intent, "at", f->started_at, b->d.rng);
+    memcpy(f->attempt, f->intent, sizeof f->attempt);
+    uv_timer_init(b->d.loop, &f->again);
+    f->again.data = f;
+    gd_map_set(&b->flights, f->id, f);
+    gd_busy(b, 1);
+    return f;
+}
+
+void gd_refresh(struct gd_broker *b, uint32_t cred, const char *cause, gd_refresh_fn *fn, void *arg)
+{
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
+    struct gd_clocks k = { .retry_class = c->retry_class };
+    char id[GD_ID_TEXT_MAX];
+    struct gd_flight *f;
+    struct gd_err err = { 0 };
+    struct gd_tx *tx;
+
+    gd_id_text(id, "cr", &c->id);
+    f = gd_map_get(&b->flights, id);
+    if (f) {
+        join(f, fn, arg);
+        return;
+    }
+    if (may_start(b, cred, &err)) {
+        refuse(b, cred, &err, fn, arg);
+        return;
+    }
+    f = flight_new(b, cred);
+    join(f, fn, arg);
+    GD_LOG(b->d.log, GD_LOG_DEBUG, "refresh.start", GD_F_STR("credential", id), GD_F_STR("cause", cause));
+    (void)GD_FAULT("F01");
+    tx = gd_tx_new(b->d.store);
+    gd_tx_add(tx, &sql_lease, GD_P_TEXT(b->node),
+              GD_P_INT(f->started_at + gd_plan_lease(&b->plan, &k, b->family_lease_ms)), GD_P_TEXT(f->intent),
+              GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(f->started_at));
+    gd_tx_add(tx, &sql_intent, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
+              GD_P_TEXT(b->node), GD_P_INT(f->started_at + b->plan.deadline_ms), GD_P_INT(f->started_at));
+    gd_tx_add(tx, &sql_intents_forget, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
+              GD_P_INT(f->started_at - b->plan.deadline_ms - 2 * b->plan.skew_ms));
+    gd_tx_add(tx, &sql_current, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    gd_tx_add(tx, &sql_others, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent));
+    gd_tx_add(tx, &sql_sibling, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    gd_store_commit(b->d.store, tx, on_leased, f);
+}
+
+enum { ROW = 3, OTHERS = 4, SIBLING = 5 }; /* statements of the lease */
+
+static int open_blob(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *err)
+{
+    struct gd_seal_name name = { .workspace = f->workspace,
+                                 .client = f->client,
+                                 .owner = f->id,
+                                 .gen = gd_tx_int(tx, ROW, 0, 14),
+                                 .attempt = gd_tx_text(tx, ROW, 0, 13),
+                                 .column = "tok",
+                                 .created_at = gd_tx_int(tx, ROW, 0, 15) };
+    size_t n = 0;
+    const void *sealed = gd_tx_bytes(tx, ROW, 0, 16, &n);
+    GD_AUTO_FREE char *text = gd_open_text(f->b, &name, sealed, n, err);
+    GD_AUTO_JSON blob = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
+    const char *at, *rt;
+
+    if (!blob)
+        return -1;
+    at = gd_json_text(blob, "access_token", NULL);
+    rt = gd_json_text(blob, "refresh_token", NULL);
+    gd_secret_set(&f->access, at, at ? strlen(at) : 0);
+    gd_secret_set(&f->refresh, rt, rt ? strlen(rt) : 0);
+    f->kept = json_incref(json_object_get(blob, "kept"));
+    return 0;
+}
+
+static int read_row(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *err)
+{
+    if (gd_tx_rows(tx, ROW) == 0)
+        return gd_err_set(err, GD_R_NOT_FOUND, "the credential is not in the store");
+    if (gd_tx_changes(tx, 0) == 0)
+        return gd_err_set(err, GD_R_CONFLICT, "another node holds the lease, or the credential was revoked");
+    f->gen = gd_tx_int(tx, ROW, 0, 0);
+    f->account = gd_strdup(gd_tx_text(tx, ROW, 0, 1));
+    f->scope = gd_strdup(gd_tx_text(tx, ROW, 0, 2));
+    f->clocks = (struct gd_clocks){ .issued_at = gd_tx_int(tx, ROW, 0, 3),
+                                    .expires_at = gd_tx_int(tx, ROW, 0, 4),
+                                    .refresh_expires_at = gd_tx_int(tx, ROW, 0, 5),
+                                    .horizon_at = gd_tx_int(tx, ROW, 0, 6),
+                                    .shape = (uint32_t)gd_tx_int(tx, ROW, 0, 7),
+                                    .retry_class = (uint32_t)gd_tx_int(tx, ROW, 0, 8),
+                                    .retry_grace_ms = gd_tx_int(tx, ROW, 0, 9) };
+    f->attempts = (unsigned)gd_tx_int(tx, ROW, 0, 10);
+    if (!gd_cred_status_parse(gd_tx_text(tx, ROW, 0, 11), &f->status))
+        return gd_err_set(err, GD_R_INTERNAL, "the credential has a status that this version does not know");
+    f->current_attempt = gd_strdup(gd_tx_text(tx, ROW, 0, 13));
+    f->others = gd_tx_int(tx, OTHERS, 0, 0);
+    if (gd_tx_rows(tx, SIBLING))
+        f->sibling = gd_strdup(gd_tx_text(tx, SIBLING, 0, 0));
+    return open_blob(f, tx, err);
+}
+
+static void start_op(struct gd_flight *f)
+{
+    struct gd_broker *b = f->b;
+    char issued[32], expires[32];
+    struct gd_op_start s = { .platform = f->app->app.platform,
+                             .kind = GD_OP_REFRESH,
+                             .app = f->app->app.id,
+                             .deadline_ms = b->plan.deadline_ms,
+                             .due_mono_ms = gd_mono(b->d.clock) + (f->clocks.expires_at - f->started_at),
+                             .on_save = on_save,
+                             .on_end = on_end,
+                             .arg = f };
+
+    (void)snprintf(issued, sizeof issued, "%lld", (long long)(f->clocks.issued_at / 1000));
+    (void)snprintf(expires, sizeof expires, "%lld", (long long)(f->clocks.expires_at / 1000));
+    gd_given_app(b, f->app, &s.given);
+    s.given.args[GRANTD_ARG_ACCESS_TOKEN] = f->access.ptr;
+    s.given.args[GRANTD_ARG_REFRESH_TOKEN] = f->refresh.ptr;
+    s.given.args[GRANTD_ARG_ACCOUNT_ID] = f->account;
+    s.given.args[GRANTD_ARG_SCOPE] = f->scope;
+    s.given.args[GRANTD_ARG_ISSUED_AT] = issued;
+    s.given.args[GRANTD_ARG_EXPIRES_AT] = f->clocks.expires_at ? expires : NULL;
+    s.given.kept = f->kept;
+    f->op = gd_op_start(&b->env, &s);
+}
+
+static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_flight *f = arg;
+    struct gd_err e = { .reason = GD_R_STORE_FAILED,
+                        .text = "the lease could not be stored; nothing was sent" };
+
+    if (r != GD_STORE_OK || read_row(f, tx, &e)) {
+        fail(f, r != GD_STORE_OK && err ? err : &e);
+        gd_cred_due(f->b, f->cred, gd_now(f->b->d.clock) + 5000 + (int64_t)gd_rng_below(f->b->d.rng, 5000));
+        finish(f);
+        return;
+    }
+    (void)GD_FAULT("F03");
+    if (f->clocks.horizon_at && f->clocks.horizon_at <= f->started_at)
+        end_horizon(f);
+    else
+        start_op(f);
+}
+
+/* ---- an answer: record, spool, commit, publish ---- */
+
+static void commit_answer(struct gd_flight *f)
+{
+    struct gd_tx *tx = gd_tx_new(f->b->d.store);
+
+    gd_journal_statements(f->b, tx, f->rec, true, NULL);
+    gd_store_commit(f->b->d.store, tx, on_committed, f);
+}
+
+static void on_again(uv_timer_t *t)
+{
+    commit_answer(t->data);
+}
+
+/* Takes what came; *ret false: there was nothing to keep. */
+static int take_answer(struct gd_flight *f, const struct gd_op_result *r, bool *ret, struct gd_err *err)
+{
+    struct gd_answer a = { .workspace = f->workspace,
+                           .client = f->client,
+                           .app = f->app->app.id,
+                           .cred = f->id,
+                           .attempt = f->attempt,
+                           .parent_gen = f->gen,
+                           .created_at = gd_now(f->b->d.clock),
+                           .r = r,
+                           .old_refresh_token = f->refresh.ptr,
+                           .old_kept = f->kept };
+
+    *ret = r->res.access_token != NULL;
+    if (!*ret)
+        return 0;
+    f->mismatch = f->account && r->res.account_id && strcmp(f->account, r->res.account_id) != 0;
+    f->rec = gd_journal_record(f->b, &a, err);
+    if (!f->rec)
+        return -1;
+    json_object_set_new(f->rec, "intent", json_string(f->intent));
+    if (f->mismatch)
+        json_object_set_new(f->rec, "rejected", json_true());
+    gd_secret_set(&f->answer, r->res.access_token, strlen(r->res.access_token));
+    if (r->res.refresh_token)
+        gd_secret_set(&f->refresh, r->res.refresh_token, strlen(r->res.refresh_token));
+    return 0;
+}
+
+static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
+{
+    struct gd_flight *f = arg;
+    struct gd_err err = { 0 };
+    bool some;
+
+    if (take_answer(f, r, &some, &err)) {
+        fail(f, &err);
+        gd_op_saved(op, false);
+    } else if (!some) {
+        gd_op_saved(op, true);
+    } else {
+        commit_answer(f);
+    }
+}
+
+static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_flight *f = arg;
+    bool current;
+
+    if (r != GD_STORE_OK) { /* keep it, the same attempt id makes repeating harmless */
+        GD_LOG(f->b->d.log, GD_LOG_ERROR, "refresh.commit_failed", GD_F_STR("credential", f->id),
+               GD_F_ERR(err));
+        uv_timer_start(&f->again, on_again, COMMIT_RETRY_MS, 0);
+        return;
+    }
+    /* version, promote: 0 rows means that somebody else moved the credential; the answer stays a candidate */
+    if (f->mismatch) {
+        end_mismatch(f);
+        return;
+    }
+    current = gd_tx_changes(tx, 1) == 1;
+    if (current)
+        gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
+    gd_journal_publish(f->b, f->rec, f->answer.ptr, current);
+    json_decref(f->rec);
+    f->rec = NULL;
+    f->saved = true;
+    f->gen++;
+    gd_id_make(f->attempt, "at", gd_now(f->b->d.clock), f->b->d.rng);
+    if (f->last)
+        finish(f);
+    else
+        gd_op_saved(f->op, true);
+}
+
+static void end_mismatch(struct gd_flight *f)
+{
+    struct verdict v = { GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts + 1, true };
+    struct gd_err err;
+
+    gd_err_set(&err, GD_R_SUBJECT_MISMATCH,
+               "the refresh answered with another account's tokens; they are kept aside");
+    fail(f, &err);
+    if (f->op)
+        gd_op_cancel(&f->op);
+    settle(f, &v);
+}
+
+/* The date is past that no refresh moves: only a person can go on. */
+static void end_horizon(struct gd_flight *f)
+{
+    struct verdict v = { GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts, true };
+    struct gd_err err;
+
+    gd_err_set(&err, GD_R_GRANT_HORIZON_PASSED,
+               "the date is past that no refresh can move; the client must consent again");
+    fail(f, &err);
+    settle(f, &v);
+}
+
+/* ---- no answer to keep: what the credential becomes ---- */
+
+static void settle(struct gd_flight *f, const struct verdict *v)
+{
+    struct gd_broker *b = f->b;
+    struct gd_ix_cred *c = gd_cred_at(&b->ix, f->cred);
+    struct gd_tx *tx = gd_tx_new(b->d.store);
+    const char *word = f->failed ? gd_reason_word(f->err.reason) : NULL;
+
+    gd_tx_add(tx, &sql_settle, GD_P_TEXT(gd_cred_status_word(v->status)), GD_P_INT(v->next_at),
+              GD_P_INT(v->attempts), GD_P_TEXT(word), GD_P_TEXT(f->failed ? f->err.text : NULL),
+              GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(f->gen), GD_P_TEXT(f->intent));
+    if (v->close_intent)
+        gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->intent));
+    if (v->status != (enum gd_cred_status)c->status) {
+        GD_AUTO_FREE char *type = gd_strf("credential.%s", gd_cred_status_word(v->status));
+
+        gd_event_add(b->d.events, tx, f->workspace, type, f->id, NULL);
+    }
+    c->status = (uint8_t)v->status;
+    gd_cred_due(b, f->cred, v->next_at);
+    gd_store_commit(b->d.store, tx, on_settled, f);
+}
+
+static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_flight *f = arg;
+
+    (void)tx;
+    /* Not stored: the intent stays open and the next start reads it as a doubt, which is the safe side. */
+    if (r != GD_STORE_OK)
+        GD_LOG(f->b->d.log, GD_LOG_ERROR, "refresh.settle_failed", GD_F_STR("credential", f->id),
+               GD_F_ERR(err));
+    gd_events_wake(f->b->d.events);
+    finish(f);
+}
+
+/* A refused token has a sibling that never was tried: make that one current and go on with it at once. */
+static void promote_sibling(struct gd_flight *f)
+{
+    struct gd_tx *tx = gd_tx_new(f->b->d.store);
+    int64_t now = gd_now(f->b->d.clock);
+
+    gd_tx_add(tx, &sql_promote_sibling, GD_P_TEXT(f->sibling), GD_P_INT(now), GD_P_TEXT(f->workspace),
+              GD_P_TEXT(f->id), GD_P_INT(f->gen));
+    gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->sibling), GD_P_TEXT("current"));
+    gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->current_attempt),
+              GD_P_TEXT("rejected"));
+    gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->intent));
+    gd_tokens_drop(f->b->tokens, f->cred);
+    gd_cred_at(&f->b->ix, f->cred)->gen++;
+    gd_cred_at(&f->b->ix, f->cred)->status = GD_CRED_RETRYING;
+    gd_cred_due(f->b, f->cred, now);
+    gd_store_commit(f->b->d.store, tx, on_settled, f);
+}
+
+/* The platform says that the token is no good. Never dead at the first answer. */
+static struct verdict refused(struct gd_flight *f)
+{
+    struct gd_broker *b = f->b;
+    int64_t now = gd_now(b->d.clock);
+
+    if (f->others > 0) /* another attempt may still bring the answer that explains this */
+        return (struct verdict){ GD_CRED_UNCERTAIN, gd_plan_patience(&b->plan, &f->clocks, now, now),
+                                 f->attempts + 1, true };
+    if (f->status != GD_CRED_QUARANTINED)
+        return (struct verdict){ GD_CRED_QUARANTINED, gd_plan_confirm(&b->plan, &f->clocks, now),
+                                 f->attempts + 1, true };
+    return (struct verdict){ GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts + 1, true };
+}
+
+static struct verdict judge(struct gd_flight *f, const struct gd_op_result *r)
+{
+    struct gd_broker *b = f->b;
+    int64_t now = gd_now(b->d.clock), again;
+    bool doubt = r->fail_class == GRANTD_E_UNCERTAIN || (r->fail_class == GRANTD_E_DEADLINE && r->spent) ||
+                 (r->fail_class == GRANTD_E_CANCELLED && r->spent);
+
+    if (doubt)
+        return (struct verdict){ GD_CRED_UNCERTAIN,
+                                 gd_plan_patience(&b->plan, &f->clocks,
+                                                  r->sent_at ? r->sent_at : f->started_at, now),
+                                 f->attempts + 1, false };
+    if (r->fail_class == GRANTD_E_REAUTH || r->fail_class == GRANTD_E_DECLINED ||
+        r->fail_class == GRANTD_E_FORBIDDEN)
+        return refused(f);
+    again = gd_plan_backoff(&b->plan, &f->clocks, f->attempts + 1, now, b->d.rng);
+    if (r->retry_at > again)
+        again = r->retry_at;
+    return (struct verdict){ f->status == GD_CRED_QUARANTINED ? GD_CRED_QUARANTINED : GD_CRED_RETRYING, again,
+                             f->attempts + 1, true };
+}
+
+static void end_failed(struct gd_flight *f, const struct gd_op_result *r)
+{
+    bool dead = r->fail_class == GRANTD_E_REAUTH, config = r->fail_class == GRANTD_E_CONFIG;
+    struct gd_broker *b = f->b;
+    struct verdict v;
+
+    fail(f, &r->err);
+    if (gd_interlock_note(&f->app->interlock, f->cred, dead, config, gd_mono(b->d.clock)))
+        GD_LOG(b->d.log, GD_LOG_ERROR, "app.frozen", GD_F_STR("app", f->app->app.id), GD_F_ERR(&r->err));
+    if (dead && f->sibling && !f->saved) {
+        promote_sibling(f);
+        return;
+    }
+    v = judge(f, r);
+    settle(f, &v);
+}
+
+static void end_unchanged(struct gd_flight *f)
+{
+    struct verdict v = { .status = GD_CRED_CURRENT, .close_intent = true };
+
+    gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
+    v.next_at = gd_plan_due(&f->b->plan, &f->clocks, gd_now(f->b->d.clock), f->b->d.rng);
+    settle(f, &v);
+}
+
+static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r)
+{
+    struct gd_flight *f = arg;
+    struct gd_err err = { 0 };
+    bool some = false;
+
+    (void)op;
+    f->op = NULL;
+    (void)GD_FAULT("F10");
+    if (r->end == GD_OP_FAILED) {
+        if (f->saved) { /* what was saved is good; the rest comes with the next refresh */
+            fail(f, &r->err);
+            finish(f);
+        } else {
+            end_failed(f, r);
+        }
+        return;
+    }
+    if (take_answer(f, r, &some, &err)) { /* it could not even be sealed */
+        fail(f, &err);
+        settle(f, &(struct verdict){ GD_CRED_UNCERTAIN, GD_NEVER_DUE, f->attempts + 1, false });
+    } else if (some) {
+        f->last = true;
+        commit_answer(f);
+    } else if (f->saved) {
+        finish(f);
+    } else {
+        end_unchanged(f);
+    }
+}

@@ -1,0 +1,116 @@
+/* grant/schema.c - the tables of the two databases. Append only: a migration that shipped is never edited.
+ * Every key begins with workspace. Times are Unix milliseconds; ids are made by us (base/id.h). */
+#include "grant/broker.h"
+
+static const char *const spine[] = {
+    "CREATE TABLE meta (name text NOT NULL PRIMARY KEY, value text NOT NULL)",
+
+    "CREATE TABLE clients (workspace text NOT NULL, id text NOT NULL, name text NOT NULL, email text, locale "
+    "text,"
+    " state text NOT NULL, created_at bigint NOT NULL, updated_at bigint NOT NULL, PRIMARY KEY (workspace, "
+    "id))",
+
+    "CREATE TABLE requests (workspace text NOT NULL, id text NOT NULL, client_id text NOT NULL, state text "
+    "NOT NULL,"
+    " message text, confirm bigint NOT NULL, created_at bigint NOT NULL, expires_at bigint NOT NULL,"
+    " PRIMARY KEY (workspace, id))",
+    "CREATE INDEX requests_by_client ON requests (workspace, client_id)",
+
+    "CREATE TABLE items (workspace text NOT NULL, id text NOT NULL, request_id text NOT NULL, position "
+    "bigint NOT NULL,"
+    " app text NOT NULL, role text, mode text, asset text, scope text, expect_account text, state text NOT "
+    "NULL,"
+    " flow_id text, reason text, reason_text text, steps text, next_look_at bigint NOT NULL,"
+    " updated_at bigint NOT NULL, PRIMARY KEY (workspace, id))",
+    "CREATE INDEX items_by_request ON items (workspace, request_id, position)",
+    "CREATE INDEX items_by_look ON items (workspace, state, next_look_at)",
+
+    /* hash: HMAC of the secret under the lookup key; the secret itself is never stored. */
+    "CREATE TABLE links (workspace text NOT NULL, id text NOT NULL, request_id text NOT NULL, hash bytea NOT "
+    "NULL,"
+    " created_at bigint NOT NULL, expires_at bigint NOT NULL, ended_at bigint, PRIMARY KEY (workspace, id))",
+    "CREATE INDEX links_by_id ON links (id)",
+
+    /* state_hash and session_hash: HMACs; sealed: verifier and nonce. status: pending, exchanging, done,
+       failed. */
+    "CREATE TABLE flows (workspace text NOT NULL, id text NOT NULL, link_id text NOT NULL, request_id text "
+    "NOT NULL,"
+    " client_id text NOT NULL, app text NOT NULL, context text NOT NULL, state_hash bytea NOT NULL,"
+    " session_hash bytea NOT NULL, sealed bytea NOT NULL, items text NOT NULL, notes text, status text NOT "
+    "NULL,"
+    " outcome text, reason text, reason_text text, created_at bigint NOT NULL, expires_at bigint NOT NULL,"
+    " PRIMARY KEY (workspace, id))",
+    "CREATE INDEX flows_by_state ON flows (state_hash)",
+    "CREATE INDEX flows_by_id ON flows (id)",
+
+    "CREATE TABLE credentials (workspace text NOT NULL, id text NOT NULL, client_id text NOT NULL, app text "
+    "NOT NULL,"
+    " account_id text, account_name text, gen bigint NOT NULL, status text NOT NULL, shape bigint NOT NULL,"
+    " retry_class bigint NOT NULL, retry_grace_ms bigint NOT NULL, scope text, current_attempt text,"
+    " issued_at bigint NOT NULL, expires_at bigint NOT NULL, refresh_expires_at bigint NOT NULL,"
+    " horizon_at bigint NOT NULL, next_at bigint NOT NULL, attempts bigint NOT NULL, reason text, "
+    "reason_text text,"
+    " lease_owner text, lease_epoch bigint NOT NULL, lease_until bigint NOT NULL, lease_attempt text,"
+    " created_at bigint NOT NULL, refreshed_at bigint NOT NULL, ended_at bigint, PRIMARY KEY (workspace, "
+    "id))",
+    "CREATE INDEX credentials_by_due ON credentials (workspace, next_at)",
+    "CREATE INDEX credentials_by_client ON credentials (workspace, client_id)",
+
+    /* status: candidate, current, superseded, rejected. Nothing that a platform answered is ever not
+       inserted. */
+    "CREATE TABLE token_versions (workspace text NOT NULL, attempt_id text NOT NULL, credential_id text NOT "
+    "NULL,"
+    " parent_gen bigint NOT NULL, status text NOT NULL, sealed bytea NOT NULL, created_at bigint NOT NULL,"
+    " issued_at bigint NOT NULL, expires_at bigint NOT NULL, refresh_expires_at bigint NOT NULL,"
+    " PRIMARY KEY (workspace, attempt_id))",
+    "CREATE INDEX token_versions_by_credential ON token_versions (workspace, credential_id, parent_gen)",
+
+    /* state: open (perhaps sent), closed. */
+    "CREATE TABLE intents (workspace text NOT NULL, attempt_id text NOT NULL, credential_id text NOT NULL,"
+    " gen bigint NOT NULL, epoch bigint NOT NULL, node text NOT NULL, deadline bigint NOT NULL, state text "
+    "NOT NULL,"
+    " created_at bigint NOT NULL, PRIMARY KEY (workspace, attempt_id))",
+    "CREATE INDEX intents_by_credential ON intents (workspace, credential_id, state)",
+    "CREATE INDEX intents_open ON intents (state)",
+
+    "CREATE TABLE grants (workspace text NOT NULL, id text NOT NULL, client_id text NOT NULL, credential_id "
+    "text,"
+    " request_id text, item_id text, app text NOT NULL, asset_id text, asset_kind text, asset_name text,"
+    " role_asked text, role_granted text, role_observed text, lifecycle text NOT NULL, native text NOT NULL,"
+    " observed text, created_at bigint NOT NULL, verified_at bigint, ended_at bigint, reason text, "
+    "reason_text text,"
+    " PRIMARY KEY (workspace, id))",
+    "CREATE INDEX grants_by_credential ON grants (workspace, credential_id)",
+    "CREATE INDEX grants_by_client ON grants (workspace, client_id)",
+
+    /* outcome: open, closed, gone, manual, failed. */
+    "CREATE TABLE surfaces (workspace text NOT NULL, id text NOT NULL, grant_id text NOT NULL, kind text NOT "
+    "NULL,"
+    " ref text, outcome text NOT NULL, note text, changed_at bigint NOT NULL, PRIMARY KEY (workspace, id))",
+    "CREATE INDEX surfaces_by_grant ON surfaces (workspace, grant_id)",
+
+    "CREATE TABLE events (workspace text NOT NULL, id text NOT NULL, at bigint NOT NULL, type text NOT NULL,"
+    " subject text NOT NULL, data text, PRIMARY KEY (workspace, id))",
+    NULL,
+};
+
+const struct gd_migration gd_broker_migrations[] = {
+    { .name = "spine", .statements = spine },
+};
+const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
+
+/* The keyring lives in a database of its own, with a retention of its own: a backup of the data is worth
+ * nothing without it, and erasing a client is deleting its key here. */
+static const char *const keys[] = {
+    "CREATE TABLE meta (name text NOT NULL PRIMARY KEY, value text NOT NULL)",
+    "CREATE TABLE data_keys (workspace text NOT NULL, client_id text NOT NULL, id text NOT NULL, state text "
+    "NOT NULL,"
+    " kek_version bigint NOT NULL, wrapped bytea NOT NULL, created_at bigint NOT NULL,"
+    " PRIMARY KEY (workspace, client_id, id))",
+    NULL,
+};
+
+const struct gd_migration gd_keys_migrations[] = {
+    { .name = "keys", .statements = keys },
+};
+const size_t gd_keys_nmigrations = sizeof gd_keys_migrations / sizeof *gd_keys_migrations;
