@@ -15,6 +15,8 @@ struct gd_http_header {
 };
 struct gd_http_request {
     const char *method, *url;
+    /* Sent as they are; a Content-Type is the caller's. Those that say how the message is carried (Host,
+     * lengths, Connection, Accept-Encoding, Cookie ...) are refused: HTTP_REQUEST_INVALID. */
     const struct gd_http_header *headers;
     size_t nheaders;
     const char *body; /* NULL: none */
@@ -24,7 +26,9 @@ struct gd_http_request {
     bool interactive;    /* a person waits: own slots, ahead of the queue */
     int64_t due_mono_ms; /* the queue in front of a bucket is ordered by it (deadline first) */
     int64_t timeout_ms;  /* total, counted from the moment it leaves the queue */
-    const char *const *hosts; /* allowed host patterns (exact or "*.suffix"), NULL: the caller has checked */
+    /* Allowed host patterns (exact or "*.suffix" for one label; with ":port" also for a port other than 443),
+     * judged before origins are mapped. NULL: the caller has checked. */
+    const char *const *hosts;
 };
 
 /* What became of a request. Only ANSWER has a status. */
@@ -42,7 +46,7 @@ struct gd_http_answer {
     size_t nheaders;
     char *body; /* NUL-terminated */
     size_t body_len;
-    int64_t sent_at; /* Unix ms when the request left */
+    int64_t sent_at; /* Unix ms just before the first byte was written (NOT_SENT: when it left the queue) */
     int64_t took_ms;
     int64_t date;      /* Unix s of the Date header, -1: none (for the skew estimate) */
     struct gd_err err; /* when end is not ANSWER */
@@ -66,11 +70,13 @@ struct gd_http_limits { /* per app */
     unsigned concurrency, per_minute, burst;
 };
 struct gd_http_options {
+    /* A key may also be a plain http loopback origin (mapped to itself: a server whose documents name itself
+     * so). Plain http is taken in no other way; a mapped https target may be any address. */
     json_t *origins; /* "https://graph.example.com" -> "http://127.0.0.1:7700/graph.example.com", a host may
                         begin with a star label */
     const char *ca_file; /* PEM bundle; NULL: the system's */
     const char *user_agent;
-    json_t *allow_private; /* array of "host:port" the operator allows although the address is not public */
+    json_t *allow_private;        /* array of "host:port" the operator allows: any address, and that port */
     struct gd_http_limits limits; /* defaults */
 };
 struct gd_http_client;

@@ -1,7 +1,12 @@
 /* http/tape.h - a transport that plays recorded answers: tests and grantd-plugtest. A tape is data:
  * [{"expect":{"method","url","headers":{},"form":{},"json":{}},"answer":{"status","headers":{},"body"|"json"|"form"}}]
- * in order. An expected value "*" matches anything present. "answer":{"end":"uncertain"|"not_sent"} plays a
- * transport failure. */
+ * in order. An expected value "*" matches anything present.
+ * Headers: those named must be there (null: must not be), others are not looked at. Forms, JSON and "query"
+ * (an object, beside a "url" without one) must have exactly the named members, in any order. A request with a
+ * body needs form, json or body in "expect". A header's value in an answer may be an array.
+ * "answer":{"end":"uncertain"|"not_sent"|"refused","reason":WORD} plays a transport failure; a body of more
+ * than GD_HTTP_BODY_MAX is ANSWER_TOO_LARGE as with the client. Requests pass the guard of http/egress.c
+ * first. */
 #ifndef GD_HTTP_TAPE_H
 #define GD_HTTP_TAPE_H
 

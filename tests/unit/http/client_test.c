@@ -1,6 +1,7 @@
 /* The client against a nasty server: what an answer is, what is uncertain, what was never sent. */
 #include "fixture.h"
 #include "base/clock.h"
+#include "http/http_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -524,6 +525,57 @@ static void test_many_at_once(void **state)
     assert_int_equal(server_requests(f->server), 200);
 }
 
+static size_t sockets(const struct gd_http_client *c)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->nsocks; i++)
+        n += c->socks[i] != NULL;
+    return n;
+}
+
+static void count_turn(uv_prepare_t *h)
+{
+    ++*(unsigned *)h->data;
+}
+
+/* A socket's handle goes with the socket; one that is kept costs nothing while it lies, not even when the
+ * server has closed it. */
+static void test_sockets(void **state)
+{
+    struct fixture *f = *state;
+    struct gd_http_request r = fixture_request("https://good.test/ok");
+    unsigned turns = 0;
+    uv_prepare_t prepare;
+    struct got g;
+
+    for (int i = 0; i < 6; i++) {
+        r.repeatable = i % 2;
+        r.url = i == 3   ? "https://none.test/"
+                : i == 4 ? "https://good.test/cut-body"
+                         : "https://good.test/ok";
+        fixture_send(f, &g, &r);
+        fixture_wait(f, &g);
+        got_free(&g);
+    }
+    fixture_turn(f, 30);
+    assert_int_equal(sockets(f->client), 1); /* the one that is kept */
+    server_free(f->server);
+    f->server = NULL;
+    uv_prepare_init(&f->loop, &prepare);
+    prepare.data = &turns;
+    uv_prepare_start(&prepare, count_turn);
+    fixture_turn(f, 100);
+    uv_close((uv_handle_t *)&prepare, NULL);
+    assert_true(turns < 20);
+    fixture_send(f, &g, &r); /* found dead, and nobody listens any more */
+    fixture_wait(f, &g);
+    assert_int_equal(g.end, GD_HTTP_NOT_SENT);
+    got_free(&g);
+    fixture_turn(f, 30);
+    assert_int_equal(sockets(f->client), 0);
+}
+
 static void test_options_checked(void **state)
 {
     static const char *const bad[][2] = {
@@ -579,6 +631,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_close_with_everything, set_up, tear_down),
         cmocka_unit_test(test_close_inside),
         cmocka_unit_test_setup_teardown(test_many_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sockets, set_up, tear_down),
         cmocka_unit_test(test_options_checked),
     };
 

@@ -234,6 +234,58 @@ static void test_urls(void **state)
         check_url(&guard, url_rows[i].url, url_rows[i].reason);
 }
 
+static void same_address(char *theirs, const char *ours)
+{
+    struct sockaddr_storage a, b;
+
+    theirs[strcspn(theirs, "]")] = '\0';
+    assert_true(gd_http_address_parse(&a, theirs) && gd_http_address_parse(&b, ours));
+    assert_memory_equal(&a, &b, sizeof a);
+}
+
+/* libcurl must see the same scheme, host and port as we do: what it dials is what was judged. */
+static void same_as_curl(const char *url)
+{
+    struct gd_http_url u;
+    CURLU *h = curl_url();
+    char *scheme = NULL, *host = NULL, *port = NULL, ours[8];
+    size_t n;
+
+    assert_int_equal(gd_http_url_parse(&u, url, NULL), 0);
+    assert_int_equal(curl_url_set(h, CURLUPART_URL, url, CURLU_DISALLOW_USER | CURLU_PATH_AS_IS), CURLUE_OK);
+    assert_int_equal(curl_url_get(h, CURLUPART_SCHEME, &scheme, 0), CURLUE_OK);
+    assert_int_equal(curl_url_get(h, CURLUPART_HOST, &host, 0), CURLUE_OK);
+    assert_int_equal(curl_url_get(h, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT), CURLUE_OK);
+    assert_string_equal(scheme, u.https ? "https" : "http");
+    (void)snprintf(ours, sizeof ours, "%u", u.port);
+    assert_string_equal(port, ours);
+    n = strlen(host);
+    if (n && host[n - 1] == '.')
+        host[n - 1] = '\0';
+    if (u.ip6 || u.ip4)
+        same_address(u.ip6 ? host + 1 : host, u.host);
+    else if (strcasecmp(host, u.host) != 0)
+        fail_msg("%s: libcurl's host is %s, ours %s", url, host, u.host);
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(h);
+}
+
+static void test_urls_as_curl_sees_them(void **state)
+{
+    struct gd_http_url u;
+    unsigned taken = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof url_rows / sizeof *url_rows; i++)
+        if (gd_http_url_parse(&u, url_rows[i].url, NULL) == 0) {
+            same_as_curl(url_rows[i].url);
+            taken++;
+        }
+    assert_true(taken > 50);
+}
+
 static void test_long_hosts(void **state)
 {
     struct gd_http_guard guard = { 0 };
@@ -241,8 +293,9 @@ static void test_long_hosts(void **state)
 
     (void)state;
     for (size_t n = 240; n <= 1024; n++) {
-        size_t at = (size_t)sprintf(url, "https://");
+        size_t at = 8;
 
+        memcpy(url, "https://", 8);
         for (size_t i = 0; i < n; i++)
             url[at++] = i % 50 == 49 && i + 1 < n ? '.' : 'a';
         memcpy(url + at, "/", 2);
@@ -491,6 +544,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_urls_as_curl_sees_them),
         cmocka_unit_test(test_long_hosts),
         cmocka_unit_test(test_allow_private),
         cmocka_unit_test(test_declared_hosts),

@@ -164,7 +164,7 @@ static bool many_headers(struct conn *c, int n, int len)
     bool ok = puts_(c, "HTTP/1.1 200 OK\r\n");
 
     for (int i = 0; ok && i < n; i++) {
-        int at = sprintf(line, "X-%d: ", i);
+        int at = snprintf(line, (size_t)len + 64, "X-%d: ", i);
 
         memset(line + at, 'y', (size_t)len);
         memcpy(line + at + len, "\r\n", 3);
