@@ -8,12 +8,12 @@
 
 static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
-static bool is_v4(const struct gd_address *a)
+static bool is_v4(const struct gd_portal_address *a)
 {
     return memcmp(a->b, mapped, sizeof mapped) == 0;
 }
 
-static void set_v4(struct gd_address *ret, const void *four)
+static void set_v4(struct gd_portal_address *ret, const void *four)
 {
     memcpy(ret->b, mapped, sizeof mapped);
     memcpy(ret->b + 12, four, 4);
@@ -30,7 +30,7 @@ static bool parse_port(const char *p, size_t n, int64_t *ret)
     return text[0] >= '0' && text[0] <= '9' && gd_parse_i64(text, ret) && *ret >= 0 && *ret <= 65535;
 }
 
-static bool parse_bare(struct gd_address *ret, const char *p, size_t n)
+static bool parse_bare(struct gd_portal_address *ret, const char *p, size_t n)
 {
     char text[GD_ADDRESS_TEXT];
     unsigned char raw[16];
@@ -50,7 +50,7 @@ static bool parse_bare(struct gd_address *ret, const char *p, size_t n)
 }
 
 /* Splits off the port; *ret_port is -1 when there is none. */
-static bool parse_with_port(struct gd_address *ret, const char *p, size_t n, int64_t *ret_port)
+static bool parse_with_port(struct gd_portal_address *ret, const char *p, size_t n, int64_t *ret_port)
 {
     const char *end;
 
@@ -68,9 +68,9 @@ static bool parse_with_port(struct gd_address *ret, const char *p, size_t n, int
     return parse_bare(ret, p, (size_t)(end - p)) && parse_port(end + 1, n - (size_t)(end + 1 - p), ret_port);
 }
 
-bool gd_address_parse(struct gd_address *ret, const char *text, size_t n)
+bool gd_portal_address_parse(struct gd_portal_address *ret, const char *text, size_t n)
 {
-    struct gd_address a;
+    struct gd_portal_address a;
     int64_t port;
 
     if (!parse_with_port(&a, text, n, &port))
@@ -79,7 +79,7 @@ bool gd_address_parse(struct gd_address *ret, const char *text, size_t n)
     return true;
 }
 
-bool gd_address_from(struct gd_address *ret, const struct sockaddr *sa)
+bool gd_portal_address_from(struct gd_portal_address *ret, const struct sockaddr *sa)
 {
     if (sa->sa_family == AF_INET)
         set_v4(ret, &((const struct sockaddr_in *)(const void *)sa)->sin_addr);
@@ -90,7 +90,7 @@ bool gd_address_from(struct gd_address *ret, const struct sockaddr *sa)
     return true;
 }
 
-void gd_address_text(char out[GD_ADDRESS_TEXT], const struct gd_address *a)
+void gd_portal_address_text(char out[GD_ADDRESS_TEXT], const struct gd_portal_address *a)
 {
     bool v4 = is_v4(a);
 
@@ -98,16 +98,16 @@ void gd_address_text(char out[GD_ADDRESS_TEXT], const struct gd_address *a)
         out[0] = '\0';
 }
 
-bool gd_address_loopback(const struct gd_address *a)
+bool gd_portal_address_loopback(const struct gd_portal_address *a)
 {
     static const unsigned char one[16] = { [15] = 1 };
 
     return is_v4(a) ? a->b[12] == 127 : memcmp(a->b, one, 16) == 0;
 }
 
-struct gd_address gd_address_net(const struct gd_address *a)
+struct gd_portal_address gd_portal_address_net(const struct gd_portal_address *a)
 {
-    struct gd_address net = *a;
+    struct gd_portal_address net = *a;
 
     if (is_v4(a))
         net.b[15] = 0;
@@ -116,10 +116,10 @@ struct gd_address gd_address_net(const struct gd_address *a)
     return net;
 }
 
-bool gd_prefix_parse(struct gd_prefix *ret, const char *text)
+bool gd_portal_prefix_parse(struct gd_portal_prefix *ret, const char *text)
 {
     const char *slash = strchr(text, '/');
-    struct gd_prefix p = { .bits = 128 };
+    struct gd_portal_prefix p = { .bits = 128 };
     int64_t bits;
 
     if (!parse_bare(&p.address, text, slash ? (size_t)(slash - text) : strlen(text)))
@@ -137,7 +137,7 @@ bool gd_prefix_parse(struct gd_prefix *ret, const char *text)
     return true;
 }
 
-bool gd_prefix_holds(const struct gd_prefix *p, const struct gd_address *a)
+bool gd_portal_prefix_holds(const struct gd_portal_prefix *p, const struct gd_portal_address *a)
 {
     unsigned whole = p->bits / 8, rest = p->bits % 8;
     unsigned mask = (0xffu << (8 - rest)) & 0xffu;
@@ -147,17 +147,18 @@ bool gd_prefix_holds(const struct gd_prefix *p, const struct gd_address *a)
     return rest == 0 || (p->address.b[whole] & mask) == (a->b[whole] & mask);
 }
 
-bool gd_address_trusted(const struct gd_address *a, const struct gd_prefix *trusted, size_t ntrusted)
+bool gd_portal_address_trusted(const struct gd_portal_address *a, const struct gd_portal_prefix *trusted,
+                               size_t ntrusted)
 {
     for (size_t i = 0; i < ntrusted; i++)
-        if (gd_prefix_holds(&trusted[i], a))
+        if (gd_portal_prefix_holds(&trusted[i], a))
             return true;
     return false;
 }
 
-int gd_address_listen(struct sockaddr_storage *ret, const char *text, struct gd_err *err)
+int gd_portal_address_listen(struct sockaddr_storage *ret, const char *text, struct gd_err *err)
 {
-    struct gd_address a;
+    struct gd_portal_address a;
     int64_t port;
 
     if (!text || !parse_with_port(&a, text, strlen(text), &port) || port < 0)
@@ -180,15 +181,16 @@ int gd_address_listen(struct sockaddr_storage *ret, const char *text, struct gd_
     return 0;
 }
 
-struct gd_address gd_address_visitor(const struct gd_address *peer, const char *forwarded,
-                                     const struct gd_prefix *trusted, size_t ntrusted)
+struct gd_portal_address gd_portal_address_visitor(const struct gd_portal_address *peer,
+                                                   const char *forwarded,
+                                                   const struct gd_portal_prefix *trusted, size_t ntrusted)
 {
-    struct gd_address hop = *peer;
+    struct gd_portal_address hop = *peer;
     size_t end = forwarded ? strlen(forwarded) : 0;
 
-    while (end && gd_address_trusted(&hop, trusted, ntrusted)) {
+    while (end && gd_portal_address_trusted(&hop, trusted, ntrusted)) {
         size_t from = end, to = end;
-        struct gd_address next;
+        struct gd_portal_address next;
 
         while (from && forwarded[from - 1] != ',')
             from--;
@@ -197,7 +199,7 @@ struct gd_address gd_address_visitor(const struct gd_address *peer, const char *
             from++;
         while (to > from && (forwarded[to - 1] == ' ' || forwarded[to - 1] == '\t'))
             to--;
-        if (!gd_address_parse(&next, forwarded + from, to - from))
+        if (!gd_portal_address_parse(&next, forwarded + from, to - from))
             break;
         hop = next;
     }

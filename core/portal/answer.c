@@ -22,13 +22,13 @@ static const char *form_action(const struct gd_portal *p, bool may_leave)
     return "'self' https: http://127.0.0.1:* http://localhost:*";
 }
 
-static void add_fields(const struct gd_portal *p, struct gd_reply *r, bool may_leave)
+static void add_fields(const struct gd_portal *p, struct gd_portal_reply *r, bool may_leave)
 {
     gd_buf_addf(
         &r->head,
         "Content-Security-Policy: default-src 'none'; style-src %s; form-action %s; frame-ancestors 'none'; "
         "base-uri 'none'\r\n",
-        gd_pages_style_hash(p->pages), form_action(p, may_leave));
+        gd_portal_pages_style_hash(p->pages), form_action(p, may_leave));
     gd_buf_adds(&r->head, "X-Frame-Options: DENY\r\n"
                           "X-Content-Type-Options: nosniff\r\n"
                           "Referrer-Policy: no-referrer\r\n"
@@ -48,7 +48,7 @@ const char *gd_portal_cookie_name(const struct gd_portal *p)
     return p->secure ? "__Host-grantd" : "grantd";
 }
 
-static void add_cookie(const struct gd_visit *v, struct gd_reply *r)
+static void add_cookie(const struct gd_portal_visit *v, struct gd_portal_reply *r)
 {
     if (v->new_session)
         gd_buf_addf(&r->head, "Set-Cookie: %s=%s; Path=/; %sHttpOnly; SameSite=Lax\r\n",
@@ -65,7 +65,7 @@ void gd_portal_csrf(const struct gd_portal *p, const char *session, const char *
     gd_wipe(mac, sizeof mac);
 }
 
-static void free_visit(struct gd_visit *v)
+static void free_visit(struct gd_portal_visit *v)
 {
     gd_free(v->link);
     gd_free(v->secret);
@@ -75,12 +75,12 @@ static void free_visit(struct gd_visit *v)
     gd_free(v);
 }
 
-static const char *method_name(const struct gd_request *q)
+static const char *method_name(const struct gd_portal_request *q)
 {
     return q->method == GD_METHOD_POST ? "POST" : q->method == GD_METHOD_HEAD ? "HEAD" : "GET";
 }
 
-static void finish(struct gd_visit *v, struct gd_reply *r, const char *word, int64_t delay_ms)
+static void finish(struct gd_portal_visit *v, struct gd_portal_reply *r, const char *word, int64_t delay_ms)
 {
     const struct gd_portal *p = v->p;
     int64_t took = gd_mono(p->clock) - v->x->begun;
@@ -89,25 +89,26 @@ static void finish(struct gd_visit *v, struct gd_reply *r, const char *word, int
            GD_F_STR("route", v->route), GD_F_STR("link", v->link ? v->link : ""),
            GD_F_STR("flow", v->flow ? v->flow : ""), GD_F_INT("status", r->status), GD_F_STR("reason", word),
            GD_F_STR("address", v->address), GD_F_INT("ms", took));
-    gd_exchange_answer(v->x, r, delay_ms);
+    gd_portal_exchange_answer(v->x, r, delay_ms);
     free_visit(v);
 }
 
 /* False when the page cannot be made; the reply then holds one line of text. */
-static void render(const struct gd_portal *p, struct gd_reply *r, enum gd_page page, json_t *view)
+static void render(const struct gd_portal *p, struct gd_portal_reply *r, enum gd_portal_page page,
+                   json_t *view)
 {
-    if (gd_pages_render(p->pages, page, view, &r->body))
+    if (gd_portal_pages_render(p->pages, page, view, &r->body))
         return;
     gd_buf_done(&r->body);
     gd_buf_adds(&r->body, "This page cannot be shown.\n");
     r->status = 500;
 }
 
-void gd_visit_page(struct gd_visit *v, enum gd_page page, json_t *view)
+void gd_portal_visit_page(struct gd_portal_visit *v, enum gd_portal_page page, json_t *view)
 {
-    struct gd_reply r;
+    struct gd_portal_reply r;
 
-    gd_reply_init(&r, 200);
+    gd_portal_reply_init(&r, 200);
     render(v->p, &r, page, view);
     json_decref(view);
     add_fields(v->p, &r, v->may_leave);
@@ -115,9 +116,10 @@ void gd_visit_page(struct gd_visit *v, enum gd_page page, json_t *view)
     finish(v, &r, "OK", 0);
 }
 
-static void fill_error(const struct gd_portal *p, struct gd_reply *r, const char *word, int64_t wait_ms)
+static void fill_error(const struct gd_portal *p, struct gd_portal_reply *r, const char *word,
+                       int64_t wait_ms)
 {
-    GD_AUTO_JSON view = gd_view_error(p->pages, word);
+    GD_AUTO_JSON view = gd_portal_view_error(p->pages, word);
 
     render(p, r, GD_PAGE_ERROR, view);
     add_fields(p, r, false);
@@ -125,11 +127,12 @@ static void fill_error(const struct gd_portal *p, struct gd_reply *r, const char
         gd_buf_addf(&r->head, "Retry-After: %lld\r\n", (long long)(wait_ms + 999) / 1000 + (wait_ms <= 0));
 }
 
-void gd_visit_error(struct gd_visit *v, int status, const char *word, int64_t wait_ms, int64_t delay_ms)
+void gd_portal_visit_error(struct gd_portal_visit *v, int status, const char *word, int64_t wait_ms,
+                           int64_t delay_ms)
 {
-    struct gd_reply r;
+    struct gd_portal_reply r;
 
-    gd_reply_init(&r, status);
+    gd_portal_reply_init(&r, status);
     fill_error(v->p, &r, word, wait_ms);
     finish(v, &r, word, delay_ms);
 }
@@ -141,9 +144,9 @@ static int status_of(const struct gd_err *err)
         const char *word;
         int status;
     } special[] = {
-        { "LINK_EXPIRED", 410 },     { "LINK_ENDED", 410 },       { "REQUEST_CANCELLED", 410 },
+        { "LINK_EXPIRED", 410 },     { "LINK_ENDED", 410 },         { "REQUEST_CANCELLED", 410 },
         { "FLOW_EXPIRED", 410 },     { "STATE_ALREADY_USED", 409 }, { "SESSION_MISSING", 403 },
-        { "SESSION_MISMATCH", 403 }, { "CONTEXT_MISMATCH", 403 }, { "CONFLICT", 409 },
+        { "SESSION_MISMATCH", 403 }, { "CONTEXT_MISMATCH", 403 },   { "CONFLICT", 409 },
     };
     const struct gd_reason_info *info = gd_reason_info(err->reason);
 
@@ -168,11 +171,11 @@ static int status_of(const struct gd_err *err)
     return 500;
 }
 
-void gd_visit_err(struct gd_visit *v, const struct gd_err *err, int64_t delay_ms)
+void gd_portal_visit_err(struct gd_portal_visit *v, const struct gd_err *err, int64_t delay_ms)
 {
     int64_t wait = err->retry_at ? err->retry_at - gd_now(v->p->clock) : 60000;
 
-    gd_visit_error(v, status_of(err), gd_reason_word(err->reason), wait > 0 ? wait : 0, delay_ms);
+    gd_portal_visit_error(v, status_of(err), gd_reason_word(err->reason), wait > 0 ? wait : 0, delay_ms);
 }
 
 static bool url_clean(const char *url)
@@ -185,25 +188,25 @@ static bool url_clean(const char *url)
 }
 
 /* Always 303: the browser must forget method and body (RFC 9700 4.12). */
-void gd_visit_redirect(struct gd_visit *v, const char *url)
+void gd_portal_visit_redirect(struct gd_portal_visit *v, const char *url)
 {
-    struct gd_reply r;
+    struct gd_portal_reply r;
 
     if (!url_clean(url)) {
-        gd_visit_error(v, 500, "INTERNAL", 0, 0);
+        gd_portal_visit_error(v, 500, "INTERNAL", 0, 0);
         return;
     }
-    gd_reply_init(&r, 303);
+    gd_portal_reply_init(&r, 303);
     gd_buf_addf(&r.head, "Location: %s\r\n", url);
     add_fields(v->p, &r, v->may_leave);
     finish(v, &r, "OK", 0);
 }
 
-void gd_visit_health(struct gd_visit *v)
+void gd_portal_visit_health(struct gd_portal_visit *v)
 {
-    struct gd_reply r;
+    struct gd_portal_reply r;
 
-    gd_reply_init(&r, gd_server_closing(v->p->server) ? 503 : 200);
+    gd_portal_reply_init(&r, gd_portal_server_closing(v->p->server) ? 503 : 200);
     gd_buf_adds(&r.body, r.status == 200 ? "ok\n" : "closing\n");
     add_fields(v->p, &r, false);
     finish(v, &r, "OK", 0);
@@ -226,13 +229,13 @@ static const char *word_of_status(int status)
     }
 }
 
-void gd_portal_on_refused(void *arg, const struct gd_address *peer, int status, const char *why,
-                          struct gd_reply *reply)
+void gd_portal_on_refused(void *arg, const struct gd_portal_address *peer, int status, const char *why,
+                          struct gd_portal_reply *reply)
 {
     const struct gd_portal *p = arg;
     char address[GD_ADDRESS_TEXT];
 
-    gd_address_text(address, peer);
+    gd_portal_address_text(address, peer);
     GD_LOG(p->log, GD_LOG_INFO, "portal.refused", GD_F_INT("status", status),
            GD_F_STR("reason", word_of_status(status)), GD_F_STR("why", why), GD_F_STR("address", address));
     reply->status = status;

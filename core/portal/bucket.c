@@ -11,15 +11,15 @@ struct slot {
     uint64_t hash; /* 0: empty */
     int64_t full;  /* when the bucket is full again */
 };
-struct gd_buckets {
+struct gd_portal_buckets {
     struct slot slots[SETS][WAYS];
     unsigned char key[16];
     int64_t interval, depth; /* depth: burst * interval */
 };
 
-struct gd_buckets *gd_buckets_new(unsigned burst, int64_t interval_ms, struct gd_rng *rng)
+struct gd_portal_buckets *gd_portal_buckets_new(unsigned burst, int64_t interval_ms, struct gd_rng *rng)
 {
-    struct gd_buckets *b = gd_new(sizeof *b);
+    struct gd_portal_buckets *b = gd_new(sizeof *b);
 
     b->interval = interval_ms;
     b->depth = (int64_t)burst * interval_ms;
@@ -27,13 +27,13 @@ struct gd_buckets *gd_buckets_new(unsigned burst, int64_t interval_ms, struct gd
     return b;
 }
 
-void gd_buckets_free(struct gd_buckets *b)
+void gd_portal_buckets_free(struct gd_portal_buckets *b)
 {
     gd_free(b);
 }
 
 /* The key's slot, or the fullest one of its set, made empty. */
-static struct slot *find(struct gd_buckets *b, const void *key, size_t n, int64_t now)
+static struct slot *find(struct gd_portal_buckets *b, const void *key, size_t n, int64_t now)
 {
     uint64_t hash = gd_log_siphash(b->key, key, n) | 1;
     struct slot *set = b->slots[(hash >> 1) % SETS], *least = set;
@@ -48,7 +48,7 @@ static struct slot *find(struct gd_buckets *b, const void *key, size_t n, int64_
     return least;
 }
 
-int64_t gd_bucket_look(struct gd_buckets *b, const void *key, size_t n, int64_t now)
+int64_t gd_portal_bucket_look(struct gd_portal_buckets *b, const void *key, size_t n, int64_t now)
 {
     struct slot *s = find(b, key, n, now);
     int64_t after = (s->full > now ? s->full : now) + b->interval - now;
@@ -56,9 +56,9 @@ int64_t gd_bucket_look(struct gd_buckets *b, const void *key, size_t n, int64_t 
     return after > b->depth ? after - b->depth : 0;
 }
 
-int64_t gd_bucket_take(struct gd_buckets *b, const void *key, size_t n, int64_t now)
+int64_t gd_portal_bucket_take(struct gd_portal_buckets *b, const void *key, size_t n, int64_t now)
 {
-    int64_t wait = gd_bucket_look(b, key, n, now);
+    int64_t wait = gd_portal_bucket_look(b, key, n, now);
     struct slot *s = find(b, key, n, now);
 
     if (wait == 0)
@@ -66,9 +66,9 @@ int64_t gd_bucket_take(struct gd_buckets *b, const void *key, size_t n, int64_t 
     return wait;
 }
 
-int64_t gd_bucket_force(struct gd_buckets *b, const void *key, size_t n, int64_t now)
+int64_t gd_portal_bucket_force(struct gd_portal_buckets *b, const void *key, size_t n, int64_t now)
 {
-    int64_t wait = gd_bucket_look(b, key, n, now);
+    int64_t wait = gd_portal_bucket_look(b, key, n, now);
     struct slot *s = find(b, key, n, now);
 
     s->full = (s->full > now ? s->full : now) + b->interval;

@@ -10,38 +10,38 @@
 
 #define DROP_MAX (256 * 1024) /* bytes that are read after the last answer */
 
-static void pump(struct gd_conn *c);
-static void flush(struct gd_conn *c);
+static void pump(struct gd_portal_conn *c);
+static void flush(struct gd_portal_conn *c);
 
-static int64_t now_of(const struct gd_conn *c)
+static int64_t now_of(const struct gd_portal_conn *c)
 {
     return gd_mono(c->server->o.clock);
 }
 
 static void on_closed(uv_handle_t *h)
 {
-    struct gd_conn *c = h->data;
-    struct gd_server *s = c->server;
+    struct gd_portal_conn *c = h->data;
+    struct gd_portal_server *s = c->server;
 
-    gd_tls_free(c->tls);
-    gd_reader_done(&c->reader);
+    gd_portal_tls_free(c->tls);
+    gd_portal_reader_done(&c->reader);
     gd_buf_done(&c->in);
     gd_buf_done(&c->pending);
     gd_buf_done(&c->flight);
     gd_list_del(&c->node);
     gd_free(c);
-    gd_server_conn_gone(s);
+    gd_portal_server_conn_gone(s);
 }
 
 /* The application keeps its exchange; it only has nobody to answer any more. */
-static void detach(struct gd_conn *c)
+static void detach(struct gd_portal_conn *c)
 {
     if (c->exchange)
         c->exchange->conn = NULL;
     c->exchange = NULL;
 }
 
-void gd_conn_close(struct gd_conn *c)
+void gd_portal_conn_close(struct gd_portal_conn *c)
 {
     if (c->state == GD_CONN_CLOSING)
         return;
@@ -50,12 +50,12 @@ void gd_conn_close(struct gd_conn *c)
     uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
-int gd_conn_worth(const struct gd_conn *c)
+int gd_portal_conn_worth(const struct gd_portal_conn *c)
 {
     if (c->state == GD_CONN_HANDSHAKE)
         return 1;
     if (c->state == GD_CONN_READING)
-        return gd_reader_begun(&c->reader) || c->in.len ? 1 : 2;
+        return gd_portal_reader_begun(&c->reader) || c->in.len ? 1 : 2;
     return 0;
 }
 
@@ -64,15 +64,15 @@ int gd_conn_worth(const struct gd_conn *c)
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
-    struct gd_conn *c = req->data;
+    struct gd_portal_conn *c = req->data;
 
     if (status < 0)
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 {
-    struct gd_conn *c = h->data;
+    struct gd_portal_conn *c = h->data;
     (void)suggested;
 
     *buf = uv_buf_init(c->server->chunk, sizeof c->server->chunk);
@@ -80,28 +80,28 @@ static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
-static void read_on(struct gd_conn *c)
+static void read_on(struct gd_portal_conn *c)
 {
     if (uv_read_start((uv_stream_t *)&c->tcp, on_alloc, on_read) < 0)
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
 }
 
 /* The last answer is out: say goodbye, then listen for a moment without interest. */
-static void drain(struct gd_conn *c)
+static void drain(struct gd_portal_conn *c)
 {
     c->state = GD_CONN_DRAINING;
     c->deadline = now_of(c) + c->server->limits.drain_ms;
     c->shutdown.data = c;
     if (uv_shutdown(&c->shutdown, (uv_stream_t *)&c->tcp, on_shutdown) < 0)
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
     else
         read_on(c);
 }
 
-static void next_request(struct gd_conn *c)
+static void next_request(struct gd_portal_conn *c)
 {
-    gd_reader_done(&c->reader);
-    gd_reader_init(&c->reader);
+    gd_portal_reader_done(&c->reader);
+    gd_portal_reader_init(&c->reader);
     c->state = GD_CONN_READING;
     c->begun = 0;
     c->deadline = now_of(c) + c->server->limits.idle_ms;
@@ -110,7 +110,7 @@ static void next_request(struct gd_conn *c)
         read_on(c);
 }
 
-static void reply_sent(struct gd_conn *c)
+static void reply_sent(struct gd_portal_conn *c)
 {
     if (c->last || c->server->closing)
         drain(c);
@@ -120,29 +120,29 @@ static void reply_sent(struct gd_conn *c)
 
 static void on_written(uv_write_t *req, int status)
 {
-    struct gd_conn *c = req->data;
+    struct gd_portal_conn *c = req->data;
 
     c->busy = false;
     gd_buf_clear(&c->flight);
     if (c->state == GD_CONN_CLOSING)
         return;
     if (status < 0)
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
     else
         flush(c);
 }
 
-static void take_cipher(struct gd_conn *c)
+static void take_cipher(struct gd_portal_conn *c)
 {
     char chunk[4096];
     size_t n;
 
-    while (c->tls && (n = gd_tls_take(c->tls, chunk, sizeof chunk)) > 0)
+    while (c->tls && (n = gd_portal_tls_take(c->tls, chunk, sizeof chunk)) > 0)
         gd_buf_add(&c->pending, chunk, n);
 }
 
 /* Sends what there is; when all is out and an answer was being written, goes on. */
-static void flush(struct gd_conn *c)
+static void flush(struct gd_portal_conn *c)
 {
     struct gd_buf swap;
     uv_buf_t b;
@@ -161,15 +161,15 @@ static void flush(struct gd_conn *c)
     b = uv_buf_init(c->flight.ptr, (unsigned)c->flight.len);
     c->write.data = c;
     if (uv_write(&c->write, (uv_stream_t *)&c->tcp, &b, 1, on_written) < 0)
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
     else
         c->busy = true;
 }
 
-static bool put(struct gd_conn *c, const char *p, size_t n)
+static bool put(struct gd_portal_conn *c, const char *p, size_t n)
 {
     if (c->tls)
-        return gd_tls_write(c->tls, p, n);
+        return gd_portal_tls_write(c->tls, p, n);
     return gd_buf_add(&c->pending, p, n);
 }
 
@@ -222,7 +222,7 @@ static void add_date(struct gd_buf *b, int64_t unix_ms)
                     tm.tm_sec);
 }
 
-static void write_reply(struct gd_conn *c, const struct gd_reply *r)
+static void write_reply(struct gd_portal_conn *c, const struct gd_portal_reply *r)
 {
     struct gd_buf head;
     bool ok;
@@ -237,15 +237,15 @@ static void write_reply(struct gd_conn *c, const struct gd_reply *r)
     ok = !head.failed && put(c, head.ptr, head.len) && (c->head || put(c, r->body.ptr, r->body.len));
     gd_buf_done(&head);
     if (!ok) {
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
         return;
     }
     if (c->last && c->tls)
-        gd_tls_end(c->tls);
+        gd_portal_tls_end(c->tls);
 }
 
 /* The bytes are made at once, so that nothing has to be kept but them; a delay keeps them back. */
-static void answer(struct gd_conn *c, const struct gd_reply *r, int64_t delay_ms)
+static void answer(struct gd_portal_conn *c, const struct gd_portal_reply *r, int64_t delay_ms)
 {
     int64_t now = now_of(c);
 
@@ -263,25 +263,25 @@ static void answer(struct gd_conn *c, const struct gd_reply *r, int64_t delay_ms
     flush(c);
 }
 
-void gd_conn_refuse(struct gd_conn *c, int status, const char *why)
+void gd_portal_conn_refuse(struct gd_portal_conn *c, int status, const char *why)
 {
-    struct gd_reply r;
+    struct gd_portal_reply r;
 
     detach(c);
     (void)uv_read_stop((uv_stream_t *)&c->tcp);
     c->server->refused++;
     c->last = true;
     c->head = false;
-    gd_reply_init(&r, status);
+    gd_portal_reply_init(&r, status);
     c->server->o.on_refused(c->server->o.arg, &c->peer, status, why, &r);
     answer(c, &r, 0);
-    gd_reply_done(&r);
+    gd_portal_reply_done(&r);
 }
 
-void gd_exchange_answer(struct gd_exchange *x, struct gd_reply *reply, int64_t delay_ms)
+void gd_portal_exchange_answer(struct gd_portal_exchange *x, struct gd_portal_reply *reply, int64_t delay_ms)
 {
-    struct gd_server *s = x->server;
-    struct gd_conn *c = x->conn;
+    struct gd_portal_server *s = x->server;
+    struct gd_portal_conn *c = x->conn;
 
     s->nexchanges--;
     if (c) {
@@ -290,22 +290,22 @@ void gd_exchange_answer(struct gd_exchange *x, struct gd_reply *reply, int64_t d
         c->head = x->request->method == GD_METHOD_HEAD;
         answer(c, reply, delay_ms);
     }
-    gd_reply_done(reply);
-    gd_request_free(x->request);
+    gd_portal_reply_done(reply);
+    gd_portal_request_free(x->request);
     gd_free(x);
     if (!c)
-        gd_server_conn_gone(s);
+        gd_portal_server_conn_gone(s);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------
  */
 
-static void dispatch(struct gd_conn *c)
+static void dispatch(struct gd_portal_conn *c)
 {
-    struct gd_server *s = c->server;
-    struct gd_exchange *x = gd_new(sizeof *x);
+    struct gd_portal_server *s = c->server;
+    struct gd_portal_exchange *x = gd_new(sizeof *x);
 
-    *x = (struct gd_exchange){ gd_reader_take(&c->reader), c->peer, c->begun, s, c };
+    *x = (struct gd_portal_exchange){ gd_portal_reader_take(&c->reader), c->peer, c->begun, s, c };
     c->exchange = x;
     c->state = GD_CONN_RUNNING;
     c->deadline = c->total;
@@ -317,9 +317,9 @@ static void dispatch(struct gd_conn *c)
 }
 
 /* Deadlines of a request that is not whole yet, each from the first byte of its part. */
-static void on_progress(struct gd_conn *c, bool was_body)
+static void on_progress(struct gd_portal_conn *c, bool was_body)
 {
-    const struct gd_server_limits *l = &c->server->limits;
+    const struct gd_portal_server_limits *l = &c->server->limits;
     int64_t now = now_of(c);
 
     if (c->begun == 0) {
@@ -331,7 +331,7 @@ static void on_progress(struct gd_conn *c, bool was_body)
         c->deadline = now + l->body_ms;
 }
 
-static void invite(struct gd_conn *c)
+static void invite(struct gd_portal_conn *c)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -339,17 +339,17 @@ static void invite(struct gd_conn *c)
         flush(c);
 }
 
-static void pump(struct gd_conn *c)
+static void pump(struct gd_portal_conn *c)
 {
     while (c->state == GD_CONN_READING && c->in.len) {
         bool was_body = c->reader.in_body;
         size_t used = 0;
-        enum gd_read_end end = gd_reader_feed(&c->reader, c->in.ptr, c->in.len, &used);
+        enum gd_portal_read_end end = gd_portal_reader_feed(&c->reader, c->in.ptr, c->in.len, &used);
 
         on_progress(c, was_body);
         gd_buf_consume(&c->in, used);
         if (end == GD_READ_REFUSED)
-            gd_conn_refuse(c, c->reader.status, c->reader.why);
+            gd_portal_conn_refuse(c, c->reader.status, c->reader.why);
         else if (end == GD_READ_DONE)
             dispatch(c);
         else if (c->reader.in_body && !was_body && c->reader.request->expects && c->in.len == 0)
@@ -358,28 +358,28 @@ static void pump(struct gd_conn *c)
 }
 
 /* Plain bytes out of what TLS was fed. False when the peer ended or broke it. */
-static bool pull(struct gd_conn *c)
+static bool pull(struct gd_portal_conn *c)
 {
     char chunk[4096];
     long n;
 
-    while ((n = gd_tls_read(c->tls, chunk, sizeof chunk)) > 0)
+    while ((n = gd_portal_tls_read(c->tls, chunk, sizeof chunk)) > 0)
         if (c->state != GD_CONN_DRAINING && !gd_buf_add(&c->in, chunk, (size_t)n))
             return false;
     gd_wipe(chunk, sizeof chunk);
-    if (c->state == GD_CONN_HANDSHAKE && gd_tls_ready(c->tls)) {
+    if (c->state == GD_CONN_HANDSHAKE && gd_portal_tls_ready(c->tls)) {
         c->state = GD_CONN_READING;
         c->deadline = now_of(c) + c->server->limits.head_ms;
     }
     return n == 0;
 }
 
-static void on_bytes(struct gd_conn *c, const char *p, size_t n)
+static void on_bytes(struct gd_portal_conn *c, const char *p, size_t n)
 {
     bool alive = true;
 
     if (c->tls) {
-        gd_tls_feed(c->tls, p, n);
+        gd_portal_tls_feed(c->tls, p, n);
         alive = pull(c);
         flush(c); /* handshake, alerts */
     } else {
@@ -388,23 +388,23 @@ static void on_bytes(struct gd_conn *c, const char *p, size_t n)
     if (alive || c->in.len)
         pump(c);
     if (!alive && (c->state == GD_CONN_READING || c->state == GD_CONN_HANDSHAKE))
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
-    struct gd_conn *c = stream->data;
+    struct gd_portal_conn *c = stream->data;
 
     if (c->state == GD_CONN_CLOSING || n == 0)
         return;
     if (n < 0) {
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
         return;
     }
     if (c->state == GD_CONN_DRAINING) {
         c->dropped += (size_t)n;
         if (c->dropped > DROP_MAX)
-            gd_conn_close(c);
+            gd_portal_conn_close(c);
         return;
     }
     on_bytes(c, buf->base, (size_t)n);
@@ -414,7 +414,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 /* ---- life -------------------------------------------------------------------------------------------------
  */
 
-void gd_conn_sweep(struct gd_conn *c, int64_t now)
+void gd_portal_conn_sweep(struct gd_portal_conn *c, int64_t now)
 {
     if (c->state == GD_CONN_DELAYED && now >= c->due) {
         c->state = GD_CONN_WRITING;
@@ -426,45 +426,45 @@ void gd_conn_sweep(struct gd_conn *c, int64_t now)
         return;
     if (c->state != GD_CONN_DRAINING)
         c->server->timeouts++;
-    if (c->state == GD_CONN_READING && gd_conn_worth(c) == 1)
-        gd_conn_refuse(c, 408, "the request did not arrive in time");
+    if (c->state == GD_CONN_READING && gd_portal_conn_worth(c) == 1)
+        gd_portal_conn_refuse(c, 408, "the request did not arrive in time");
     else if (c->state == GD_CONN_RUNNING)
-        gd_conn_refuse(c, 503, "the answer was not ready in time");
+        gd_portal_conn_refuse(c, 503, "the answer was not ready in time");
     else
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
 }
 
-static bool peer_of(struct gd_conn *c)
+static bool peer_of(struct gd_portal_conn *c)
 {
     struct sockaddr_storage ss;
     int n = sizeof ss;
 
     return uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&ss, &n) == 0 &&
-           gd_address_from(&c->peer, (const struct sockaddr *)&ss);
+           gd_portal_address_from(&c->peer, (const struct sockaddr *)&ss);
 }
 
-static bool set_up(struct gd_conn *c)
+static bool set_up(struct gd_portal_conn *c)
 {
-    struct gd_server *s = c->server;
+    struct gd_portal_server *s = c->server;
     int64_t now = now_of(c);
 
     if (!peer_of(c))
         return false;
-    c->exempt = gd_address_trusted(&c->peer, s->exempt, s->o.nexempt);
+    c->exempt = gd_portal_address_trusted(&c->peer, s->exempt, s->o.nexempt);
     c->state = s->tls ? GD_CONN_HANDSHAKE : GD_CONN_READING;
     c->deadline = now + (s->tls ? s->limits.handshake_ms : s->limits.head_ms);
     (void)uv_tcp_nodelay(&c->tcp, 1);
-    c->tls = s->tls ? gd_tls_new(s->tls) : NULL;
+    c->tls = s->tls ? gd_portal_tls_new(s->tls) : NULL;
     return !s->tls || c->tls;
 }
 
-void gd_conn_accept(struct gd_server *s)
+void gd_portal_conn_accept(struct gd_portal_server *s)
 {
-    struct gd_conn *c = gd_new(sizeof *c);
+    struct gd_portal_conn *c = gd_new(sizeof *c);
 
     c->server = s;
     c->tcp.data = c;
-    gd_reader_init(&c->reader);
+    gd_portal_reader_init(&c->reader);
     gd_buf_init(&c->in, GD_PORTAL_HEAD_MAX + GD_PORTAL_BODY_MAX + (size_t)4 * GD_READ_CHUNK);
     gd_buf_init(&c->pending, (size_t)4 * 1024 * 1024);
     gd_buf_init(&c->flight, (size_t)4 * 1024 * 1024);
@@ -473,7 +473,7 @@ void gd_conn_accept(struct gd_server *s)
     c->state = GD_CONN_READING;
     if (uv_tcp_init(s->loop, &c->tcp) < 0 || uv_accept((uv_stream_t *)&s->tcp, (uv_stream_t *)&c->tcp) < 0 ||
         !set_up(c))
-        gd_conn_close(c);
+        gd_portal_conn_close(c);
     else
         read_on(c);
 }

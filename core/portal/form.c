@@ -31,7 +31,7 @@ static int add_pair(json_t *form, char *pair, char **duplicate, struct gd_err *e
     return 0;
 }
 
-json_t *gd_form_parse(const char *text, size_t n, char **ret_duplicate, struct gd_err *err)
+json_t *gd_portal_form_parse(const char *text, size_t n, char **ret_duplicate, struct gd_err *err)
 {
     GD_AUTO_FREE char *copy = gd_strndup(text ? text : "", text ? n : 0);
     char *duplicate = NULL, *p = copy, *pair;
@@ -85,7 +85,7 @@ static void scan_cookies(const char *p, const char *name, unsigned *count, const
     }
 }
 
-bool gd_cookie_session(const struct gd_request *q, const char *name, char *ret)
+bool gd_portal_cookie_session(const struct gd_portal_request *q, const char *name, char *ret)
 {
     const char *value = NULL;
     size_t len = 0;
@@ -104,21 +104,22 @@ bool gd_cookie_session(const struct gd_request *q, const char *name, char *ret)
 /* Our pages say Referrer-Policy: no-referrer, so that browsers send "Origin: null" with our own forms
  * (Fetch 3.2); Sec-Fetch-Site then tells ours from foreign ones. Browsers that send neither are left to the
  * form's token. */
-bool gd_origin_ours(const struct gd_request *q, const char *origin)
+bool gd_portal_origin_ours(const struct gd_portal_request *q, const char *origin)
 {
-    const char *from = gd_request_field(q, "origin"), *site = gd_request_field(q, "sec-fetch-site");
+    const char *from = gd_portal_request_field(q, "origin"),
+               *site = gd_portal_request_field(q, "sec-fetch-site");
 
-    if (gd_request_count(q, "origin") > 1 || gd_request_count(q, "sec-fetch-site") > 1)
+    if (gd_portal_request_count(q, "origin") > 1 || gd_portal_request_count(q, "sec-fetch-site") > 1)
         return false;
     if (site && strcmp(site, "same-origin") != 0)
         return false;
     return !from || strcmp(from, "null") == 0 || strcasecmp(from, origin) == 0;
 }
 
-bool gd_content_is_form(const struct gd_request *q)
+bool gd_portal_content_is_form(const struct gd_portal_request *q)
 {
     static const char form[] = "application/x-www-form-urlencoded";
-    const char *type = gd_request_field(q, "content-type");
+    const char *type = gd_portal_request_field(q, "content-type");
 
     if (!type || strncasecmp(type, form, sizeof form - 1) != 0)
         return false;

@@ -24,12 +24,12 @@ enum {
     BODY_DONE
 };
 
-void gd_gate_init(struct gd_gate *g)
+void gd_portal_gate_init(struct gd_portal_gate *g)
 {
-    *g = (struct gd_gate){ .length = -1, .minor = -1 };
+    *g = (struct gd_portal_gate){ .length = -1, .minor = -1 };
 }
 
-static enum gd_gate_end refuse(struct gd_gate *g, int status, const char *why)
+static enum gd_portal_gate_end refuse(struct gd_portal_gate *g, int status, const char *why)
 {
     g->status = status;
     g->why = why;
@@ -76,7 +76,8 @@ static bool host_clean(const char *p, size_t n)
 
 /* Start of the path in an absolute-form target and the authority before it; false when it has neither form.
  */
-static bool target_form(struct gd_gate *g, const char *p, size_t n, struct gd_gate_slice *ret_authority)
+static bool target_form(struct gd_portal_gate *g, const char *p, size_t n,
+                        struct gd_portal_gate_slice *ret_authority)
 {
     size_t skip = 0, i;
 
@@ -92,13 +93,13 @@ static bool target_form(struct gd_gate *g, const char *p, size_t n, struct gd_ga
         ;
     if (!host_clean(p + skip, i - skip) || i == n || p[i] != '/')
         return false;
-    *ret_authority = (struct gd_gate_slice){ g->target.at + skip, i - skip };
+    *ret_authority = (struct gd_portal_gate_slice){ g->target.at + skip, i - skip };
     g->target.at += i;
     g->target.len -= i;
     return true;
 }
 
-static enum gd_gate_end check_version(struct gd_gate *g, const char *p, size_t n)
+static enum gd_portal_gate_end check_version(struct gd_portal_gate *g, const char *p, size_t n)
 {
     if (n != 8 || memcmp(p, "HTTP/", 5) != 0)
         return refuse(g, 400, "the request line does not end in an HTTP version");
@@ -108,17 +109,18 @@ static enum gd_gate_end check_version(struct gd_gate *g, const char *p, size_t n
     return GD_GATE_MORE;
 }
 
-static enum gd_gate_end check_request_line(struct gd_gate *g, const char *p, size_t at, size_t n)
+static enum gd_portal_gate_end check_request_line(struct gd_portal_gate *g, const char *p, size_t at,
+                                                  size_t n)
 {
     const char *line = p + at, *a = memchr(line, ' ', n);
     const char *b = a ? memchr(a + 1, ' ', n - (size_t)(a + 1 - line)) : NULL;
-    struct gd_gate_slice authority = { 0 };
-    enum gd_gate_end end;
+    struct gd_portal_gate_slice authority = { 0 };
+    enum gd_portal_gate_end end;
 
     if (!a || !b)
         return refuse(g, 400, "the request line has not three parts");
-    g->method = (struct gd_gate_slice){ at, (size_t)(a - line) };
-    g->target = (struct gd_gate_slice){ at + (size_t)(a + 1 - line), (size_t)(b - a - 1) };
+    g->method = (struct gd_portal_gate_slice){ at, (size_t)(a - line) };
+    g->target = (struct gd_portal_gate_slice){ at + (size_t)(a + 1 - line), (size_t)(b - a - 1) };
     if (!is_token(line, g->method.len))
         return refuse(g, 400, "the method is not a token");
     if (g->target.len > GD_PORTAL_TARGET_MAX)
@@ -140,7 +142,7 @@ static bool name_is(const char *p, size_t n, const char *name)
     return strlen(name) == n && strncasecmp(p, name, n) == 0;
 }
 
-static enum gd_gate_end check_length(struct gd_gate *g, const char *v, size_t n)
+static enum gd_portal_gate_end check_length(struct gd_portal_gate *g, const char *v, size_t n)
 {
     int64_t len = 0;
 
@@ -157,7 +159,7 @@ static enum gd_gate_end check_length(struct gd_gate *g, const char *v, size_t n)
     return GD_GATE_MORE;
 }
 
-static enum gd_gate_end check_coding(struct gd_gate *g, const char *v, size_t n)
+static enum gd_portal_gate_end check_coding(struct gd_portal_gate *g, const char *v, size_t n)
 {
     if (g->codings++)
         return refuse(g, 400, "Transfer-Encoding is there twice");
@@ -167,7 +169,7 @@ static enum gd_gate_end check_coding(struct gd_gate *g, const char *v, size_t n)
     return GD_GATE_MORE;
 }
 
-static enum gd_gate_end check_host(struct gd_gate *g, const char *p, const char *v, size_t n)
+static enum gd_portal_gate_end check_host(struct gd_portal_gate *g, const char *p, const char *v, size_t n)
 {
     if (g->hosts++)
         return refuse(g, 400, "Host is there twice");
@@ -175,7 +177,7 @@ static enum gd_gate_end check_host(struct gd_gate *g, const char *p, const char 
         return refuse(g, 400, "Host is empty or no host name");
     if (g->host.len && (g->host.len != n || strncasecmp(p + g->host.at, v, n) != 0))
         return refuse(g, 400, "the target names another host than Host");
-    g->host = (struct gd_gate_slice){ (size_t)(v - p), n };
+    g->host = (struct gd_portal_gate_slice){ (size_t)(v - p), n };
     return GD_GATE_MORE;
 }
 
@@ -197,7 +199,7 @@ static size_t field_name(const char *line, size_t n, const char **ret_why)
     return 0;
 }
 
-static enum gd_gate_end check_field(struct gd_gate *g, const char *p, size_t at, size_t n)
+static enum gd_portal_gate_end check_field(struct gd_portal_gate *g, const char *p, size_t at, size_t n)
 {
     const char *line = p + at, *why = NULL, *v;
     size_t name = field_name(line, n, &why), len;
@@ -223,7 +225,7 @@ static enum gd_gate_end check_field(struct gd_gate *g, const char *p, size_t at,
     return GD_GATE_MORE;
 }
 
-static enum gd_gate_end check_whole(struct gd_gate *g, size_t end)
+static enum gd_portal_gate_end check_whole(struct gd_portal_gate *g, size_t end)
 {
     if (!g->hosts)
         return refuse(g, 400, "Host is missing");
@@ -236,7 +238,8 @@ static enum gd_gate_end check_whole(struct gd_gate *g, size_t end)
 }
 
 /* One line of the head, without its CRLF; next is the byte behind it. */
-static enum gd_gate_end check_line(struct gd_gate *g, const char *p, size_t at, size_t n, size_t next)
+static enum gd_portal_gate_end check_line(struct gd_portal_gate *g, const char *p, size_t at, size_t n,
+                                          size_t next)
 {
     if (n == 0 && g->have_line)
         return check_whole(g, next);
@@ -249,7 +252,7 @@ static enum gd_gate_end check_line(struct gd_gate *g, const char *p, size_t at, 
     return g->have_line ? check_field(g, p, at, n) : check_request_line(g, p, at, n);
 }
 
-static enum gd_gate_end check_byte(struct gd_gate *g, const char *p, size_t i, size_t n)
+static enum gd_portal_gate_end check_byte(struct gd_portal_gate *g, const char *p, size_t i, size_t n)
 {
     unsigned char c = (unsigned char)p[i];
 
@@ -264,9 +267,9 @@ static enum gd_gate_end check_byte(struct gd_gate *g, const char *p, size_t i, s
     return GD_GATE_MORE;
 }
 
-enum gd_gate_end gd_gate_head(struct gd_gate *g, const char *p, size_t n)
+enum gd_portal_gate_end gd_portal_gate_head(struct gd_portal_gate *g, const char *p, size_t n)
 {
-    enum gd_gate_end end = GD_GATE_MORE;
+    enum gd_portal_gate_end end = GD_GATE_MORE;
 
     while (g->pos < n && end == GD_GATE_MORE) {
         size_t i = g->pos;
@@ -293,16 +296,16 @@ enum gd_gate_end gd_gate_head(struct gd_gate *g, const char *p, size_t n)
 /* ---- body -------------------------------------------------------------------------------------------------
  */
 
-void gd_gate_body_init(struct gd_gate_body *b, int64_t length, bool chunked)
+void gd_portal_gate_body_init(struct gd_portal_gate_body *b, int64_t length, bool chunked)
 {
-    *b = (struct gd_gate_body){ .left = length > 0 ? length : 0, .state = BODY_PLAIN };
+    *b = (struct gd_portal_gate_body){ .left = length > 0 ? length : 0, .state = BODY_PLAIN };
     if (chunked)
         b->state = CHUNK_SIZE;
     else if (b->left == 0)
         b->state = BODY_DONE;
 }
 
-static bool body_refuse(struct gd_gate_body *b, int status, const char *why)
+static bool body_refuse(struct gd_portal_gate_body *b, int status, const char *why)
 {
     b->status = status;
     b->why = why;
@@ -320,7 +323,7 @@ static int hex_value(char c)
     return -1;
 }
 
-static bool on_size(struct gd_gate_body *b, char c)
+static bool on_size(struct gd_portal_gate_body *b, char c)
 {
     int d = hex_value(c);
 
@@ -336,7 +339,7 @@ static bool on_size(struct gd_gate_body *b, char c)
     return body_refuse(b, 400, "a chunk's size is not a few hexadecimal digits and nothing else");
 }
 
-static bool on_size_end(struct gd_gate_body *b, char c)
+static bool on_size_end(struct gd_portal_gate_body *b, char c)
 {
     if (c != '\n')
         return body_refuse(b, 400, "a chunk's size does not end in CRLF");
@@ -353,7 +356,7 @@ static bool forbidden_trailer(const char *p, size_t n)
     return name_is(p, n, "content-length") || name_is(p, n, "transfer-encoding") || name_is(p, n, "host");
 }
 
-static bool on_trailer(struct gd_gate_body *b, char c)
+static bool on_trailer(struct gd_portal_gate_body *b, char c)
 {
     unsigned char u = (unsigned char)c;
 
@@ -370,7 +373,7 @@ static bool on_trailer(struct gd_gate_body *b, char c)
 }
 
 /* A trailer is checked like a field and then thrown away. */
-static bool on_trailer_end(struct gd_gate_body *b, char c)
+static bool on_trailer_end(struct gd_portal_gate_body *b, char c)
 {
     const char *why = NULL;
     size_t name;
@@ -393,7 +396,7 @@ static bool on_trailer_end(struct gd_gate_body *b, char c)
     return true;
 }
 
-static bool on_chunk_end(struct gd_gate_body *b, char c)
+static bool on_chunk_end(struct gd_portal_gate_body *b, char c)
 {
     if (c != (b->state == CHUNK_CR ? '\r' : '\n'))
         return body_refuse(b, 400, "a chunk does not end in CRLF");
@@ -401,7 +404,7 @@ static bool on_chunk_end(struct gd_gate_body *b, char c)
     return true;
 }
 
-static bool on_body_byte(struct gd_gate_body *b, char c)
+static bool on_body_byte(struct gd_portal_gate_body *b, char c)
 {
     switch (b->state) {
     case CHUNK_SIZE:
@@ -418,7 +421,7 @@ static bool on_body_byte(struct gd_gate_body *b, char c)
 }
 
 /* Bytes that need no look: the identity body and the inside of a chunk. */
-static size_t pass(struct gd_gate_body *b, size_t n)
+static size_t pass(struct gd_portal_gate_body *b, size_t n)
 {
     size_t take = (uint64_t)b->left < n ? (size_t)b->left : n;
 
@@ -428,7 +431,8 @@ static size_t pass(struct gd_gate_body *b, size_t n)
     return take;
 }
 
-enum gd_gate_end gd_gate_body(struct gd_gate_body *b, const char *p, size_t n, size_t *ret_used)
+enum gd_portal_gate_end gd_portal_gate_body(struct gd_portal_gate_body *b, const char *p, size_t n,
+                                            size_t *ret_used)
 {
     size_t i = 0;
 

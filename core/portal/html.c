@@ -26,7 +26,7 @@ static bool in_list(const char *list, const char *word, size_t n)
     return false;
 }
 
-static bool is_raw_tag(const struct gd_html *h)
+static bool is_raw_tag(const struct gd_portal_html *h)
 {
     return in_list("script style", h->tag, h->ntag);
 }
@@ -41,14 +41,14 @@ static bool push(char *name, size_t *n, char c)
     return true;
 }
 
-static bool tag_ends(struct gd_html *h)
+static bool tag_ends(struct gd_portal_html *h)
 {
     h->place = !h->end_tag && is_raw_tag(h) ? GD_HTML_RAW : GD_HTML_TEXT;
     h->nraw = h->nattr = 0;
     return true;
 }
 
-static bool on_tag_open(struct gd_html *h, char c)
+static bool on_tag_open(struct gd_portal_html *h, char c)
 {
     if (c == '!') {
         h->place = GD_HTML_DECLARATION;
@@ -62,7 +62,7 @@ static bool on_tag_open(struct gd_html *h, char c)
     return push(h->tag, &h->ntag, c);
 }
 
-static bool on_tag_name(struct gd_html *h, char c)
+static bool on_tag_name(struct gd_portal_html *h, char c)
 {
     if (c == '>')
         return tag_ends(h);
@@ -73,7 +73,7 @@ static bool on_tag_name(struct gd_html *h, char c)
     return push(h->tag, &h->ntag, c);
 }
 
-static bool on_in_tag(struct gd_html *h, char c)
+static bool on_in_tag(struct gd_portal_html *h, char c)
 {
     if (is_space(c) || c == '/') {
         h->place = GD_HTML_IN_TAG;
@@ -88,7 +88,7 @@ static bool on_in_tag(struct gd_html *h, char c)
     return push(h->attr, &h->nattr, c);
 }
 
-static bool on_attr_name(struct gd_html *h, char c)
+static bool on_attr_name(struct gd_portal_html *h, char c)
 {
     if (c == '=') {
         h->place = GD_HTML_BEFORE_VALUE;
@@ -99,7 +99,7 @@ static bool on_attr_name(struct gd_html *h, char c)
     return push(h->attr, &h->nattr, c);
 }
 
-static bool on_before_value(struct gd_html *h, char c)
+static bool on_before_value(struct gd_portal_html *h, char c)
 {
     h->at_start = true;
     h->nlead = 0;
@@ -108,7 +108,7 @@ static bool on_before_value(struct gd_html *h, char c)
     return !is_space(c) && c != '>';
 }
 
-static bool on_value(struct gd_html *h, char c)
+static bool on_value(struct gd_portal_html *h, char c)
 {
     if (h->nlead < sizeof h->lead && (h->at_start || h->nlead))
         h->lead[h->nlead++] = c;
@@ -118,7 +118,7 @@ static bool on_value(struct gd_html *h, char c)
     return c != '<';
 }
 
-static bool on_other_value(struct gd_html *h, char c)
+static bool on_other_value(struct gd_portal_html *h, char c)
 {
     if (h->quote && c == '\'')
         h->place = GD_HTML_AFTER_VALUE;
@@ -128,7 +128,7 @@ static bool on_other_value(struct gd_html *h, char c)
 }
 
 /* Script and style end at their own end tag only. */
-static bool on_raw(struct gd_html *h, char c)
+static bool on_raw(struct gd_portal_html *h, char c)
 {
     const char end[] = "</";
 
@@ -148,7 +148,7 @@ static bool on_raw(struct gd_html *h, char c)
     return true;
 }
 
-static bool on_byte(struct gd_html *h, char c)
+static bool on_byte(struct gd_portal_html *h, char c)
 {
     switch (h->place) {
     case GD_HTML_TEXT:
@@ -183,7 +183,7 @@ static bool on_byte(struct gd_html *h, char c)
     return false;
 }
 
-bool gd_html_feed(struct gd_html *h, const char *p, size_t n)
+bool gd_portal_html_feed(struct gd_portal_html *h, const char *p, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!on_byte(h, p[i]))
@@ -193,7 +193,7 @@ bool gd_html_feed(struct gd_html *h, const char *p, size_t n)
 
 /* Text before a value in a URL must make it a path, query or fragment of ours: "javascript:" and "//" would
  * give the value a meaning that encoding does not take away. */
-static bool lead_safe(const struct gd_html *h)
+static bool lead_safe(const struct gd_portal_html *h)
 {
     if (h->nlead == 0)
         return true;
@@ -201,7 +201,7 @@ static bool lead_safe(const struct gd_html *h)
            h->lead[0] == '?' || h->lead[0] == '#';
 }
 
-enum gd_html_kind gd_html_kind(const struct gd_html *h)
+enum gd_portal_html_kind gd_portal_html_kind(const struct gd_portal_html *h)
 {
     if (h->place == GD_HTML_TEXT)
         return GD_HTML_AS_TEXT;
@@ -217,12 +217,12 @@ enum gd_html_kind gd_html_kind(const struct gd_html *h)
     return GD_HTML_AS_TEXT;
 }
 
-void gd_html_value(struct gd_html *h)
+void gd_portal_html_value(struct gd_portal_html *h)
 {
     h->at_start = false;
 }
 
-bool gd_html_same(const struct gd_html *a, const struct gd_html *b)
+bool gd_portal_html_same(const struct gd_portal_html *a, const struct gd_portal_html *b)
 {
     if (a->place != b->place)
         return false;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum gd_html_place {
+enum gd_portal_html_place {
     GD_HTML_TEXT,
     GD_HTML_TAG_OPEN, /* after '<' */
     GD_HTML_TAG_NAME,
@@ -20,8 +20,8 @@ enum gd_html_place {
     GD_HTML_RAW          /* inside script or style */
 };
 #define GD_HTML_NAME 32
-struct gd_html {
-    enum gd_html_place place;
+struct gd_portal_html {
+    enum gd_portal_html_place place;
     bool end_tag, at_start, quote; /* at_start: nothing of the value was seen yet */
     size_t ntag, nattr, nraw;
     size_t nlead;
@@ -29,11 +29,11 @@ struct gd_html {
     char lead[2]; /* first literal bytes of the value */
 };
 /* False on what is no clean HTML (a '<' in a value, a name too long, '<' in a tag). */
-bool gd_html_feed(struct gd_html *h, const char *p, size_t n);
+bool gd_portal_html_feed(struct gd_portal_html *h, const char *p, size_t n);
 /* What a value may be escaped as here. */
-enum gd_html_kind { GD_HTML_NEVER, GD_HTML_AS_TEXT, GD_HTML_AS_URL, GD_HTML_AS_URL_PART };
-enum gd_html_kind gd_html_kind(const struct gd_html *h);
-void gd_html_value(struct gd_html *h); /* a value was put here */
-bool gd_html_same(const struct gd_html *a, const struct gd_html *b);
+enum gd_portal_html_kind { GD_HTML_NEVER, GD_HTML_AS_TEXT, GD_HTML_AS_URL, GD_HTML_AS_URL_PART };
+enum gd_portal_html_kind gd_portal_html_kind(const struct gd_portal_html *h);
+void gd_portal_html_value(struct gd_portal_html *h); /* a value was put here */
+bool gd_portal_html_same(const struct gd_portal_html *a, const struct gd_portal_html *b);
 
 #endif

@@ -26,10 +26,10 @@ static char *origin_host(const char *origin, const char *scheme)
 
 static bool is_loopback(const char *host)
 {
-    struct gd_address a;
+    struct gd_portal_address a;
 
     return strcasecmp(host, "localhost") == 0 ||
-           (gd_address_parse(&a, host, strlen(host)) && gd_address_loopback(&a));
+           (gd_portal_address_parse(&a, host, strlen(host)) && gd_portal_address_loopback(&a));
 }
 
 static int set_origin(struct gd_portal *p, const struct gd_portal_options *o, struct gd_err *err)
@@ -62,9 +62,10 @@ static int set_origin(struct gd_portal *p, const struct gd_portal_options *o, st
 /* Without TLS and without a proxy only this machine may reach the portal. */
 static int check_listen(const struct gd_portal *p, const struct sockaddr_storage *ss, struct gd_err *err)
 {
-    struct gd_address a;
+    struct gd_portal_address a;
 
-    if (p->secure || (gd_address_from(&a, (const struct sockaddr *)ss) && gd_address_loopback(&a)))
+    if (p->secure ||
+        (gd_portal_address_from(&a, (const struct sockaddr *)ss) && gd_portal_address_loopback(&a)))
         return 0;
     return gd_err_set(err, GD_R_PORTAL_TLS_REQUIRED,
                       "plain http is served, but listen is not a loopback address");
@@ -78,7 +79,7 @@ static int set_trusted(struct gd_portal *p, const char *const *list, struct gd_e
         n++;
     p->trusted = gd_new_array(n + 1, sizeof *p->trusted);
     for (size_t i = 0; i < n; i++)
-        if (!gd_prefix_parse(&p->trusted[i], list[i]))
+        if (!gd_portal_prefix_parse(&p->trusted[i], list[i]))
             return gd_err_set(err, GD_R_PORTAL_PROXY_INVALID,
                               "trusted_proxies: \"%.64s\" is no address or prefix", list[i]);
     p->ntrusted = n;
@@ -87,40 +88,41 @@ static int set_trusted(struct gd_portal *p, const char *const *list, struct gd_e
 
 static void free_portal(struct gd_portal *p)
 {
-    gd_pages_free(p->pages);
+    gd_portal_pages_free(p->pages);
     gd_free(p->origin);
     gd_free(p->trusted);
-    gd_buckets_free(p->by_net);
-    gd_buckets_free(p->wrong_by_net);
-    gd_buckets_free(p->wrong_by_link);
-    gd_buckets_free(p->posts_by_link);
+    gd_portal_buckets_free(p->by_net);
+    gd_portal_buckets_free(p->wrong_by_net);
+    gd_portal_buckets_free(p->wrong_by_link);
+    gd_portal_buckets_free(p->posts_by_link);
     gd_free(p);
 }
 
 static void make_buckets(struct gd_portal *p)
 {
-    p->by_net = gd_buckets_new(120, 100, p->rng);
-    p->wrong_by_net = gd_buckets_new(20, 3000, p->rng);
-    p->wrong_by_link = gd_buckets_new(10, 6000, p->rng);
-    p->posts_by_link = gd_buckets_new(30, 2000, p->rng);
+    p->by_net = gd_portal_buckets_new(120, 100, p->rng);
+    p->wrong_by_net = gd_portal_buckets_new(20, 3000, p->rng);
+    p->wrong_by_link = gd_portal_buckets_new(10, 6000, p->rng);
+    p->posts_by_link = gd_portal_buckets_new(30, 2000, p->rng);
 }
 
 static int listen_on(struct gd_portal *p, uv_loop_t *loop, const struct gd_portal_options *o,
                      struct gd_err *err)
 {
-    struct gd_server_options so = {
+    struct gd_portal_server_options so = {
         .limits = o->limits, .exempt = p->trusted, .nexempt = p->ntrusted, .clock = p->clock
     };
 
     so.arg = p;
     so.on_request = gd_portal_on_request;
     so.on_refused = gd_portal_on_refused;
-    if (gd_address_listen(&so.listen, o->listen, err) < 0 || check_listen(p, &so.listen, err) < 0)
+    if (gd_portal_address_listen(&so.listen, o->listen, err) < 0 || check_listen(p, &so.listen, err) < 0)
         return -1;
-    if (p->tls && gd_tls_context_new(&so.tls, o->tls_cert, o->tls_key ? o->tls_key : o->tls_cert, err) < 0)
+    if (p->tls &&
+        gd_portal_tls_context_new(&so.tls, o->tls_cert, o->tls_key ? o->tls_key : o->tls_cert, err) < 0)
         return -1;
-    if (gd_server_open(&p->server, loop, &so, err) < 0) {
-        gd_tls_context_free(so.tls);
+    if (gd_portal_server_open(&p->server, loop, &so, err) < 0) {
+        gd_portal_tls_context_free(so.tls);
         return -1;
     }
     return 0;
@@ -139,7 +141,7 @@ int gd_portal_open(struct gd_portal **ret, uv_loop_t *loop, const struct gd_port
     memcpy(p->cookie_key, o->cookie_key, sizeof p->cookie_key);
     make_buckets(p);
     if (set_trusted(p, o->trusted_proxies, err) < 0 || set_origin(p, o, err) < 0 ||
-        gd_pages_new(&p->pages, err) < 0 || listen_on(p, loop, o, err) < 0) {
+        gd_portal_pages_new(&p->pages, err) < 0 || listen_on(p, loop, o, err) < 0) {
         free_portal(p);
         return -1;
     }
@@ -149,19 +151,19 @@ int gd_portal_open(struct gd_portal **ret, uv_loop_t *loop, const struct gd_port
 
 int gd_portal_port(const struct gd_portal *p)
 {
-    return gd_server_port(p->server);
+    return gd_portal_server_port(p->server);
 }
 
 int gd_portal_reload_tls(struct gd_portal *p, const char *cert, const char *key, struct gd_err *err)
 {
-    struct gd_tls_context *fresh;
+    struct gd_portal_tls_context *fresh;
 
     if (!p->tls)
         return gd_err_set(err, GD_R_PORTAL_TLS_INVALID,
                           "the portal was opened without TLS; restart it to change that");
-    if (gd_tls_context_new(&fresh, cert, key ? key : cert, err) < 0)
+    if (gd_portal_tls_context_new(&fresh, cert, key ? key : cert, err) < 0)
         return -1;
-    gd_server_set_tls(p->server, fresh);
+    gd_portal_server_set_tls(p->server, fresh);
     return 0;
 }
 
@@ -179,14 +181,14 @@ void gd_portal_close(struct gd_portal *p, void (*done)(void *), void *arg)
 {
     p->closed = done;
     p->closed_arg = arg;
-    gd_server_close(p->server, on_server_closed, p);
+    gd_portal_server_close(p->server, on_server_closed, p);
 }
 
 json_t *gd_portal_status(struct gd_portal *p)
 {
-    json_t *s = gd_server_status(p->server);
+    json_t *s = gd_portal_server_status(p->server);
 
-    json_object_set_new(s, "port", json_integer(gd_server_port(p->server)));
+    json_object_set_new(s, "port", json_integer(gd_portal_server_port(p->server)));
     json_object_set_new(s, "tls", json_boolean(p->tls));
     json_object_set_new(s, "wrong", json_integer((json_int_t)p->wrong));
     json_object_set_new(s, "limited", json_integer((json_int_t)p->limited));

@@ -9,15 +9,16 @@
 #include "grant/flow.h"
 
 struct gd_portal;
-struct gd_server_limits; /* portal/server.h */
+struct gd_portal_server_limits; /* portal/server.h */
 struct gd_portal_options {
     const char *listen;     /* "127.0.0.1:8443", "[::1]:0" */
     const char *public_url; /* origin that browsers see */
     const char *tls_cert,
         *tls_key; /* NULL: plain http; only when public_url is loopback or a proxy is trusted */
-    const char *const *trusted_proxies;    /* addresses or prefixes; ends with NULL; may be NULL */
-    const unsigned char *cookie_key;       /* 32 bytes */
-    const struct gd_server_limits *limits; /* deadlines and counts; NULL: the defaults of portal/server.h */
+    const char *const *trusted_proxies; /* addresses or prefixes; ends with NULL; may be NULL */
+    const unsigned char *cookie_key;    /* 32 bytes */
+    const struct gd_portal_server_limits
+        *limits; /* deadlines and counts; NULL: the defaults of portal/server.h */
 };
 int gd_portal_open(struct gd_portal **ret, uv_loop_t *loop, const struct gd_portal_options *o,
                    struct gd_broker *b, const struct gd_clock *clock, struct gd_rng *rng, struct gd_log *log,

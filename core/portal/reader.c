@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-void gd_request_free(struct gd_request *q)
+void gd_portal_request_free(struct gd_portal_request *q)
 {
     if (!q)
         return;
@@ -21,7 +21,7 @@ void gd_request_free(struct gd_request *q)
     gd_free(q);
 }
 
-unsigned gd_request_count(const struct gd_request *q, const char *name)
+unsigned gd_portal_request_count(const struct gd_portal_request *q, const char *name)
 {
     unsigned n = 0;
 
@@ -30,9 +30,9 @@ unsigned gd_request_count(const struct gd_request *q, const char *name)
     return n;
 }
 
-const char *gd_request_field(const struct gd_request *q, const char *name)
+const char *gd_portal_request_field(const struct gd_portal_request *q, const char *name)
 {
-    if (gd_request_count(q, name) != 1)
+    if (gd_portal_request_count(q, name) != 1)
         return NULL;
     for (size_t i = 0; i < q->nfields; i++)
         if (strcmp(q->fields[i].name, name) == 0)
@@ -45,9 +45,9 @@ const char *gd_request_field(const struct gd_request *q, const char *name)
 
 static int on_field(llhttp_t *h, const char *p, size_t n)
 {
-    struct gd_reader *r = h->data;
-    struct gd_request *q = r->request;
-    struct gd_field_pair *f;
+    struct gd_portal_reader *r = h->data;
+    struct gd_portal_request *q = r->request;
+    struct gd_portal_field_pair *f;
 
     if (r->head_seen)
         return 0; /* a trailer: checked by the gate, not kept */
@@ -63,8 +63,8 @@ static int on_field(llhttp_t *h, const char *p, size_t n)
 
 static int on_value(llhttp_t *h, const char *p, size_t n)
 {
-    struct gd_reader *r = h->data;
-    struct gd_request *q = r->request;
+    struct gd_portal_reader *r = h->data;
+    struct gd_portal_request *q = r->request;
 
     if (r->head_seen)
         return 0;
@@ -78,7 +78,7 @@ static int on_value(llhttp_t *h, const char *p, size_t n)
 
 static int on_head_complete(llhttp_t *h)
 {
-    struct gd_reader *r = h->data;
+    struct gd_portal_reader *r = h->data;
 
     r->head_seen = true;
     h->upgrade = 0; /* an offer to upgrade is not taken, the request is answered as it is */
@@ -87,14 +87,14 @@ static int on_head_complete(llhttp_t *h)
 
 static int on_body(llhttp_t *h, const char *p, size_t n)
 {
-    struct gd_reader *r = h->data;
+    struct gd_portal_reader *r = h->data;
 
     return gd_buf_add(&r->request->body, p, n) ? 0 : -1;
 }
 
 static int on_complete(llhttp_t *h)
 {
-    struct gd_reader *r = h->data;
+    struct gd_portal_reader *r = h->data;
 
     r->complete = true;
     r->request->keep_alive = llhttp_should_keep_alive(h) != 0;
@@ -119,38 +119,38 @@ static const llhttp_settings_t *settings(void)
 /* ---- reader -----------------------------------------------------------------------------------------------
  */
 
-void gd_reader_init(struct gd_reader *r)
+void gd_portal_reader_init(struct gd_portal_reader *r)
 {
     memset(r, 0, sizeof *r);
-    gd_gate_init(&r->gate);
+    gd_portal_gate_init(&r->gate);
     gd_buf_init(&r->head, GD_PORTAL_HEAD_MAX + 1);
     llhttp_init(&r->http, HTTP_REQUEST, settings());
     r->http.data = r;
 }
 
-void gd_reader_done(struct gd_reader *r)
+void gd_portal_reader_done(struct gd_portal_reader *r)
 {
-    gd_request_free(r->request);
+    gd_portal_request_free(r->request);
     r->request = NULL;
     gd_buf_done(&r->head);
 }
 
-struct gd_request *gd_reader_take(struct gd_reader *r)
+struct gd_portal_request *gd_portal_reader_take(struct gd_portal_reader *r)
 {
-    struct gd_request *q = r->request;
+    struct gd_portal_request *q = r->request;
 
     r->request = NULL;
     return q;
 }
 
-static enum gd_read_end refuse(struct gd_reader *r, int status, const char *why)
+static enum gd_portal_read_end refuse(struct gd_portal_reader *r, int status, const char *why)
 {
     r->status = status;
     r->why = why;
     return GD_READ_REFUSED;
 }
 
-static enum gd_method method_of(const char *p, size_t n)
+static enum gd_portal_method method_of(const char *p, size_t n)
 {
     if (n == 3 && memcmp(p, "GET", 3) == 0)
         return GD_METHOD_GET;
@@ -161,7 +161,7 @@ static enum gd_method method_of(const char *p, size_t n)
     return GD_METHOD_OTHER;
 }
 
-static void set_target(struct gd_request *q, const char *p, size_t n)
+static void set_target(struct gd_portal_request *q, const char *p, size_t n)
 {
     const char *mark = memchr(p, '?', n);
 
@@ -170,9 +170,9 @@ static void set_target(struct gd_request *q, const char *p, size_t n)
 }
 
 /* True when llhttp read the same frame out of the head that the gate saw. */
-static bool agrees(const struct gd_reader *r)
+static bool agrees(const struct gd_portal_reader *r)
 {
-    const struct gd_gate *g = &r->gate;
+    const struct gd_portal_gate *g = &r->gate;
     bool body = g->chunked || g->length > 0;
 
     return r->head_seen && r->http.http_major == 1 && r->http.http_minor == g->minor &&
@@ -181,10 +181,10 @@ static bool agrees(const struct gd_reader *r)
            r->complete == !body;
 }
 
-static enum gd_read_end check_request(struct gd_reader *r)
+static enum gd_portal_read_end check_request(struct gd_portal_reader *r)
 {
-    struct gd_request *q = r->request;
-    const char *expect = gd_request_field(q, "expect");
+    struct gd_portal_request *q = r->request;
+    const char *expect = gd_portal_request_field(q, "expect");
 
     if (q->method == GD_METHOD_OTHER)
         return refuse(r, 405, "the method is not GET, HEAD or POST");
@@ -201,11 +201,11 @@ static enum gd_read_end check_request(struct gd_reader *r)
     return GD_READ_MORE;
 }
 
-static enum gd_read_end read_head(struct gd_reader *r)
+static enum gd_portal_read_end read_head(struct gd_portal_reader *r)
 {
-    const struct gd_gate *g = &r->gate;
+    const struct gd_portal_gate *g = &r->gate;
     const char *p = r->head.ptr;
-    enum gd_read_end end;
+    enum gd_portal_read_end end;
 
     r->request = gd_new(sizeof *r->request);
     gd_buf_init(&r->request->body, GD_PORTAL_BODY_MAX);
@@ -220,18 +220,19 @@ static enum gd_read_end read_head(struct gd_reader *r)
         return end;
     if (!agrees(r))
         return refuse(r, 400, "gate and parser do not agree about the head");
-    gd_gate_body_init(&r->frame, g->length, g->chunked);
+    gd_portal_gate_body_init(&r->frame, g->length, g->chunked);
     r->in_body = true;
     return r->complete ? GD_READ_DONE : GD_READ_MORE;
 }
 
-static enum gd_read_end feed_head(struct gd_reader *r, const char *p, size_t n, size_t *ret_used)
+static enum gd_portal_read_end feed_head(struct gd_portal_reader *r, const char *p, size_t n,
+                                         size_t *ret_used)
 {
     size_t before = r->head.len, room = GD_PORTAL_HEAD_MAX - before, take = n < room ? n : room;
-    enum gd_gate_end end;
+    enum gd_portal_gate_end end;
 
     gd_buf_add(&r->head, p, take);
-    end = gd_gate_head(&r->gate, r->head.ptr, r->head.len);
+    end = gd_portal_gate_head(&r->gate, r->head.ptr, r->head.len);
     *ret_used = take;
     if (end == GD_GATE_REFUSED)
         return refuse(r, r->gate.status, r->gate.why);
@@ -241,10 +242,11 @@ static enum gd_read_end feed_head(struct gd_reader *r, const char *p, size_t n, 
     return read_head(r);
 }
 
-static enum gd_read_end feed_body(struct gd_reader *r, const char *p, size_t n, size_t *ret_used)
+static enum gd_portal_read_end feed_body(struct gd_portal_reader *r, const char *p, size_t n,
+                                         size_t *ret_used)
 {
     size_t used = 0;
-    enum gd_gate_end end = gd_gate_body(&r->frame, p, n, &used);
+    enum gd_portal_gate_end end = gd_portal_gate_body(&r->frame, p, n, &used);
 
     if (end == GD_GATE_REFUSED)
         return refuse(r, r->frame.status, r->frame.why);
@@ -256,10 +258,11 @@ static enum gd_read_end feed_body(struct gd_reader *r, const char *p, size_t n, 
     return r->complete ? GD_READ_DONE : GD_READ_MORE;
 }
 
-enum gd_read_end gd_reader_feed(struct gd_reader *r, const char *p, size_t n, size_t *ret_used)
+enum gd_portal_read_end gd_portal_reader_feed(struct gd_portal_reader *r, const char *p, size_t n,
+                                              size_t *ret_used)
 {
     size_t used = 0, more = 0;
-    enum gd_read_end end = GD_READ_MORE;
+    enum gd_portal_read_end end = GD_READ_MORE;
 
     if (!r->in_body)
         end = feed_head(r, p, n, &used);

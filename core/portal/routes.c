@@ -41,7 +41,7 @@ static const char *word_after(const char *path, const char *prefix, size_t max)
 }
 
 /* "/a/{link}/{secret}". A path of that form whose parts are malformed is an unknown link like any other. */
-static bool link_route(struct gd_visit *v, const char *path)
+static bool link_route(struct gd_portal_visit *v, const char *path)
 {
     const char *slash;
 
@@ -66,30 +66,30 @@ static bool link_route(struct gd_visit *v, const char *path)
 
 /* Wrong secrets and states are slowed down, never locked out: the bucket of a link delays only what is wrong.
  */
-static int64_t count_wrong(struct gd_visit *v)
+static int64_t count_wrong(struct gd_portal_visit *v)
 {
     struct gd_portal *p = v->p;
     int64_t now = gd_mono(p->clock), wait;
     const char *link = v->link ? v->link : "";
 
     p->wrong++;
-    (void)gd_bucket_force(p->wrong_by_net, &v->net, sizeof v->net, now);
-    wait = gd_bucket_force(p->wrong_by_link, link, strlen(link), now);
+    (void)gd_portal_bucket_force(p->wrong_by_net, &v->net, sizeof v->net, now);
+    wait = gd_portal_bucket_force(p->wrong_by_link, link, strlen(link), now);
     return wait < GD_PORTAL_DELAY_MAX ? wait : GD_PORTAL_DELAY_MAX;
 }
 
 /* True when the visit was ended because its network asks too often or guesses. */
-static bool limited(struct gd_visit *v)
+static bool limited(struct gd_portal_visit *v)
 {
     struct gd_portal *p = v->p;
-    int64_t now = gd_mono(p->clock), wait = gd_bucket_take(p->by_net, &v->net, sizeof v->net, now);
+    int64_t now = gd_mono(p->clock), wait = gd_portal_bucket_take(p->by_net, &v->net, sizeof v->net, now);
 
     if (wait == 0)
-        wait = gd_bucket_look(p->wrong_by_net, &v->net, sizeof v->net, now);
+        wait = gd_portal_bucket_look(p->wrong_by_net, &v->net, sizeof v->net, now);
     if (wait == 0)
         return false;
     p->limited++;
-    gd_visit_error(v, 429, "RATE_LIMITED", wait, 0);
+    gd_portal_visit_error(v, 429, "RATE_LIMITED", wait, 0);
     return true;
 }
 
@@ -103,27 +103,27 @@ static bool is_wrong(const struct gd_err *err)
     return strcmp(word, "LINK_UNKNOWN") == 0 || strcmp(word, "STATE_UNKNOWN") == 0;
 }
 
-static void on_err(struct gd_visit *v, const struct gd_err *err)
+static void on_err(struct gd_portal_visit *v, const struct gd_err *err)
 {
     v->new_session = false;
     if (strcmp(gd_reason_word(err->reason), "LINK_UNKNOWN") == 0)
-        gd_visit_error(v, 404, "LINK_UNKNOWN", 0, count_wrong(v));
+        gd_portal_visit_error(v, 404, "LINK_UNKNOWN", 0, count_wrong(v));
     else
-        gd_visit_err(v, err, is_wrong(err) ? count_wrong(v) : 0);
+        gd_portal_visit_err(v, err, is_wrong(err) ? count_wrong(v) : 0);
 }
 
 /* The path of the page that the visit stands on. Caller frees. */
-static char *page_path(const struct gd_visit *v)
+static char *page_path(const struct gd_portal_visit *v)
 {
     return v->flow ? gd_strf("/end/%s", v->flow) : gd_strf("/a/%s/%s", v->link, v->secret);
 }
 
 static void on_shown(void *arg, json_t *result, const struct gd_err *err)
 {
-    struct gd_visit *v = arg;
+    struct gd_portal_visit *v = arg;
     char csrf[44];
     GD_AUTO_FREE char *path = NULL;
-    struct gd_view_form form;
+    struct gd_portal_view_form form;
 
     if (!result) {
         on_err(v, err);
@@ -131,23 +131,23 @@ static void on_shown(void *arg, json_t *result, const struct gd_err *err)
     }
     path = page_path(v);
     gd_portal_csrf(v->p, v->session, v->flow ? v->flow : v->link, csrf);
-    form = (struct gd_view_form){ path, csrf };
+    form = (struct gd_portal_view_form){ path, csrf };
     v->may_leave = true;
-    gd_visit_page(v, v->flow ? GD_PAGE_END : GD_PAGE_LINK,
-                  v->flow ? gd_view_end(v->p->pages, result, &form)
-                          : gd_view_link(v->p->pages, result, &form));
+    gd_portal_visit_page(v, v->flow ? GD_PAGE_END : GD_PAGE_LINK,
+                         v->flow ? gd_portal_view_end(v->p->pages, result, &form)
+                                 : gd_portal_view_link(v->p->pages, result, &form));
 }
 
-static void back_to_page(struct gd_visit *v)
+static void back_to_page(struct gd_portal_visit *v)
 {
     GD_AUTO_FREE char *path = page_path(v);
 
-    gd_visit_redirect(v, path);
+    gd_portal_visit_redirect(v, path);
 }
 
 static void on_acted(void *arg, json_t *result, const struct gd_err *err)
 {
-    struct gd_visit *v = arg;
+    struct gd_portal_visit *v = arg;
 
     if (result)
         back_to_page(v);
@@ -157,14 +157,14 @@ static void on_acted(void *arg, json_t *result, const struct gd_err *err)
 
 static void on_started(void *arg, json_t *result, const struct gd_err *err)
 {
-    struct gd_visit *v = arg;
+    struct gd_portal_visit *v = arg;
     const char *url = gd_json_text(result, "redirect", NULL);
 
     if (!result) {
         on_err(v, err);
     } else if (url) {
         v->may_leave = true;
-        gd_visit_redirect(v, url);
+        gd_portal_visit_redirect(v, url);
     } else {
         back_to_page(v); /* guided steps: the page shows them */
     }
@@ -172,16 +172,16 @@ static void on_started(void *arg, json_t *result, const struct gd_err *err)
 
 static void on_back(void *arg, json_t *result, const struct gd_err *err)
 {
-    struct gd_visit *v = arg;
+    struct gd_portal_visit *v = arg;
     const char *flow = gd_json_text(result, "flow", "");
     GD_AUTO_FREE char *path = gd_strf("/end/%s", flow);
 
     if (!result)
         on_err(v, err);
     else if (!plain_word(flow, SECRET_MAX))
-        gd_visit_error(v, 500, "INTERNAL", 0, 0);
+        gd_portal_visit_error(v, 500, "INTERNAL", 0, 0);
     else
-        gd_visit_redirect(v, path);
+        gd_portal_visit_redirect(v, path);
 }
 
 /* ---- acts -------------------------------------------------------------------------------------------------
@@ -208,18 +208,18 @@ static json_t *inputs_of(json_t *form)
     return inputs;
 }
 
-static void submit(struct gd_visit *v, const char *item)
+static void submit(struct gd_portal_visit *v, const char *item)
 {
     GD_AUTO_JSON inputs = inputs_of(v->form);
 
     if (inputs)
         gd_item_submit(v->p->broker, &v->visitor, item, inputs, on_acted, v);
     else
-        gd_visit_error(v, 400, "TEXT_INVALID", 0, 0);
+        gd_portal_visit_error(v, 400, "TEXT_INVALID", 0, 0);
 }
 
-/* The items that a form names in fields "item.<id>": exactly what the page showed as open, so that approving one
- * platform never takes back an earlier no. A new reference; empty: all. */
+/* The items that a form names in fields "item.<id>": exactly what the page showed as open, so that approving
+ * one platform never takes back an earlier no. A new reference; empty: all. */
 static json_t *items_of(json_t *form)
 {
     json_t *items = json_array(), *value;
@@ -234,7 +234,7 @@ static json_t *items_of(json_t *form)
 }
 
 /* The visitor may act; what the form says is done. */
-static void act(struct gd_visit *v)
+static void act(struct gd_portal_visit *v)
 {
     const char *what = gd_json_text(v->form, "act", ""), *app = gd_json_text(v->form, "app", "");
     const char *item = gd_json_text(v->form, "item", "");
@@ -247,13 +247,13 @@ static void act(struct gd_visit *v)
     else if (strcmp(what, "submit") == 0 && plain_word(item, GD_NAME_MAX))
         submit(v, item);
     else
-        gd_visit_error(v, 400, "FORM_INVALID", 0, 0);
+        gd_portal_visit_error(v, 400, "FORM_INVALID", 0, 0);
 }
 
 /* An act from the end page: whose flow it is, and of which link, is the broker's to say. */
 static void on_flow_known(void *arg, json_t *result, const struct gd_err *err)
 {
-    struct gd_visit *v = arg;
+    struct gd_portal_visit *v = arg;
     const char *link = gd_json_text(result, "link", NULL);
 
     if (!result) {
@@ -261,7 +261,7 @@ static void on_flow_known(void *arg, json_t *result, const struct gd_err *err)
         return;
     }
     if (!link) {
-        gd_visit_error(v, 500, "INTERNAL", 0, 0);
+        gd_portal_visit_error(v, 500, "INTERNAL", 0, 0);
         return;
     }
     v->found_link = gd_strdup(link);
@@ -270,21 +270,21 @@ static void on_flow_known(void *arg, json_t *result, const struct gd_err *err)
 }
 
 /* Reads the form and checks its token; ends the visit and returns false when it is not ours. */
-static bool form_ours(struct gd_visit *v)
+static bool form_ours(struct gd_portal_visit *v)
 {
-    const struct gd_request *q = v->x->request;
+    const struct gd_portal_request *q = v->x->request;
     char *duplicate = NULL, token[44];
     struct gd_err err = { 0 };
     const char *word = NULL;
     int status = 403;
 
     gd_portal_csrf(v->p, v->session, v->flow ? v->flow : v->link, token);
-    if (!gd_origin_ours(q, v->p->origin)) {
+    if (!gd_portal_origin_ours(q, v->p->origin)) {
         word = "FORM_FOREIGN";
-    } else if (!gd_content_is_form(q)) {
+    } else if (!gd_portal_content_is_form(q)) {
         word = "FORM_INVALID";
         status = 415;
-    } else if (!(v->form = gd_form_parse(q->body.ptr, q->body.len, &duplicate, &err))) {
+    } else if (!(v->form = gd_portal_form_parse(q->body.ptr, q->body.len, &duplicate, &err))) {
         word = gd_reason_word(err.reason);
         status = 400;
     } else if (duplicate) {
@@ -296,26 +296,26 @@ static bool form_ours(struct gd_visit *v)
     gd_free(duplicate);
     gd_wipe(token, sizeof token);
     if (word)
-        gd_visit_error(v, status, word, 0, 0);
+        gd_portal_visit_error(v, status, word, 0, 0);
     return !word;
 }
 
-static bool posts_limited(struct gd_visit *v)
+static bool posts_limited(struct gd_portal_visit *v)
 {
     const char *key = v->flow ? v->flow : v->link;
-    int64_t wait = gd_bucket_take(v->p->posts_by_link, key, strlen(key), gd_mono(v->p->clock));
+    int64_t wait = gd_portal_bucket_take(v->p->posts_by_link, key, strlen(key), gd_mono(v->p->clock));
 
     if (wait == 0)
         return false;
     v->p->limited++;
-    gd_visit_error(v, 429, "RATE_LIMITED", wait, 0);
+    gd_portal_visit_error(v, 429, "RATE_LIMITED", wait, 0);
     return true;
 }
 
 /* ---- routes -----------------------------------------------------------------------------------------------
  */
 
-static void give_session(struct gd_visit *v)
+static void give_session(struct gd_portal_visit *v)
 {
     unsigned char raw[32];
 
@@ -328,10 +328,10 @@ static void give_session(struct gd_visit *v)
     v->visitor.session = v->session;
 }
 
-static void go_link(struct gd_visit *v)
+static void go_link(struct gd_portal_visit *v)
 {
     if (!v->link) {
-        gd_visit_error(v, 404, "LINK_UNKNOWN", 0, count_wrong(v));
+        gd_portal_visit_error(v, 404, "LINK_UNKNOWN", 0, count_wrong(v));
         return;
     }
     v->visitor.link = v->link;
@@ -344,36 +344,36 @@ static void go_link(struct gd_visit *v)
     }
 }
 
-static void go_end(struct gd_visit *v)
+static void go_end(struct gd_portal_visit *v)
 {
     if (!v->session[0])
-        gd_visit_error(v, 403, "SESSION_MISSING", 0, 0);
+        gd_portal_visit_error(v, 403, "SESSION_MISSING", 0, 0);
     else if (v->x->request->method != GD_METHOD_POST)
         gd_flow_show(v->p->broker, v->flow, &v->visitor, on_shown, v);
     else if (form_ours(v) && !posts_limited(v))
         gd_flow_show(v->p->broker, v->flow, &v->visitor, on_flow_known, v);
 }
 
-static void go_callback(struct gd_visit *v, const char *context)
+static void go_callback(struct gd_portal_visit *v, const char *context)
 {
-    const struct gd_request *q = v->x->request;
+    const struct gd_portal_request *q = v->x->request;
     GD_AUTO_FREE char *duplicate = NULL;
     GD_AUTO_JSON query = NULL;
     struct gd_err err = { 0 };
 
     if (q->method != GD_METHOD_GET) {
-        gd_visit_error(v, 405, "HTTP_METHOD", 0, 0);
+        gd_portal_visit_error(v, 405, "HTTP_METHOD", 0, 0);
         return;
     }
-    query = gd_form_parse(q->query, q->query ? strlen(q->query) : 0, &duplicate, &err);
+    query = gd_portal_form_parse(q->query, q->query ? strlen(q->query) : 0, &duplicate, &err);
     if (!query)
-        gd_visit_error(v, 400, gd_reason_word(err.reason), 0, 0);
+        gd_portal_visit_error(v, 400, gd_reason_word(err.reason), 0, 0);
     else
         gd_flow_callback(v->p->broker, context, query, q->query ? q->query : "", duplicate, &v->visitor,
                          on_back, v);
 }
 
-static void route(struct gd_visit *v)
+static void route(struct gd_portal_visit *v)
 {
     const char *path = v->x->request->path, *word;
 
@@ -387,12 +387,12 @@ static void route(struct gd_visit *v)
         v->flow = gd_strdup(word);
         go_end(v);
     } else {
-        gd_visit_error(v, 404, "PAGE_UNKNOWN", 0, 0);
+        gd_portal_visit_error(v, 404, "PAGE_UNKNOWN", 0, 0);
     }
 }
 
 /* Values of X-Forwarded-For in the order of the chain, joined. Caller frees; NULL when there is none. */
-static char *forwarded(const struct gd_request *q)
+static char *forwarded(const struct gd_portal_request *q)
 {
     struct gd_buf b;
 
@@ -403,36 +403,38 @@ static char *forwarded(const struct gd_request *q)
     return b.len ? gd_buf_steal(&b) : NULL;
 }
 
-static void find_visitor(struct gd_visit *v)
+static void find_visitor(struct gd_portal_visit *v)
 {
     GD_AUTO_FREE char *chain = forwarded(v->x->request);
-    struct gd_address who = gd_address_visitor(&v->x->peer, chain, v->p->trusted, v->p->ntrusted);
+    struct gd_portal_address who =
+        gd_portal_address_visitor(&v->x->peer, chain, v->p->trusted, v->p->ntrusted);
 
-    gd_address_text(v->address, &who);
-    v->net = gd_address_net(&who);
+    gd_portal_address_text(v->address, &who);
+    v->net = gd_portal_address_net(&who);
     v->visitor.address = v->address;
-    if (gd_cookie_session(v->x->request, gd_portal_cookie_name(v->p), v->session))
+    if (gd_portal_cookie_session(v->x->request, gd_portal_cookie_name(v->p), v->session))
         v->visitor.session = v->session;
     else
         v->session[0] = '\0';
 }
 
 /* Behind a proxy, only what came to the proxy by TLS is served, and only through the proxy. */
-static bool tls_missing(const struct gd_visit *v)
+static bool tls_missing(const struct gd_portal_visit *v)
 {
     const struct gd_portal *p = v->p;
-    const char *proto = gd_request_field(v->x->request, "x-forwarded-proto");
+    const char *proto = gd_portal_request_field(v->x->request, "x-forwarded-proto");
 
     if (!p->secure || p->tls)
         return false;
-    if (!gd_address_trusted(&v->x->peer, p->trusted, p->ntrusted))
+    if (!gd_portal_address_trusted(&v->x->peer, p->trusted, p->ntrusted))
         return true;
-    return gd_request_count(v->x->request, "x-forwarded-proto") > 1 || (proto && strcmp(proto, "https") != 0);
+    return gd_portal_request_count(v->x->request, "x-forwarded-proto") > 1 ||
+           (proto && strcmp(proto, "https") != 0);
 }
 
-void gd_portal_on_request(void *arg, struct gd_exchange *x)
+void gd_portal_on_request(void *arg, struct gd_portal_exchange *x)
 {
-    struct gd_visit *v = gd_new(sizeof *v);
+    struct gd_portal_visit *v = gd_new(sizeof *v);
 
     v->p = arg;
     v->x = x;
@@ -440,9 +442,9 @@ void gd_portal_on_request(void *arg, struct gd_exchange *x)
     find_visitor(v);
     if (strcmp(x->request->path, "/health") == 0 && x->request->method != GD_METHOD_POST) {
         v->route = "/health";
-        gd_visit_health(v);
+        gd_portal_visit_health(v);
     } else if (tls_missing(v)) {
-        gd_visit_error(v, 403, "PORTAL_TLS_REQUIRED", 0, 0);
+        gd_portal_visit_error(v, 403, "PORTAL_TLS_REQUIRED", 0, 0);
     } else if (!limited(v)) {
         route(v);
     }

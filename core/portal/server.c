@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-const struct gd_server_limits gd_server_limits_default = {
+const struct gd_portal_server_limits gd_portal_server_limits_default = {
     .handshake_ms = 5000,
     .head_ms = 10000,
     .body_ms = 15000,
@@ -24,14 +24,14 @@ const struct gd_server_limits gd_server_limits_default = {
     .requests_per_conn = 100,
 };
 
-void gd_reply_init(struct gd_reply *r, int status)
+void gd_portal_reply_init(struct gd_portal_reply *r, int status)
 {
     r->status = status;
     gd_buf_init(&r->head, 32768);
     gd_buf_init(&r->body, (size_t)2 * 1024 * 1024);
 }
 
-void gd_reply_done(struct gd_reply *r)
+void gd_portal_reply_done(struct gd_portal_reply *r)
 {
     gd_buf_done(&r->head);
     gd_buf_done(&r->body);
@@ -61,41 +61,43 @@ static unsigned default_fds(void)
 }
 
 /* The oldest of those that may be given up most readily; of one address when addr is given. */
-static struct gd_conn *victim(struct gd_server *s, const struct gd_address *addr, int least)
+static struct gd_portal_conn *victim(struct gd_portal_server *s, const struct gd_portal_address *addr,
+                                     int least)
 {
-    struct gd_conn *best = NULL;
+    struct gd_portal_conn *best = NULL;
 
     gd_list_each(n, &s->conns)
     {
-        struct gd_conn *c = gd_container_of(n, struct gd_conn, node);
-        int worth = gd_conn_worth(c);
+        struct gd_portal_conn *c = gd_container_of(n, struct gd_portal_conn, node);
+        int worth = gd_portal_conn_worth(c);
 
         if (addr && memcmp(addr, &c->peer, sizeof *addr) != 0)
             continue;
-        if (worth >= least && (!best || worth > gd_conn_worth(best)))
+        if (worth >= least && (!best || worth > gd_portal_conn_worth(best)))
             best = c;
     }
     return best;
 }
 
-static bool evict(struct gd_server *s, const struct gd_address *addr, int least)
+static bool evict(struct gd_portal_server *s, const struct gd_portal_address *addr, int least)
 {
-    struct gd_conn *c = victim(s, addr, least);
+    struct gd_portal_conn *c = victim(s, addr, least);
 
     if (!c)
         return false;
     s->evicted++;
-    gd_conn_close(c);
+    gd_portal_conn_close(c);
     return true;
 }
 
 /* True when there is room for one more. A closed connection's descriptor is free at once, its memory a turn
  * later. */
-static bool room(struct gd_server *s)
+static bool room(struct gd_portal_server *s)
 {
     unsigned living = 0;
 
-    gd_list_each(n, &s->conns) living += gd_container_of(n, struct gd_conn, node)->state != GD_CONN_CLOSING;
+    gd_list_each(n, &s->conns) living +=
+        gd_container_of(n, struct gd_portal_conn, node)->state != GD_CONN_CLOSING;
     if (living >= s->limits.conns)
         return evict(s, NULL, 1);
     if (open_files() >= s->limits.fds)
@@ -105,16 +107,16 @@ static bool room(struct gd_server *s)
 
 /* The newest connection is one too many for its address: an idle one of that address goes first, then itself.
  */
-static void check_address(struct gd_server *s, struct gd_conn *newest)
+static void check_address(struct gd_portal_server *s, struct gd_portal_conn *newest)
 {
-    struct gd_conn *idle;
+    struct gd_portal_conn *idle;
     unsigned n = 0;
 
     if (newest->exempt || newest->state == GD_CONN_CLOSING)
         return;
     gd_list_each(i, &s->conns)
     {
-        struct gd_conn *c = gd_container_of(i, struct gd_conn, node);
+        struct gd_portal_conn *c = gd_container_of(i, struct gd_portal_conn, node);
 
         n += c->state != GD_CONN_CLOSING && memcmp(&c->peer, &newest->peer, sizeof c->peer) == 0;
     }
@@ -122,23 +124,23 @@ static void check_address(struct gd_server *s, struct gd_conn *newest)
         return;
     s->evicted++;
     idle = victim(s, &newest->peer, 2);
-    gd_conn_close(idle ? idle : newest);
+    gd_portal_conn_close(idle ? idle : newest);
 }
 
-static void let_in(struct gd_server *s)
+static void let_in(struct gd_portal_server *s)
 {
     if (s->closing || !s->waiting || !room(s))
         return;
     s->waiting = false;
     s->accepted++;
-    gd_conn_accept(s);
+    gd_portal_conn_accept(s);
     if (!gd_list_empty(&s->conns))
-        check_address(s, gd_container_of(s->conns.prev, struct gd_conn, node));
+        check_address(s, gd_container_of(s->conns.prev, struct gd_portal_conn, node));
 }
 
 static void on_connection(uv_stream_t *stream, int status)
 {
-    struct gd_server *s = stream->data;
+    struct gd_portal_server *s = stream->data;
 
     if (status < 0)
         return;
@@ -151,27 +153,27 @@ static void on_connection(uv_stream_t *stream, int status)
 
 static void on_gone(uv_handle_t *h)
 {
-    struct gd_server *s = h->data;
+    struct gd_portal_server *s = h->data;
     void (*done)(void *) = s->done;
     void *arg = s->done_arg;
 
-    gd_tls_context_free(s->tls);
+    gd_portal_tls_context_free(s->tls);
     gd_free(s->exempt);
     gd_free(s);
     done(arg);
 }
 
 /* Ends the server once nobody refers to it: the timer is its last handle. */
-static void end_if_over(struct gd_server *s)
+static void end_if_over(struct gd_portal_server *s)
 {
-    if (!s->closing || s->ending || s->nconns || s->nexchanges)
+    if (!s->unbound || s->ending || s->nconns || s->nexchanges)
         return;
     s->ending = true;
     uv_close((uv_handle_t *)&s->timer, on_gone);
 }
 
 /* A connection was freed, or an exchange whose connection had gone was answered. */
-void gd_server_conn_gone(struct gd_server *s)
+void gd_portal_server_conn_gone(struct gd_portal_server *s)
 {
     unsigned n = 0;
 
@@ -183,21 +185,24 @@ void gd_server_conn_gone(struct gd_server *s)
 
 static void on_sweep(uv_timer_t *t)
 {
-    struct gd_server *s = t->data;
+    struct gd_portal_server *s = t->data;
     int64_t now = gd_mono(s->o.clock);
 
     for (struct gd_list *n = s->conns.next, *next = n->next; n != &s->conns; n = next, next = n->next)
-        gd_conn_sweep(gd_container_of(n, struct gd_conn, node), now);
+        gd_portal_conn_sweep(gd_container_of(n, struct gd_portal_conn, node), now);
     let_in(s);
     end_if_over(s);
 }
 
 static void on_listener_closed(uv_handle_t *h)
 {
-    (void)h;
+    struct gd_portal_server *s = h->data;
+
+    s->unbound = true;
+    end_if_over(s);
 }
 
-void gd_server_close(struct gd_server *s, void (*done)(void *), void *arg)
+void gd_portal_server_close(struct gd_portal_server *s, void (*done)(void *), void *arg)
 {
     int64_t grace = gd_mono(s->o.clock) + s->limits.grace_ms;
 
@@ -206,22 +211,21 @@ void gd_server_close(struct gd_server *s, void (*done)(void *), void *arg)
     s->done_arg = arg;
     uv_close((uv_handle_t *)&s->tcp, on_listener_closed);
     for (struct gd_list *n = s->conns.next, *next = n->next; n != &s->conns; n = next, next = n->next) {
-        struct gd_conn *c = gd_container_of(n, struct gd_conn, node);
+        struct gd_portal_conn *c = gd_container_of(n, struct gd_portal_conn, node);
 
-        if (gd_conn_worth(c))
-            gd_conn_close(c);
+        if (gd_portal_conn_worth(c))
+            gd_portal_conn_close(c);
         else if (c->deadline > grace)
             c->deadline = grace;
     }
-    end_if_over(s);
 }
 
-bool gd_server_closing(const struct gd_server *s)
+bool gd_portal_server_closing(const struct gd_portal_server *s)
 {
     return s->closing;
 }
 
-static int bind_to(struct gd_server *s, struct gd_err *err)
+static int bind_to(struct gd_portal_server *s, struct gd_err *err)
 {
     int n = uv_tcp_bind(&s->tcp, (const struct sockaddr *)&s->o.listen, 0);
 
@@ -235,7 +239,7 @@ static int bind_to(struct gd_server *s, struct gd_err *err)
 
 static void on_failed_closed(uv_handle_t *h)
 {
-    struct gd_server *s = h->data;
+    struct gd_portal_server *s = h->data;
 
     if (h == (uv_handle_t *)&s->tcp) {
         uv_close((uv_handle_t *)&s->timer, on_failed_closed);
@@ -245,13 +249,13 @@ static void on_failed_closed(uv_handle_t *h)
     gd_free(s);
 }
 
-static struct gd_server *make(uv_loop_t *loop, const struct gd_server_options *o)
+static struct gd_portal_server *make(uv_loop_t *loop, const struct gd_portal_server_options *o)
 {
-    struct gd_server *s = gd_new(sizeof *s);
+    struct gd_portal_server *s = gd_new(sizeof *s);
 
     s->loop = loop;
     s->o = *o;
-    s->limits = o->limits ? *o->limits : gd_server_limits_default;
+    s->limits = o->limits ? *o->limits : gd_portal_server_limits_default;
     if (!s->limits.fds)
         s->limits.fds = default_fds();
     s->exempt = gd_new_array(o->nexempt + 1, sizeof *s->exempt);
@@ -264,10 +268,10 @@ static struct gd_server *make(uv_loop_t *loop, const struct gd_server_options *o
     return s;
 }
 
-int gd_server_open(struct gd_server **ret, uv_loop_t *loop, const struct gd_server_options *o,
-                   struct gd_err *err)
+int gd_portal_server_open(struct gd_portal_server **ret, uv_loop_t *loop,
+                          const struct gd_portal_server_options *o, struct gd_err *err)
 {
-    struct gd_server *s = make(loop, o);
+    struct gd_portal_server *s = make(loop, o);
 
     if (bind_to(s, err) < 0) {
         uv_close((uv_handle_t *)&s->tcp, on_failed_closed);
@@ -279,7 +283,7 @@ int gd_server_open(struct gd_server **ret, uv_loop_t *loop, const struct gd_serv
     return 0;
 }
 
-int gd_server_port(const struct gd_server *s)
+int gd_portal_server_port(const struct gd_portal_server *s)
 {
     struct sockaddr_storage ss;
     int n = sizeof ss;
@@ -291,13 +295,13 @@ int gd_server_port(const struct gd_server *s)
     return ntohs(((const struct sockaddr_in6 *)(const void *)&ss)->sin6_port);
 }
 
-void gd_server_set_tls(struct gd_server *s, struct gd_tls_context *tls)
+void gd_portal_server_set_tls(struct gd_portal_server *s, struct gd_portal_tls_context *tls)
 {
-    gd_tls_context_free(s->tls);
+    gd_portal_tls_context_free(s->tls);
     s->tls = tls;
 }
 
-json_t *gd_server_status(const struct gd_server *s)
+json_t *gd_portal_server_status(const struct gd_portal_server *s)
 {
     return json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b}", "connections", (int)s->nconns, "exchanges",
                      (int)s->nexchanges, "accepted", (json_int_t)s->accepted, "requests",

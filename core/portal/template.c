@@ -14,14 +14,14 @@
 enum node_kind { NODE_TEXT, NODE_VALUE, NODE_SENTENCE, NODE_SECTION, NODE_INVERTED, NODE_END };
 struct node {
     enum node_kind kind;
-    enum gd_html_kind as;
+    enum gd_portal_html_kind as;
     const char *text; /* literal; borrowed from the source */
     size_t len;
     size_t end; /* section: index of its NODE_END */
     char name[NAME_MAX_LEN];
-    struct gd_template *sentence;
+    struct gd_portal_template *sentence;
 };
-struct gd_template {
+struct gd_portal_template {
     struct node *nodes;
     size_t n, cap;
     bool html;
@@ -29,25 +29,25 @@ struct gd_template {
 
 struct open_section {
     size_t node;
-    struct gd_html html; /* where it began */
+    struct gd_portal_html html; /* where it began */
 };
 struct compiler {
-    struct gd_template *t;
+    struct gd_portal_template *t;
     const char *name, *source;
-    const struct gd_template_env *env;
+    const struct gd_portal_template_env *env;
     struct gd_err *err;
-    struct gd_html html;
+    struct gd_portal_html html;
     struct open_section open[DEPTH_MAX];
     size_t nopen;
     unsigned parts; /* nesting of {{>part}} */
 };
 
-void gd_template_free(struct gd_template *t)
+void gd_portal_template_free(struct gd_portal_template *t)
 {
     if (!t)
         return;
     for (size_t i = 0; i < t->n; i++)
-        gd_template_free(t->nodes[i].sentence);
+        gd_portal_template_free(t->nodes[i].sentence);
     gd_free(t->nodes);
     gd_free(t);
 }
@@ -66,7 +66,7 @@ static int fail(struct compiler *c, const char *at, const char *what)
 
 static struct node *add(struct compiler *c, enum node_kind kind)
 {
-    struct gd_template *t = c->t;
+    struct gd_portal_template *t = c->t;
 
     if (t->n == t->cap) {
         t->cap = t->cap ? t->cap * 2 : 16;
@@ -82,7 +82,7 @@ static int add_text(struct compiler *c, const char *p, size_t n)
 
     if (n == 0)
         return 0;
-    if (c->t->html && !gd_html_feed(&c->html, p, n))
+    if (c->t->html && !gd_portal_html_feed(&c->html, p, n))
         return fail(c, p + n, "before here the HTML is not clean");
     node = add(c, NODE_TEXT);
     node->text = p;
@@ -108,7 +108,7 @@ static int add_sentence(struct compiler *c, struct node *node, const char *at)
     if (!source)
         return fail(c, at, "the language has no such sentence");
     node->kind = NODE_SENTENCE;
-    return gd_template_new_text(&node->sentence, c->name, source, c->err);
+    return gd_portal_template_new_text(&node->sentence, c->name, source, c->err);
 }
 
 static int add_value(struct compiler *c, const char *p, size_t n)
@@ -121,10 +121,10 @@ static int add_value(struct compiler *c, const char *p, size_t n)
     memcpy(node->name, p, n);
     node->as = GD_HTML_AS_TEXT;
     if (c->t->html) {
-        node->as = gd_html_kind(&c->html);
+        node->as = gd_portal_html_kind(&c->html);
         if (node->as == GD_HTML_NEVER)
             return fail(c, p, "escaping cannot make a value safe in this place");
-        gd_html_value(&c->html);
+        gd_portal_html_value(&c->html);
     }
     return c->t->html && strncmp(node->name, "t.", 2) == 0 ? add_sentence(c, node, p) : 0;
 }
@@ -155,7 +155,7 @@ static int close_section(struct compiler *c, const char *p, size_t n)
     begin = &c->t->nodes[o->node];
     if (strlen(begin->name) != n || memcmp(begin->name, p, n) != 0)
         return fail(c, p, "another section is open");
-    if (c->t->html && !gd_html_same(&c->html, &o->html))
+    if (c->t->html && !gd_portal_html_same(&c->html, &o->html))
         return fail(c, p, "the section ends in another place of the HTML than it began");
     begin->end = c->t->n - 1;
     return 0;
@@ -235,28 +235,29 @@ static int finish(struct compiler *c)
     return 0;
 }
 
-static int make(struct gd_template **ret, bool html, const char *name, const char *source,
-                const struct gd_template_env *env, struct gd_err *err)
+static int make(struct gd_portal_template **ret, bool html, const char *name, const char *source,
+                const struct gd_portal_template_env *env, struct gd_err *err)
 {
     struct compiler c = { .name = name, .source = source, .env = env, .err = err };
 
     c.t = gd_new(sizeof *c.t);
     c.t->html = html;
     if (compile(&c, source) < 0 || finish(&c) < 0) {
-        gd_template_free(c.t);
+        gd_portal_template_free(c.t);
         return -1;
     }
     *ret = c.t;
     return 0;
 }
 
-int gd_template_new(struct gd_template **ret, const char *name, const char *source,
-                    const struct gd_template_env *env, struct gd_err *err)
+int gd_portal_template_new(struct gd_portal_template **ret, const char *name, const char *source,
+                           const struct gd_portal_template_env *env, struct gd_err *err)
 {
     return make(ret, true, name, source, env, err);
 }
 
-int gd_template_new_text(struct gd_template **ret, const char *name, const char *source, struct gd_err *err)
+int gd_portal_template_new_text(struct gd_portal_template **ret, const char *name, const char *source,
+                                struct gd_err *err)
 {
     return make(ret, false, name, source, NULL, err);
 }
@@ -265,7 +266,7 @@ int gd_template_new_text(struct gd_template **ret, const char *name, const char 
  */
 
 struct renderer {
-    const struct gd_template *t;
+    const struct gd_portal_template *t;
     json_t *stack[DEPTH_MAX + 1];
     size_t depth;
     struct gd_buf *out;
@@ -342,7 +343,7 @@ static bool unreserved(char c)
            c == '.' || c == '_' || c == '~';
 }
 
-static void put(struct gd_buf *out, enum gd_html_kind as, const char *s)
+static void put(struct gd_buf *out, enum gd_portal_html_kind as, const char *s)
 {
     if (as == GD_HTML_AS_URL) {
         escape(out, url_ok(s) ? s : "#blocked");
@@ -446,7 +447,7 @@ static bool render(struct renderer *r, size_t from, size_t to)
     return true;
 }
 
-bool gd_template_render(const struct gd_template *t, json_t *view, struct gd_buf *out)
+bool gd_portal_template_render(const struct gd_portal_template *t, json_t *view, struct gd_buf *out)
 {
     struct renderer r = { .t = t, .out = out };
 

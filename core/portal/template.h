@@ -12,22 +12,23 @@
 #include "base/buf.h"
 #include "base/json.h"
 
-struct gd_template;
+struct gd_portal_template;
 
 /* Where compilation finds sources and sentences; both may return NULL. Borrowed text that outlives the
  * template. */
-struct gd_template_env {
+struct gd_portal_template_env {
     const char *(*part)(void *arg, const char *name);
     const char *(*sentence)(void *arg, const char *key);
     void *arg;
 };
 /* PORTAL_PAGE_INVALID with the template's name and line. name and source must outlive it. */
-int gd_template_new(struct gd_template **ret, const char *name, const char *source,
-                    const struct gd_template_env *env, struct gd_err *err);
+int gd_portal_template_new(struct gd_portal_template **ret, const char *name, const char *source,
+                           const struct gd_portal_template_env *env, struct gd_err *err);
 /* Text, not HTML: nothing is escaped. For sentences. */
-int gd_template_new_text(struct gd_template **ret, const char *name, const char *source, struct gd_err *err);
-void gd_template_free(struct gd_template *t); /* NULL is fine */
+int gd_portal_template_new_text(struct gd_portal_template **ret, const char *name, const char *source,
+                                struct gd_err *err);
+void gd_portal_template_free(struct gd_portal_template *t); /* NULL is fine */
 /* False when out is full or sections nest deeper than 16. view is an object. */
-bool gd_template_render(const struct gd_template *t, json_t *view, struct gd_buf *out);
+bool gd_portal_template_render(const struct gd_portal_template *t, json_t *view, struct gd_buf *out);
 
 #endif

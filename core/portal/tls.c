@@ -8,10 +8,10 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
-struct gd_tls_context {
+struct gd_portal_tls_context {
     SSL_CTX *ctx;
 };
-struct gd_tls {
+struct gd_portal_tls {
     SSL *ssl;
     BIO *in, *out; /* owned by ssl */
 };
@@ -59,10 +59,11 @@ static int load(SSL_CTX *ctx, const char *cert, const char *key, struct gd_err *
     return 0;
 }
 
-int gd_tls_context_new(struct gd_tls_context **ret, const char *cert, const char *key, struct gd_err *err)
+int gd_portal_tls_context_new(struct gd_portal_tls_context **ret, const char *cert, const char *key,
+                              struct gd_err *err)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    struct gd_tls_context *c;
+    struct gd_portal_tls_context *c;
 
     if (!ctx || !configure(ctx)) {
         SSL_CTX_free(ctx);
@@ -79,16 +80,16 @@ int gd_tls_context_new(struct gd_tls_context **ret, const char *cert, const char
     return 0;
 }
 
-void gd_tls_context_free(struct gd_tls_context *c)
+void gd_portal_tls_context_free(struct gd_portal_tls_context *c)
 {
     if (c)
         SSL_CTX_free(c->ctx);
     gd_free(c);
 }
 
-struct gd_tls *gd_tls_new(struct gd_tls_context *c)
+struct gd_portal_tls *gd_portal_tls_new(struct gd_portal_tls_context *c)
 {
-    struct gd_tls *t = gd_new(sizeof *t);
+    struct gd_portal_tls *t = gd_new(sizeof *t);
 
     t->ssl = SSL_new(c->ctx);
     t->in = BIO_new(BIO_s_mem());
@@ -106,20 +107,20 @@ struct gd_tls *gd_tls_new(struct gd_tls_context *c)
     return t;
 }
 
-void gd_tls_free(struct gd_tls *t)
+void gd_portal_tls_free(struct gd_portal_tls *t)
 {
     if (t)
         SSL_free(t->ssl);
     gd_free(t);
 }
 
-void gd_tls_feed(struct gd_tls *t, const void *p, size_t n)
+void gd_portal_tls_feed(struct gd_portal_tls *t, const void *p, size_t n)
 {
     if (n && n <= INT_MAX)
         (void)BIO_write(t->in, p, (int)n); /* a memory BIO takes all of it */
 }
 
-long gd_tls_read(struct gd_tls *t, void *out, size_t n)
+long gd_portal_tls_read(struct gd_portal_tls *t, void *out, size_t n)
 {
     size_t got = 0;
     int why;
@@ -132,12 +133,12 @@ long gd_tls_read(struct gd_tls *t, void *out, size_t n)
     return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 
-bool gd_tls_ready(const struct gd_tls *t)
+bool gd_portal_tls_ready(const struct gd_portal_tls *t)
 {
     return SSL_is_init_finished(t->ssl) == 1;
 }
 
-bool gd_tls_write(struct gd_tls *t, const void *p, size_t n)
+bool gd_portal_tls_write(struct gd_portal_tls *t, const void *p, size_t n)
 {
     size_t put = 0;
 
@@ -145,7 +146,7 @@ bool gd_tls_write(struct gd_tls *t, const void *p, size_t n)
     return n == 0 || (SSL_write_ex(t->ssl, p, n, &put) == 1 && put == n);
 }
 
-void gd_tls_end(struct gd_tls *t)
+void gd_portal_tls_end(struct gd_portal_tls *t)
 {
     ERR_clear_error();
     if (SSL_is_init_finished(t->ssl))
@@ -153,7 +154,7 @@ void gd_tls_end(struct gd_tls *t)
     ERR_clear_error();
 }
 
-size_t gd_tls_take(struct gd_tls *t, void *out, size_t n)
+size_t gd_portal_tls_take(struct gd_portal_tls *t, void *out, size_t n)
 {
     size_t got = 0;
 

@@ -51,7 +51,7 @@ static void add_row(struct gd_buf *path, const QRcode *qr, int y)
     }
 }
 
-json_t *gd_view_qr(const char *text)
+json_t *gd_portal_view_qr(const char *text)
 {
     QRcode *qr = QRcode_encodeString8bit(text, 0, QR_ECLEVEL_M);
     struct gd_buf path;
@@ -72,23 +72,23 @@ json_t *gd_view_qr(const char *text)
 /* ---- items ------------------------------------------------------------------------------------------------
  */
 
-static json_t *view_step(const struct gd_pages *p, const json_t *step, size_t n)
+static json_t *view_step(const struct gd_portal_pages *p, const json_t *step, size_t n)
 {
     const char *qr = gd_json_text(step, "qr", NULL);
-    json_t *v = json_object(), *code = qr && *qr ? gd_view_qr(qr) : NULL;
+    json_t *v = json_object(), *code = qr && *qr ? gd_portal_view_qr(qr) : NULL;
 
     copy(v, step, "title");
     copy(v, step, "text");
     copy(v, step, "url");
     copy(v, step, "copy");
     copy(v, step, "ask");
-    set(v, "ask_label", text_or(step, "ask_label", gd_pages_sentence(p, "step_ask")));
+    set(v, "ask_label", text_or(step, "ask_label", gd_portal_pages_sentence(p, "step_ask")));
     json_object_set_new(v, "n", json_integer((json_int_t)n + 1));
     json_object_set_new(v, "qr", code ? code : json_null());
     return v;
 }
 
-static void add_steps(const struct gd_pages *p, json_t *v, const json_t *steps, bool living)
+static void add_steps(const struct gd_portal_pages *p, json_t *v, const json_t *steps, bool living)
 {
     json_t *list = json_array(), *step;
     bool asks = false;
@@ -159,7 +159,7 @@ static const char *state_class(const char *state)
     return one_of(state, "declined", "expired", NULL) ? "bad" : "soft";
 }
 
-static json_t *view_item(const struct gd_pages *p, const json_t *item)
+static json_t *view_item(const struct gd_portal_pages *p, const json_t *item)
 {
     const char *state = gd_json_text(item, "state", ""), *reason = gd_json_text(item, "reason", NULL);
     bool living = one_of(state, "open", "started", "waiting");
@@ -170,9 +170,9 @@ static json_t *view_item(const struct gd_pages *p, const json_t *item)
     set(v, "title", text_or(item, "title", gd_json_text(item, "id", NULL)));
     set(v, "asset_text", asset_text(item));
     (void)snprintf(key, sizeof key, "state_%.32s", state);
-    set(v, "state_text", gd_pages_sentence(p, key));
+    set(v, "state_text", gd_portal_pages_sentence(p, key));
     set(v, "state_class", state_class(state));
-    set(v, "reason_text", reason && *reason ? gd_pages_reason(p, reason) : NULL);
+    set(v, "reason_text", reason && *reason ? gd_portal_pages_reason(p, reason) : NULL);
     json_object_set_new(v, "can_decline", json_boolean(living));
     json_object_set_new(v, "approvable", json_boolean(one_of(state, "open", "started", NULL)));
     json_object_set_new(v, "can_again", json_boolean(strcmp(state, "declined") == 0));
@@ -181,7 +181,7 @@ static json_t *view_item(const struct gd_pages *p, const json_t *item)
     return v;
 }
 
-static json_t *view_group(const struct gd_pages *p, const json_t *group, size_t n)
+static json_t *view_group(const struct gd_portal_pages *p, const json_t *group, size_t n)
 {
     json_t *v = json_object(), *items = json_array(), *item;
     bool can_approve = false;
@@ -218,17 +218,18 @@ static void add_expiry(json_t *request, const json_t *shown)
     }
 }
 
-static void add_named(const struct gd_pages *p, json_t *v, const json_t *shown, const char *key,
+static void add_named(const struct gd_portal_pages *p, json_t *v, const json_t *shown, const char *key,
                       const char *member, const char *dflt)
 {
     const json_t *from = json_object_get(shown, key);
     json_t *o = json_object();
 
-    set(o, member, text_or(from, member, text_or(from, "name", gd_pages_sentence(p, dflt))));
+    set(o, member, text_or(from, member, text_or(from, "name", gd_portal_pages_sentence(p, dflt))));
     json_object_set_new(v, key, o);
 }
 
-json_t *gd_view_link(const struct gd_pages *p, const json_t *shown, const struct gd_view_form *form)
+json_t *gd_portal_view_link(const struct gd_portal_pages *p, const json_t *shown,
+                            const struct gd_portal_view_form *form)
 {
     json_t *v = json_object(), *groups = json_array(), *request = json_object(), *group;
     size_t i;
@@ -249,32 +250,33 @@ json_t *gd_view_link(const struct gd_pages *p, const json_t *shown, const struct
     return v;
 }
 
-json_t *gd_view_end(const struct gd_pages *p, const json_t *shown, const struct gd_view_form *form)
+json_t *gd_portal_view_end(const struct gd_portal_pages *p, const json_t *shown,
+                           const struct gd_portal_view_form *form)
 {
     const char *outcome = gd_json_text(shown, "outcome", "waiting"),
                *reason = gd_json_text(shown, "reason", NULL);
-    json_t *v = gd_view_link(p, shown, form);
+    json_t *v = gd_portal_view_link(p, shown, form);
     bool good = strcmp(outcome, "granted") == 0, bad = one_of(outcome, "declined", "failed", NULL);
     char key[64];
 
     if (!good && !bad)
         outcome = "waiting";
     (void)snprintf(key, sizeof key, "outcome_%s", outcome);
-    set(v, "outcome_heading", gd_pages_sentence(p, key));
+    set(v, "outcome_heading", gd_portal_pages_sentence(p, key));
     (void)snprintf(key, sizeof key, "outcome_text_%s", outcome);
-    set(v, "outcome_text", gd_pages_sentence(p, key));
+    set(v, "outcome_text", gd_portal_pages_sentence(p, key));
     set(v, "outcome_class", good ? "good" : bad ? "bad" : "soft");
-    set(v, "reason_text", bad && reason && *reason ? gd_pages_reason(p, reason) : NULL);
-    set(v, "remedy_text", bad && reason && *reason ? gd_pages_remedy(p, reason) : NULL);
+    set(v, "reason_text", bad && reason && *reason ? gd_portal_pages_reason(p, reason) : NULL);
+    set(v, "remedy_text", bad && reason && *reason ? gd_portal_pages_remedy(p, reason) : NULL);
     return v;
 }
 
-json_t *gd_view_error(const struct gd_pages *p, const char *word)
+json_t *gd_portal_view_error(const struct gd_portal_pages *p, const char *word)
 {
     json_t *v = json_object();
 
     set(v, "reason", word);
-    set(v, "reason_text", gd_pages_reason(p, word));
-    set(v, "remedy_text", gd_pages_remedy(p, word));
+    set(v, "reason_text", gd_portal_pages_reason(p, word));
+    set(v, "remedy_text", gd_portal_pages_remedy(p, word));
     return v;
 }

@@ -6,14 +6,16 @@
 #include "portal/pages.h"
 
 /* Where the page's forms go and the token that each carries. */
-struct gd_view_form {
+struct gd_portal_view_form {
     const char *action, *csrf;
 };
 /* Answers of gd_link_show and gd_flow_show; new references. */
-json_t *gd_view_link(const struct gd_pages *p, const json_t *shown, const struct gd_view_form *form);
-json_t *gd_view_end(const struct gd_pages *p, const json_t *shown, const struct gd_view_form *form);
-json_t *gd_view_error(const struct gd_pages *p, const char *word);
+json_t *gd_portal_view_link(const struct gd_portal_pages *p, const json_t *shown,
+                            const struct gd_portal_view_form *form);
+json_t *gd_portal_view_end(const struct gd_portal_pages *p, const json_t *shown,
+                           const struct gd_portal_view_form *form);
+json_t *gd_portal_view_error(const struct gd_portal_pages *p, const char *word);
 /* {"size","path","text"} of a QR code as one SVG path, or NULL when the text does not fit. */
-json_t *gd_view_qr(const char *text);
+json_t *gd_portal_view_qr(const char *text);
 
 #endif

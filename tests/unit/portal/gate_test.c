@@ -1,5 +1,5 @@
-/* Requests that servers are known to read in different ways: each is refused, whole and byte by byte, and what a
- * browser, a proxy or curl sends is taken. */
+/* Requests that servers are known to read in different ways: each is refused, whole and byte by byte, and
+ * what a browser, a proxy or curl sends is taken. */
 #include "base/mem.h"
 #include "portal/reader.h"
 
@@ -17,7 +17,10 @@ struct sample {
     size_t n;
     int status;
 };
-#define BAD(name, status, text) { name, text, sizeof(text) - 1, status }
+#define BAD(name, status, text)              \
+    {                                        \
+        name, text, sizeof(text) - 1, status \
+    }
 
 static const struct sample hostile[] = {
     BAD("bare LF ends the request line", 400, "GET / HTTP/1.1\n" H "\r\n"),
@@ -41,9 +44,13 @@ static const struct sample hostile[] = {
     BAD("high byte in a name", 400, "GET / HTTP/1.1\r\n" H "X\xc3\xa9: z\r\n\r\n"),
     BAD("NUL in a name", 400, "GET / HTTP/1.1\r\n" H "X\0Y: z\r\n\r\n"),
     BAD("NUL in a value", 400, "GET / HTTP/1.1\r\n" H "X: a\0b\r\n\r\n"),
-    BAD("control character in a value", 400, "GET / HTTP/1.1\r\n" H "X: a\x01" "b\r\n\r\n"),
+    BAD("control character in a value", 400,
+        "GET / HTTP/1.1\r\n" H "X: a\x01"
+        "b\r\n\r\n"),
     BAD("DEL in a value", 400, "GET / HTTP/1.1\r\n" H "X: a\x7f\r\n\r\n"),
-    BAD("vertical tab before a length", 400, "POST / HTTP/1.1\r\n" H "Content-Length:\x0b" "3\r\n\r\nabc"),
+    BAD("vertical tab before a length", 400,
+        "POST / HTTP/1.1\r\n" H "Content-Length:\x0b"
+        "3\r\n\r\nabc"),
     BAD("two spaces after the method", 400, "GET  / HTTP/1.1\r\n" H "\r\n"),
     BAD("two spaces after the target", 400, "GET /  HTTP/1.1\r\n" H "\r\n"),
     BAD("space at the end of the request line", 400, "GET / HTTP/1.1 \r\n" H "\r\n"),
@@ -75,7 +82,8 @@ static const struct sample hostile[] = {
     BAD("Host with a path", 400, "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
     BAD("Host with a user", 400, "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"),
     BAD("lengths differ", 400, "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
-    BAD("same length twice", 400, "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"),
+    BAD("same length twice", 400,
+        "POST / HTTP/1.1\r\n" H "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"),
     BAD("list of lengths", 400, "POST / HTTP/1.1\r\n" H "Content-Length: 3, 3\r\n\r\nabc"),
     BAD("plus sign in a length", 400, "POST / HTTP/1.1\r\n" H "Content-Length: +3\r\n\r\nabc"),
     BAD("minus sign in a length", 400, "POST / HTTP/1.1\r\n" H "Content-Length: -3\r\n\r\nabc"),
@@ -84,7 +92,8 @@ static const struct sample hostile[] = {
     BAD("length with a trailing tab", 400, "POST / HTTP/1.1\r\n" H "Content-Length: 3\t\r\n\r\nabc"),
     BAD("length with an inner space", 400, "POST / HTTP/1.1\r\n" H "Content-Length: 1 3\r\n\r\nabc"),
     BAD("empty length", 400, "POST / HTTP/1.1\r\n" H "Content-Length:\r\n\r\n"),
-    BAD("length that wraps around", 400, "POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551619\r\n\r\nabc"),
+    BAD("length that wraps around", 400,
+        "POST / HTTP/1.1\r\n" H "Content-Length: 18446744073709551619\r\n\r\nabc"),
     BAD("long length", 413, "POST / HTTP/1.1\r\n" H "Content-Length: 9999999999\r\n\r\n"),
     BAD("body above the limit", 413, "POST / HTTP/1.1\r\n" H "Content-Length: 16385\r\n\r\n"),
     BAD("coding beside length", 400,
@@ -94,12 +103,16 @@ static const struct sample hostile[] = {
     BAD("coding in HTTP/1.0", 400, "POST / HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     BAD("coding twice", 400,
         "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    BAD("coding twice in one field", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+    BAD("coding twice in one field", 501,
+        "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
     BAD("identity coding", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n"),
-    BAD("gzip before chunked", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-    BAD("chunked before identity", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, identity\r\n\r\n"),
+    BAD("gzip before chunked", 501,
+        "POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    BAD("chunked before identity", 501,
+        "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, identity\r\n\r\n"),
     BAD("xchunked", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-    BAD("chunked with a parameter", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n"),
+    BAD("chunked with a parameter", 501,
+        "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n"),
     BAD("chunked with a tab", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n"),
     BAD("Chunked not exactly", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n"),
     BAD("empty coding", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n\r\n"),
@@ -138,15 +151,16 @@ static const struct sample hostile[] = {
     BAD("TLS on the plain port", 400, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
 };
 
-static enum gd_read_end feed(struct gd_reader *r, const char *p, size_t n, size_t step, size_t *ret_used)
+static enum gd_portal_read_end feed(struct gd_portal_reader *r, const char *p, size_t n, size_t step,
+                                    size_t *ret_used)
 {
-    enum gd_read_end end = GD_READ_MORE;
+    enum gd_portal_read_end end = GD_READ_MORE;
     size_t at = 0;
 
     while (at < n && end == GD_READ_MORE) {
         size_t used = 0, part = n - at < step ? n - at : step;
 
-        end = gd_reader_feed(r, p + at, part, &used);
+        end = gd_portal_reader_feed(r, p + at, part, &used);
         if (end == GD_READ_MORE)
             assert_int_equal(used, part);
         at += used;
@@ -157,18 +171,19 @@ static enum gd_read_end feed(struct gd_reader *r, const char *p, size_t n, size_
 
 static void expect_refused(const struct sample *s, size_t step)
 {
-    struct gd_reader r;
+    struct gd_portal_reader r;
     size_t used;
-    enum gd_read_end end;
+    enum gd_portal_read_end end;
 
-    gd_reader_init(&r);
+    gd_portal_reader_init(&r);
     end = feed(&r, s->p, s->n, step, &used);
     if (end != GD_READ_REFUSED || r.status != s->status)
-        print_error("%s (step %zu): end %d, status %d, %s\n", s->name, step, (int)end, r.status, r.why ? r.why : "-");
+        print_error("%s (step %zu): end %d, status %d, %s\n", s->name, step, (int)end, r.status,
+                    r.why ? r.why : "-");
     assert_int_equal(end, GD_READ_REFUSED);
     assert_int_equal(r.status, s->status);
     assert_non_null(r.why);
-    gd_reader_done(&r);
+    gd_portal_reader_done(&r);
 }
 
 static void test_hostile(void **state)
@@ -184,7 +199,7 @@ static void test_hostile(void **state)
 
 struct good {
     const char *name, *p;
-    enum gd_method method;
+    enum gd_portal_method method;
     const char *path, *query, *body;
     bool keep;
     size_t more; /* bytes of the next request behind it */
@@ -199,40 +214,45 @@ static const struct good taken[] = {
     { "HEAD", "HEAD / HTTP/1.1\r\n" H "\r\n", GD_METHOD_HEAD, "/", NULL, "", true, 0 },
     { "close", "GET / HTTP/1.1\r\n" H "Connection: close\r\n\r\n", GD_METHOD_GET, "/", NULL, "", false, 0 },
     { "1.0", "GET / HTTP/1.0\r\n" H "\r\n", GD_METHOD_GET, "/", NULL, "", false, 0 },
-    { "1.0 kept", "GET / HTTP/1.0\r\n" H "Connection: keep-alive\r\n\r\n", GD_METHOD_GET, "/", NULL, "", true, 0 },
-    { "GET, no body said", "GET / HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n", GD_METHOD_GET, "/", NULL, "", true, 0 },
-    { "body", "POST /p HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello", GD_METHOD_POST, "/p", NULL, "hello", true, 0 },
-    { "leading zeros", "POST /p HTTP/1.1\r\n" H "Content-Length: 005\r\n\r\nhello", GD_METHOD_POST, "/p", NULL, "hello",
+    { "1.0 kept", "GET / HTTP/1.0\r\n" H "Connection: keep-alive\r\n\r\n", GD_METHOD_GET, "/", NULL, "", true,
+      0 },
+    { "GET, no body said", "GET / HTTP/1.1\r\n" H "Content-Length: 0\r\n\r\n", GD_METHOD_GET, "/", NULL, "",
       true, 0 },
+    { "body", "POST /p HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello", GD_METHOD_POST, "/p", NULL, "hello",
+      true, 0 },
+    { "leading zeros", "POST /p HTTP/1.1\r\n" H "Content-Length: 005\r\n\r\nhello", GD_METHOD_POST, "/p",
+      NULL, "hello", true, 0 },
     { "no body", "POST /p HTTP/1.1\r\n" H "\r\n", GD_METHOD_POST, "/p", NULL, "", true, 0 },
     { "chunks", C "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", GD_METHOD_POST, "/", NULL, "abcde", true, 0 },
-    { "chunk in capitals", C "00A\r\n0123456789\r\n0\r\n\r\n", GD_METHOD_POST, "/", NULL, "0123456789", true, 0 },
+    { "chunk in capitals", C "00A\r\n0123456789\r\n0\r\n\r\n", GD_METHOD_POST, "/", NULL, "0123456789", true,
+      0 },
     { "trailers", C "3\r\nabc\r\n0\r\nX-A: b\r\nY: z\r\n\r\n", GD_METHOD_POST, "/", NULL, "abc", true, 0 },
-    { "upgrade is not taken", "GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", GD_METHOD_GET, "/", NULL,
-      "", true, 0 },
-    { "expect", "POST / HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", GD_METHOD_POST, "/", NULL, "hi",
-      true, 0 },
-    { "value of high bytes and tabs", "GET / HTTP/1.1\r\n" H "X: \tcaf\xc3\xa9\ta \r\nEmpty:\r\n\r\n", GD_METHOD_GET, "/", NULL,
-      "", true, 0 },
+    { "upgrade is not taken", "GET / HTTP/1.1\r\n" H "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+      GD_METHOD_GET, "/", NULL, "", true, 0 },
+    { "expect", "POST / HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", GD_METHOD_POST,
+      "/", NULL, "hi", true, 0 },
+    { "value of high bytes and tabs", "GET / HTTP/1.1\r\n" H "X: \tcaf\xc3\xa9\ta \r\nEmpty:\r\n\r\n",
+      GD_METHOD_GET, "/", NULL, "", true, 0 },
     { "pipelined", "GET /1 HTTP/1.1\r\n" H "\r\nGET /2", GD_METHOD_GET, "/1", NULL, "", true, 6 },
-    { "pipelined body", "POST /1 HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nhiGET /2", GD_METHOD_POST, "/1", NULL, "hi", true, 6 },
+    { "pipelined body", "POST /1 HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\nhiGET /2", GD_METHOD_POST, "/1",
+      NULL, "hi", true, 6 },
     { "pipelined chunks", C "1\r\na\r\n0\r\n\r\nGET /2", GD_METHOD_POST, "/", NULL, "a", true, 6 },
 };
 
 static void expect_taken(const struct good *g, size_t step)
 {
-    struct gd_reader r;
-    struct gd_request *q;
+    struct gd_portal_reader r;
+    struct gd_portal_request *q;
     size_t used;
-    enum gd_read_end end;
+    enum gd_portal_read_end end;
 
-    gd_reader_init(&r);
+    gd_portal_reader_init(&r);
     end = feed(&r, g->p, strlen(g->p), step, &used);
     if (end != GD_READ_DONE)
         print_error("%s (step %zu): end %d, %d %s\n", g->name, step, (int)end, r.status, r.why ? r.why : "-");
     assert_int_equal(end, GD_READ_DONE);
     assert_int_equal(strlen(g->p) - used, g->more);
-    q = gd_reader_take(&r);
+    q = gd_portal_reader_take(&r);
     assert_int_equal(q->method, g->method);
     assert_string_equal(q->path, g->path);
     if (g->query)
@@ -241,9 +261,9 @@ static void expect_taken(const struct good *g, size_t step)
         assert_null(q->query);
     assert_string_equal(q->body.ptr ? q->body.ptr : "", g->body);
     assert_int_equal(q->keep_alive, g->keep);
-    assert_string_equal(gd_request_field(q, "host"), "a.example");
-    gd_request_free(q);
-    gd_reader_done(&r);
+    assert_string_equal(gd_portal_request_field(q, "host"), "a.example");
+    gd_portal_request_free(q);
+    gd_portal_reader_done(&r);
 }
 
 static void test_taken(void **state)
@@ -306,26 +326,26 @@ static void test_limits(void **state)
 /* The largest of everything still passes. */
 static void test_just_fits(void **state)
 {
-    struct gd_reader r;
+    struct gd_portal_reader r;
     struct gd_buf b;
     size_t used;
     (void)state;
 
     big(&b, "POST / HTTP/1.1\r\n" H "Content-Length: 16384\r\n\r\n", 'x', GD_PORTAL_BODY_MAX, "");
-    gd_reader_init(&r);
+    gd_portal_reader_init(&r);
     assert_int_equal(feed(&r, b.ptr, b.len, 999, &used), GD_READ_DONE);
     assert_int_equal(r.request->body.len, GD_PORTAL_BODY_MAX);
-    gd_reader_done(&r);
+    gd_portal_reader_done(&r);
     gd_buf_done(&b);
     gd_buf_init(&b, 1 << 20);
     gd_buf_adds(&b, "GET / HTTP/1.1\r\n" H);
     for (int i = 1; i < GD_PORTAL_FIELDS_MAX; i++)
         gd_buf_addf(&b, "X-%d: y\r\n", i);
     gd_buf_adds(&b, "\r\n");
-    gd_reader_init(&r);
+    gd_portal_reader_init(&r);
     assert_int_equal(feed(&r, b.ptr, b.len, 13, &used), GD_READ_DONE);
     assert_int_equal(r.request->nfields, GD_PORTAL_FIELDS_MAX);
-    gd_reader_done(&r);
+    gd_portal_reader_done(&r);
     gd_buf_done(&b);
 }
 

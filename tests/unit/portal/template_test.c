@@ -1,4 +1,5 @@
-/* Templates: what is refused when it compiles, what a value becomes where, and the pages that are built in. */
+/* Templates: what is refused when it compiles, what a value becomes where, and the pages that are built in.
+ */
 #include "base/mem.h"
 #include "portal/pages.h"
 #include "portal/template.h"
@@ -23,24 +24,24 @@ static const char *sentence(void *arg, const char *key)
     return strcmp(key, "hello") == 0 ? "Hello <{{who}}>" : NULL;
 }
 
-static const struct gd_template_env env = { part, sentence, NULL };
+static const struct gd_portal_template_env env = { part, sentence, NULL };
 
 static void check(const char *source, const char *view, const char *want)
 {
-    struct gd_template *t = NULL;
+    struct gd_portal_template *t = NULL;
     struct gd_err err = { 0 };
     GD_AUTO_JSON v = gd_json_parse(view, strlen(view), 65536, &err);
     struct gd_buf out;
 
     assert_non_null(v);
-    if (gd_template_new(&t, "test", source, &env, &err) < 0)
+    if (gd_portal_template_new(&t, "test", source, &env, &err) < 0)
         print_error("%s\n", err.text);
     assert_non_null(t);
     gd_buf_init(&out, 65536);
-    assert_true(gd_template_render(t, v, &out));
+    assert_true(gd_portal_template_render(t, v, &out));
     assert_string_equal(out.ptr ? out.ptr : "", want);
     gd_buf_done(&out);
-    gd_template_free(t);
+    gd_portal_template_free(t);
 }
 
 static void test_mustache(void **state)
@@ -77,7 +78,8 @@ static void test_places(void **state)
     check("<a href=\"{{x}}\">", "{\"x\":\"/\\tx\"}", "<a href=\"#blocked\">");
     check("<a href=\"{{x}}\">", "{\"x\":\"\"}", "<a href=\"#blocked\">");
     check("<a href=\"{{x}}\">", "{\"x\":\"/a?b&c\"}", "<a href=\"/a?b&amp;c\">");
-    check("<a href=\"{{x}}\">", "{\"x\":\"https://a.example/?\\\"\"}", "<a href=\"https://a.example/?&quot;\">");
+    check("<a href=\"{{x}}\">", "{\"x\":\"https://a.example/?\\\"\"}",
+          "<a href=\"https://a.example/?&quot;\">");
     check("<form action=\"/a/{{x}}/b\">", "{\"x\":\"../&?\\\"\"}", "<form action=\"/a/..%2F%26%3F%22/b\">");
     check("<a HREF=\"{{x}}\">", "{\"x\":\"javascript:1\"}", "<a HREF=\"#blocked\">");
     check("<style>p{}</style><script>if (a < b) c</script>{{x}}", "{\"x\":\"<\"}",
@@ -88,10 +90,10 @@ static void test_places(void **state)
 
 static void refused(const char *source, const char *what)
 {
-    struct gd_template *t = NULL;
+    struct gd_portal_template *t = NULL;
     struct gd_err err = { 0 };
 
-    if (gd_template_new(&t, "bad", source, &env, &err) == 0)
+    if (gd_portal_template_new(&t, "bad", source, &env, &err) == 0)
         print_error("taken: %s\n", source);
     assert_null(t);
     assert_int_equal(err.reason, GD_R_PORTAL_PAGE_INVALID);
@@ -152,22 +154,24 @@ static void test_refused(void **state)
     refused("<p a=\"<\">", "not clean");
     refused("<p a=\"b\"c>", "not clean");
     refused("<p <b>", "not clean");
-    refused("{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}", "deeply");
+    refused("{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}{{#a}}"
+            "{{#a}}",
+            "deeply");
     refused("line\nline\n<p {{x}}>", "bad:3:");
 }
 
 static void test_full(void **state)
 {
-    struct gd_template *t = NULL;
+    struct gd_portal_template *t = NULL;
     GD_AUTO_JSON v = json_object();
     struct gd_buf out;
     (void)state;
 
-    assert_int_equal(gd_template_new(&t, "t", "<p>0123456789</p>", &env, NULL), 0);
+    assert_int_equal(gd_portal_template_new(&t, "t", "<p>0123456789</p>", &env, NULL), 0);
     gd_buf_init(&out, 5);
-    assert_false(gd_template_render(t, v, &out));
+    assert_false(gd_portal_template_render(t, v, &out));
     gd_buf_done(&out);
-    gd_template_free(t);
+    gd_portal_template_free(t);
 }
 
 /* ---- the pages ---- */
@@ -191,52 +195,58 @@ static void fill(json_t *doc, const char *text)
 
     json_object_foreach_safe(doc, next, key, v)
     {
-        if (json_is_string(v) && strcmp(key, "state") != 0 && strcmp(key, "outcome") != 0 && strcmp(key, "expires_at") != 0)
+        if (json_is_string(v) && strcmp(key, "state") != 0 && strcmp(key, "outcome") != 0 &&
+            strcmp(key, "expires_at") != 0)
             json_object_set_new(doc, key, json_string(text));
         else
             fill(v, text);
     }
-    json_array_foreach(doc, i, v)
-        fill(v, text);
+    json_array_foreach(doc, i, v) fill(v, text);
 }
 
 static json_t *sample(void)
 {
     static const char text[] =
         "{\"request\":{\"id\":\"rq1\",\"message\":\"m\",\"expires_at\":\"2027-01-02T03:04:05.000Z\"},"
-        "\"workspace\":{\"name\":\"main\",\"title\":\"Agency\"},\"client\":{\"name\":\"Client\"},\"link\":\"ln1\","
+        "\"workspace\":{\"name\":\"main\",\"title\":\"Agency\"},\"client\":{\"name\":\"Client\"},\"link\":"
+        "\"ln1\","
         "\"groups\":[{\"app\":\"app1\",\"platform_title\":\"P\",\"provider_title\":\"Q\",\"items\":["
-        "{\"id\":\"it1\",\"title\":\"T\",\"role\":{\"title\":\"R\",\"may\":\"a\",\"may_not\":\"b\"},\"asset\":\"act_1\","
-        "\"state\":\"waiting\",\"reason\":\"OP_FORBIDDEN\",\"steps\":[{\"title\":\"s\",\"text\":\"u\",\"url\":\"https://x.example/\","
+        "{\"id\":\"it1\",\"title\":\"T\",\"role\":{\"title\":\"R\",\"may\":\"a\",\"may_not\":\"b\"},"
+        "\"asset\":\"act_1\","
+        "\"state\":\"waiting\",\"reason\":\"OP_FORBIDDEN\",\"steps\":[{\"title\":\"s\",\"text\":\"u\","
+        "\"url\":\"https://x.example/\","
         "\"copy\":\"c\",\"qr\":\"q\",\"ask\":\"code\",\"ask_label\":\"L\"}]},"
-        "{\"id\":\"it2\",\"title\":\"T\",\"role\":null,\"asset\":null,\"state\":\"open\",\"reason\":null,\"steps\":[]},"
-        "{\"id\":\"it3\",\"title\":\"T\",\"role\":null,\"asset\":null,\"state\":\"declined\",\"reason\":null,\"steps\":[]},"
-        "{\"id\":\"it4\",\"title\":\"T\",\"role\":null,\"asset\":null,\"state\":\"granted\",\"reason\":null,\"steps\":[]}]}],"
+        "{\"id\":\"it2\",\"title\":\"T\",\"role\":null,\"asset\":null,\"state\":\"open\",\"reason\":null,"
+        "\"steps\":[]},"
+        "{\"id\":\"it3\",\"title\":\"T\",\"role\":null,\"asset\":null,\"state\":\"declined\",\"reason\":null,"
+        "\"steps\":[]},"
+        "{\"id\":\"it4\",\"title\":\"T\",\"role\":null,\"asset\":null,\"state\":\"granted\",\"reason\":null,"
+        "\"steps\":[]}]}],"
         "\"open\":2,\"done\":false,\"outcome\":\"failed\",\"reason\":\"OP_FORBIDDEN\",\"text\":\"raw\"}";
 
     return gd_json_parse(text, strlen(text), 65536, NULL);
 }
 
-static char *render(const struct gd_pages *p, enum gd_page page, json_t *view)
+static char *render(const struct gd_portal_pages *p, enum gd_portal_page page, json_t *view)
 {
     struct gd_buf out;
 
     gd_buf_init(&out, 1 << 20);
-    assert_true(gd_pages_render(p, page, view, &out));
+    assert_true(gd_portal_pages_render(p, page, view, &out));
     json_decref(view);
     return gd_buf_steal(&out);
 }
 
 static void test_pages(void **state)
 {
-    static const struct gd_view_form form = { "/a/ln1/secret", "token" };
-    struct gd_pages *p = NULL;
+    static const struct gd_portal_view_form form = { "/a/ln1/secret", "token" };
+    struct gd_portal_pages *p = NULL;
     GD_AUTO_JSON doc = sample();
     char *html;
     (void)state;
 
-    assert_int_equal(gd_pages_new(&p, NULL), 0);
-    html = render(p, GD_PAGE_LINK, gd_view_link(p, doc, &form));
+    assert_int_equal(gd_portal_pages_new(&p, NULL), 0);
+    html = render(p, GD_PAGE_LINK, gd_portal_view_link(p, doc, &form));
     assert_non_null(strstr(html, "Agency asks for access"));
     assert_non_null(strstr(html, "2027-01-02"));
     assert_null(strstr(html, "03:04"));
@@ -248,35 +258,46 @@ static void test_pages(void **state)
     assert_int_equal(count(html, "name=\"csrf\" value=\"token\""), count(html, "<form "));
     assert_int_equal(count(html, "value=\"decline\""), 2);
     gd_free(html);
-    html = render(p, GD_PAGE_END, gd_view_end(p, doc, &form));
+    html = render(p, GD_PAGE_END, gd_portal_view_end(p, doc, &form));
     assert_non_null(strstr(html, "That did not work"));
     assert_null(strstr(html, "raw"));
     gd_free(html);
-    html = render(p, GD_PAGE_ERROR, gd_view_error(p, "LINK_EXPIRED"));
+    html = render(p, GD_PAGE_ERROR, gd_portal_view_error(p, "LINK_EXPIRED"));
     assert_non_null(strstr(html, "<code>LINK_EXPIRED</code>"));
     gd_free(html);
-    gd_pages_free(p);
+    gd_portal_pages_free(p);
 }
 
 /* Hostile text in every place at once adds neither an element nor an attribute. */
 static void test_hostile_text(void **state)
 {
     static const char *const texts[] = {
-        "\"'><script>alert(1)</script>", "</title><svg onload=alert(1)>", "' onfocus='x", "\" autofocus onfocus=\"x", "{{csrf}}",
-        "javascript:alert(1)", "<!--", "]]>", "&lt;script&gt;", "\xe2\x80\xa8</textarea>", "`onerror=`", "</style><style>*{}",
+        "\"'><script>alert(1)</script>",
+        "</title><svg onload=alert(1)>",
+        "' onfocus='x",
+        "\" autofocus onfocus=\"x",
+        "{{csrf}}",
+        "javascript:alert(1)",
+        "<!--",
+        "]]>",
+        "&lt;script&gt;",
+        "\xe2\x80\xa8</textarea>",
+        "`onerror=`",
+        "</style><style>*{}",
     };
-    struct gd_view_form form = { "/a/ln1/secret", "token" };
-    struct gd_pages *p = NULL;
+    struct gd_portal_view_form form = { "/a/ln1/secret", "token" };
+    struct gd_portal_pages *p = NULL;
     unsigned tags, quotes;
     (void)state;
 
-    assert_int_equal(gd_pages_new(&p, NULL), 0);
+    assert_int_equal(gd_portal_pages_new(&p, NULL), 0);
     for (size_t page = 0; page < 2; page++) {
         GD_AUTO_JSON plain = sample();
         char *html;
 
         fill(plain, "a longer word");
-        html = page ? render(p, GD_PAGE_END, gd_view_end(p, plain, &form)) : render(p, GD_PAGE_LINK, gd_view_link(p, plain, &form));
+        html = page ? render(p, GD_PAGE_END, gd_portal_view_end(p, plain, &form))
+                    : render(p, GD_PAGE_LINK, gd_portal_view_link(p, plain, &form));
         tags = count(html, "<");
         quotes = count(html, "\"");
         gd_free(html);
@@ -284,36 +305,38 @@ static void test_hostile_text(void **state)
             GD_AUTO_JSON doc = sample();
 
             fill(doc, texts[i]);
-            html = page ? render(p, GD_PAGE_END, gd_view_end(p, doc, &form)) : render(p, GD_PAGE_LINK, gd_view_link(p, doc, &form));
+            html = page ? render(p, GD_PAGE_END, gd_portal_view_end(p, doc, &form))
+                        : render(p, GD_PAGE_LINK, gd_portal_view_link(p, doc, &form));
             assert_int_equal(count(html, "<"), tags);
             assert_int_equal(count(html, "\""), quotes);
             assert_null(strstr(html, "href=\"javascript"));
             gd_free(html);
         }
     }
-    gd_pages_free(p);
+    gd_portal_pages_free(p);
 }
 
 static void test_qr(void **state)
 {
     char big[5000];
-    json_t *v = gd_view_qr("https://example.com/");
+    json_t *v = gd_portal_view_qr("https://example.com/");
     (void)state;
 
     assert_non_null(v);
     assert_int_equal(gd_json_i64(v, "size", 0), 25 + 8); /* version 2 with its margin */
-    assert_memory_equal(gd_json_text(v, "path", ""), "M4 4h7v1h-7z", 12); /* the finder pattern's upper edge */
+    assert_memory_equal(gd_json_text(v, "path", ""), "M4 4h7v1h-7z",
+                        12); /* the finder pattern's upper edge */
     json_decref(v);
     memset(big, 'x', sizeof big - 1);
     big[sizeof big - 1] = '\0';
-    assert_null(gd_view_qr(big));
+    assert_null(gd_portal_view_qr(big));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mustache), cmocka_unit_test(test_places),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_full),     cmocka_unit_test(test_pages),        cmocka_unit_test(test_hostile_text),
+        cmocka_unit_test(test_mustache), cmocka_unit_test(test_places), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_full),     cmocka_unit_test(test_pages),  cmocka_unit_test(test_hostile_text),
         cmocka_unit_test(test_qr),
     };
 

@@ -1,0 +1,39 @@
+/* tests/portal/double.h - a broker of a few hundred lines in place of the real one: one request with two
+ * apps, kept in memory, with the rules that grant/flow.h promises. Replies come in a later turn of the loop,
+ * as promised. */
+#ifndef GD_TESTS_PORTAL_DOUBLE_H
+#define GD_TESTS_PORTAL_DOUBLE_H
+
+#include "base/list.h"
+#include "grant/flow.h"
+
+#define DOUBLE_LINK   "ln01jdk300000000000000000001"
+#define DOUBLE_GONE   "ln01jdk300000000000000000002" /* expired */
+#define DOUBLE_NONE   "ln01jdk300000000000000000009" /* never made */
+#define DOUBLE_SECRET "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE"
+#define DOUBLE_PATH   "/a/" DOUBLE_LINK "/" DOUBLE_SECRET
+#define DOUBLE_FLOW   "fl01jdk300000000000000000001"
+
+struct double_item {
+    const char *id, *app, *title, *asset;
+    char state[16], reason[32];
+};
+struct gd_broker {
+    uv_loop_t *loop;
+    char authorize[256]; /* where a flow sends the browser */
+    char context[64];
+    struct double_item items[4];
+    char session[64], state[64]; /* of the flow that runs; "" : none */
+    bool used;                   /* its state was used */
+    char outcome[16], reason[32];
+    bool hold; /* replies wait for double_release */
+    struct gd_list waiting;
+    unsigned shows, starts, callbacks, flow_shows, submits, declines;
+    char last_items[256], last_address[64], last_raw[512], last_input[256];
+    json_t *last_query;
+};
+void double_init(struct gd_broker *b, uv_loop_t *loop);
+void double_done(struct gd_broker *b);
+void double_release(struct gd_broker *b); /* loop thread */
+
+#endif
