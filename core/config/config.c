@@ -204,18 +204,29 @@ static void free_hubs(struct gd_config *c)
     gd_free(c->hubs);
 }
 
+static void free_texts(struct gd_config *c)
+{
+    gd_free(c->file);
+    gd_free(c->listen);
+    gd_free(c->public_url);
+    gd_free(c->tls_cert);
+    gd_free(c->tls_key);
+    gd_free(c->socket);
+    gd_free(c->state_dir);
+    gd_free(c->platform_dir);
+    gd_free(c->provider_dir);
+    gd_free(c->store_path);
+    gd_free(c->key_file);
+    gd_free(c->key_credential);
+    gd_free(c->key_passphrase_file);
+    gd_free(c->ca_file);
+}
+
 void gd_config_free(struct gd_config *c)
 {
-    char **texts[] = {
-        &c->file,     &c->listen,         &c->public_url,   &c->tls_cert,           &c->tls_key,
-        &c->socket,   &c->state_dir,      &c->platform_dir, &c->provider_dir,       &c->store_path,
-        &c->key_file, &c->key_credential, &c->ca_file,      &c->key_passphrase_file
-    };
-
     if (!c)
         return;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        gd_free(*texts[i]);
+    free_texts(c);
     gd_config_free_list(c->trusted_proxies);
     gd_config_free_list(c->workspaces);
     free_apps(c);

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fail_at(struct ctx *c, int line, int column, enum gd_reason reason, const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static void fail_at(struct ctx *c, int line, int column,
+                                                          enum gd_reason reason, const char *fmt, va_list ap)
 {
     struct gd_config_error *e;
     size_t n = 0;
@@ -89,11 +90,30 @@ static const char *refused_token(const yaml_token_t *t)
     }
 }
 
+/* How the token changes the nesting. */
+static int nesting(const yaml_token_t *t)
+{
+    switch (t->type) {
+    case YAML_BLOCK_SEQUENCE_START_TOKEN:
+    case YAML_BLOCK_MAPPING_START_TOKEN:
+    case YAML_FLOW_SEQUENCE_START_TOKEN:
+    case YAML_FLOW_MAPPING_START_TOKEN:
+        return 1;
+    case YAML_BLOCK_END_TOKEN:
+    case YAML_FLOW_SEQUENCE_END_TOKEN:
+    case YAML_FLOW_MAPPING_END_TOKEN:
+        return -1;
+    default:
+        return 0;
+    }
+}
+
 /* False when the document must not be built: it is no YAML, or has aliases (which the document follows). */
 static bool scan(struct ctx *c, const char *text, size_t n)
 {
     bool ok = true, end = false;
     yaml_parser_t p;
+    int depth = 0;
 
     start_parser(&p, text, n);
     while (!end) {
@@ -110,7 +130,14 @@ static bool scan(struct ctx *c, const char *text, size_t n)
             fail_mark(c, t.start_mark, GD_R_CONFIG_YAML_FEATURE, "%s", why);
         if (t.type == YAML_ALIAS_TOKEN)
             ok = false;
+        depth += nesting(&t);
         end = t.type == YAML_STREAM_END_TOKEN;
+        if (depth > GD_JSON_DEPTH_MAX) { /* libyaml's work grows with the square of it */
+            fail_mark(c, t.start_mark, GD_R_CONFIG_YAML_FEATURE, "nested deeper than %d levels",
+                      GD_JSON_DEPTH_MAX);
+            ok = false;
+            end = true;
+        }
         yaml_token_delete(&t);
     }
     yaml_parser_delete(&p);

@@ -339,7 +339,7 @@ static const struct {
     { "log: !x {level: info}\n", GD_R_CONFIG_YAML_FEATURE, 1, 6, "tag" },
     { "listen: !!str 127.0.0.1:1\n", GD_R_CONFIG_YAML_FEATURE, 1, 9, "tag" },
     { "%YAML 1.1\n---\nlog: {level: info}\n", GD_R_CONFIG_YAML_FEATURE, 1, 1, "directive" },
-    { "log: {level: info}\n...\nlog: {level: warn}\n", GD_R_CONFIG_SYNTAX, 3, 1, "document start" },
+    { "log: {level: info}\n---\nlog: {level: warn}\n", GD_R_CONFIG_YAML_FEATURE, 3, 1, "second document" },
     { "log: {level: info}\n...\nlog: {level: warn}\n", GD_R_CONFIG_SYNTAX, 3, 1, "document start" },
     { "- a\n- b\n", GD_R_CONFIG_VALUE_INVALID, 1, 1, "group" },
     { "just text\n", GD_R_CONFIG_VALUE_INVALID, 1, 1, "group" },
@@ -384,8 +384,9 @@ static const struct {
     { "policy: {user: a}\n", GD_R_CONFIG_VALUE_INVALID, 1, 9, "list" },
     { "policy:\n  - {methods: a}\n", GD_R_CONFIG_MISSING, 2, 5, "user or group" },
     { "policy:\n  - {user: a}\n", GD_R_CONFIG_MISSING, 2, 5, "methods" },
-    { "policy:\n  - {usr: a, methods: b}\n", GD_R_CONFIG_UNKNOWN_KEY, 2, 6, "did you mean \"user\"" },
-    { "policy:\n  - {user: a, methods: []}\n", GD_R_CONFIG_VALUE_INVALID, 2, 23, "empty list" },
+    { "policy:\n  - {usr: a, group: g, methods: b}\n", GD_R_CONFIG_UNKNOWN_KEY, 2, 6,
+      "did you mean \"user\"" },
+    { "policy:\n  - {user: a, methods: []}\n", GD_R_CONFIG_VALUE_INVALID, 2, 24, "empty list" },
     { "limits: {allow_private: ['10.0.0.1']}\n", GD_R_CONFIG_VALUE_INVALID, 1, 26, "host:port" },
     { "limits: {allow_private: ['*:443']}\n", GD_R_CONFIG_VALUE_INVALID, 1, 26, "host:port" },
     { "limits: {request_deadline_ms: 5000, quiet_ms: 4999}\n", GD_R_CONFIG_VALUE_INVALID, 1, 47, "5000" },
@@ -725,6 +726,7 @@ static void deep_and_wide_documents_end(void **state)
 
     memset(text, '[', n);
     assert_int_equal(load_bytes(f, text, n), -1);
+    assert_non_null(find_error(f, GD_R_CONFIG_YAML_FEATURE, 1, GD_JSON_DEPTH_MAX + 1));
     n = 0;
     for (int i = 0; i < 100000; i++)
         n += (size_t)snprintf(text + n, 16, "k%d: 1\n", i);
