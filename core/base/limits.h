@@ -63,6 +63,7 @@
 #define GD_REQUEST_ITEMS_MAX        64
 #define GD_FLOW_TTL_MS              (15 * 60 * 1000) /* one attempt of one browser */
 #define GD_PLATFORMS_MAX            64
+#define GD_POLICY_RULES_MAX         4096
 #define GD_PLATFORM_TABLE_MAX       4096  /* bytes that a platform's table may claim */
 #define GD_PLATFORM_STATE_MAX       65536 /* state of one run */
 #define GD_PLATFORM_LIST_MAX        128   /* options, roles, modes, hosts of one platform */
