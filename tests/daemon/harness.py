@@ -121,7 +121,7 @@ class Daemon:
         given.update(env or {})
         self.ready = None
         self.event = threading.Event()
-        self.process = subprocess.Popen([program("grantd"), "--config", box.config_path], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([program("grantd"), "--config", box.config_path, "--own-platforms"], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=given, cwd=box.folder,
                                         start_new_session=True)
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -201,7 +201,8 @@ class Box:
         self.log_path = os.path.join(self.folder, "grantd.log")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.limits = {"deadline_ms": 1500, "quiet_ms": 1500, "skew_ms": 0, "outage_ms": 1000, "margin_min_ms": 1000,
+        self.limits = {"request_deadline_ms": 1500, "quiet_ms": 1500, "skew_ms": 0, "family_lease_ms": 3000,
+                       "per_minute": 100000, "burst": 1000, "outage_ms": 1000, "margin_min_ms": 1000,
                        **(limits or {})}
         self.extra, self.public = extra_yaml, public
         self.apps, self.origins, self.canaries = {}, {}, set()

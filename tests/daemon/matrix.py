@@ -50,7 +50,7 @@ class Bench:
     """One worker: one installation, one accounting server, a living grant of every policy."""
 
     def __init__(self):
-        self.box = Box({"deadline_ms": 500, "quiet_ms": 500, "margin_min_ms": 1000})
+        self.box = Box({"request_deadline_ms": 500, "quiet_ms": 500, "family_lease_ms": 1000})
         self.server = self.box.accounting()
         for policy in POLICIES:
             self.box.policy_app(self.server, policy, at_ttl=3600, grace=GRACE)

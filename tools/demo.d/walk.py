@@ -102,9 +102,10 @@ apps:
 origins:                    # the demonstration's server has no public name: this is where it really is
   "{ISSUER}": "{relay}"
 limits:                     # short, so that you need not wait: tokens live {TOKEN_SECONDS} seconds here
-  deadline_ms: 4000
+  request_deadline_ms: 4000
   quiet_ms: 4000
   skew_ms: 0
+  family_lease_ms: 4000
   outage_ms: 1000
   margin_min_ms: 2000
 """)
@@ -112,7 +113,7 @@ limits:                     # short, so that you need not wait: tokens live {TOK
 
     def start_daemon(self):
         log = open(os.path.join(self.folder, "grantd.log"), "ab")
-        self.daemon = subprocess.Popen([self.find("grantd"), "--config", self.config], stdin=subprocess.DEVNULL,
+        self.daemon = subprocess.Popen([self.find("grantd"), "--config", self.config, "--own-platforms"], stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         ready = threading.Event()
 
