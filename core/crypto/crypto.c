@@ -30,6 +30,18 @@ void gd_must(bool ok, const char *what)
     abort();
 }
 
+/* At the end of the process, before OpenSSL takes its own house down. */
+static void drop_all(void)
+{
+    EVP_MD_free(algs.sha256);
+    EVP_CIPHER_free(algs.gcm);
+    EVP_MAC_free(algs.hmac);
+    EVP_KDF_free(algs.hkdf);
+    EVP_KDF_free(algs.scrypt);
+    OSSL_LIB_CTX_free(algs.ctx);
+    algs = (struct gd_algs){ 0 };
+}
+
 static void fetch_all(void)
 {
     /* Libraries beside us use the default context: it shall not read OPENSSL_CONF either. */
@@ -42,6 +54,9 @@ static void fetch_all(void)
     algs.hmac = EVP_MAC_fetch(algs.ctx, "HMAC", NULL);
     algs.hkdf = EVP_KDF_fetch(algs.ctx, "HKDF", NULL);
     algs.scrypt = EVP_KDF_fetch(algs.ctx, "SCRYPT", NULL);
+    (void)OPENSSL_atexit(drop_all);
+    (void)atexit(
+        OPENSSL_cleanup); /* libjose's constructor registered it too early: after the leak checker's turn */
 }
 
 const struct gd_algs *gd_algs(void)
