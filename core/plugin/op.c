@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SLOW_US 20000
+#define SLOW_US     20000
+#define AT_ONCE_MAX 16
 
 static void turn(struct gd_op *op);
 
@@ -67,6 +68,16 @@ static void on_timer(uv_timer_t *t)
     turn(gd_container_of(t, struct gd_op, timer));
 }
 
+/* libuv runs a timer that is due at once in the same round again: somebody who never waits would hold up the
+ * loop. */
+static int64_t soon(struct gd_op *op, int64_t now)
+{
+    if (++op->at_once < AT_ONCE_MAX)
+        return now;
+    op->at_once = 0;
+    return now + 1;
+}
+
 static void arm(struct gd_op *op)
 {
     int64_t now = gd_mono(op->env.clock), at = limit(op);
@@ -79,8 +90,8 @@ static void arm(struct gd_op *op)
     }
     if (op->at == GD_AT_WAIT && op->wait_until < at)
         at = op->wait_until;
-    if (op->at != GD_AT_WAIT && op->at != GD_AT_HTTP)
-        at = now; /* ready */
+    if ((op->at != GD_AT_WAIT && op->at != GD_AT_HTTP) || at <= now)
+        at = soon(op, now);
     (void)uv_timer_start(&op->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
 }
 

@@ -105,6 +105,7 @@ struct gd_op {
 
     /* waiting */
     int64_t soft, hard, wait_until; /* monotonic ms */
+    unsigned at_once;               /* turns in a row without letting the loop breathe */
     struct gd_http_call *call;
     uv_timer_t timer;
 };
