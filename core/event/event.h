@@ -1,5 +1,5 @@
-/* event/event.h - what happened, for programs: a durable outbox with a cursor. Loop thread. Events are written in
- * the transaction that makes them true, so none is missed and none is invented. */
+/* event/event.h - what happened, for programs: a durable outbox with a cursor. Loop thread. Events are
+ * written in the transaction that makes them true, so none is missed and none is invented. */
 #ifndef GD_EVENT_EVENT_H
 #define GD_EVENT_EVENT_H
 
@@ -10,17 +10,24 @@
 struct gd_events;
 struct gd_events *gd_events_new(struct gd_store *store, const struct gd_clock *clock, struct gd_rng *rng);
 void gd_events_free(struct gd_events *e);
-/* Adds the event to a transaction that is being made. type: "grant.active", "credential.needs_consent". data is
- * borrowed, may be NULL. Ids are monotonic within the node; they are the cursor. */
-void gd_event_add(struct gd_events *e, struct gd_tx *tx, const char *workspace, const char *type, const char *subject,
-                  const json_t *data);
+/* Adds the event to a transaction that is being made. type is noun.word, the types in use are
+ *   client.created; request.created, .declined, .failed, .cancelled, .reminded; grant.created, .confirmed, .drift, .ended;
+ *   credential.needs_consent, .retrying, .uncertain, .quarantined, .current, .revoked.
+ * data is borrowed, may be NULL. Ids grow within the node, also when the clock goes back; they are the
+ * cursor. They are given here and rows become visible in the order of commit: add the event in the loop turn
+ * that submits the transaction, or a reader's cursor may pass it. */
+void gd_event_add(struct gd_events *e, struct gd_tx *tx, const char *workspace, const char *type,
+                  const char *subject, const json_t *data);
 /* After the commit of such a transaction: wakes subscribers. */
 void gd_events_wake(struct gd_events *e);
 typedef void gd_event_wake_fn(void *arg);
 struct gd_event_watch;
 struct gd_event_watch *gd_events_watch(struct gd_events *e, gd_event_wake_fn *fn, void *arg);
 void gd_events_unwatch(struct gd_events *e, struct gd_event_watch **w);
-/* Oldest first behind the cursor ("" from the start). reply gets a new reference to an array, or an error. */
+/* Oldest first behind the cursor ("" from the start), at most 1,000. reply gets a new reference to an array
+ * of
+ * {"workspace","id","at","type","subject","data"} ("at" as text, "data" only when there is one), or an error.
+ */
 void gd_events_list(struct gd_events *e, const char *workspace, const char *cursor, size_t max,
                     void (*reply)(void *arg, json_t *events, const struct gd_err *err), void *arg);
 

@@ -1,0 +1,329 @@
+/* The outbox: what was committed is listed once and in order, what was not is not. */
+#include "event/event.h"
+
+#include "base/mem.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *const tables[] = {
+    "CREATE TABLE events (workspace text NOT NULL, id text NOT NULL, at bigint NOT "
+    "NULL, type text NOT NULL, subject text NOT NULL, data text, PRIMARY KEY "
+    "(workspace, id))",
+    "CREATE TABLE other (workspace text NOT NULL, k text NOT NULL, PRIMARY KEY "
+    "(workspace, k))",
+    NULL
+};
+static const struct gd_migration migrations[] = { { "test", tables } };
+GD_SQL(sql_other, "INSERT INTO other (workspace, k) VALUES ('main', $1)");
+
+struct fix {
+    char dir[64], path[96];
+    uv_loop_t loop;
+    struct gd_clock_virtual clock;
+    struct gd_rng_seeded rng;
+    struct gd_store *store;
+    struct gd_events *events;
+    json_t *got; /* last listing */
+    struct gd_err err;
+    int replies, commits, failed, wakes;
+};
+
+static void open_all(struct fix *f)
+{
+    struct gd_store_options o = { .path = f->path, .migrations = migrations, .nmigrations = 1 };
+    struct gd_err err = { 0 };
+    int r = gd_store_open(&f->store, &f->loop, &o, &f->clock.clock, NULL, &err);
+
+    if (r != 0)
+        print_error("%s\n", err.text);
+    assert_int_equal(r, 0);
+    f->events = gd_events_new(f->store, &f->clock.clock, &f->rng.rng);
+}
+
+static void on_close(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static void close_all(struct fix *f)
+{
+    bool closed = false;
+
+    gd_events_free(f->events);
+    gd_store_close(f->store, on_close, &closed);
+    while (!closed)
+        uv_run(&f->loop, UV_RUN_ONCE);
+}
+
+static int setup(void **state)
+{
+    struct fix *f = gd_new(sizeof *f);
+
+    (void)snprintf(f->dir, sizeof f->dir, "/tmp/gd-event-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    (void)snprintf(f->path, sizeof f->path, "%s/s.db", f->dir);
+    uv_loop_init(&f->loop);
+    gd_clock_virtual_init(&f->clock, 1795000000000);
+    gd_rng_seed(&f->rng, 1);
+    open_all(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fix *f = *state;
+    GD_AUTO_FREE char *rm = gd_strf("%s", f->dir);
+    static const char *const ends[] = { "", "-wal", "-shm", "-journal", ".ballast", ".lock" };
+
+    close_all(f);
+    json_decref(f->got);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        GD_AUTO_FREE char *path = gd_strf("%s%s", f->path, ends[i]);
+
+        unlink(path);
+    }
+    (void)rmdir(rm);
+    gd_free(f);
+    return 0;
+}
+
+static void on_commit(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct fix *f = arg;
+
+    (void)tx;
+    (void)err;
+    f->commits += r == GD_STORE_OK;
+    f->failed += r != GD_STORE_OK;
+}
+
+static void on_list(void *arg, json_t *events, const struct gd_err *err)
+{
+    struct fix *f = arg;
+
+    json_decref(f->got);
+    f->got = events;
+    f->replies++;
+    if (err)
+        f->err = *err;
+}
+
+static void add(struct fix *f, const char *workspace, const char *type, const char *subject,
+                const json_t *data)
+{
+    struct gd_tx *tx = gd_tx_new(f->store);
+    int want = f->commits + 1;
+
+    gd_event_add(f->events, tx, workspace, type, subject, data);
+    gd_store_commit(f->store, tx, on_commit, f);
+    while (f->commits < want)
+        uv_run(&f->loop, UV_RUN_ONCE);
+}
+
+static json_t *list(struct fix *f, const char *workspace, const char *cursor, size_t max)
+{
+    int want = f->replies + 1;
+
+    gd_events_list(f->events, workspace, cursor, max, on_list, f);
+    assert_int_equal(f->replies, want - 1); /* never inside the call */
+    while (f->replies < want)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    return f->got;
+}
+
+static void committed_events_are_listed_in_order(void **state)
+{
+    struct fix *f = *state;
+    GD_AUTO_JSON data = json_pack("{s:s,s:[i,i]}", "role", "admin", "n", 1, 2);
+    json_t *l, *first;
+    char cursor[GD_ID_TEXT_MAX];
+
+    add(f, "main", "grant.active", "gr1", data);
+    gd_clock_virtual_advance(&f->clock, 5);
+    add(f, "main", "grant.ended", "gr1", NULL);
+    add(f, "other", "grant.active", "gr2", NULL);
+    l = list(f, "main", "", 100);
+    assert_int_equal(json_array_size(l), 2);
+    first = json_array_get(l, 0);
+    assert_string_equal(gd_json_text(first, "type", ""), "grant.active");
+    assert_string_equal(gd_json_text(first, "subject", ""), "gr1");
+    assert_string_equal(gd_json_text(first, "workspace", ""), "main");
+    assert_string_equal(gd_json_text(first, "at", ""), "2026-11-18T11:06:40.000Z");
+    assert_true(json_equal(json_object_get(first, "data"), data));
+    assert_null(json_object_get(json_array_get(l, 1), "data"));
+    (void)snprintf(cursor, sizeof cursor, "%s", gd_json_text(first, "id", ""));
+    l = list(f, "main", cursor, 100);
+    assert_int_equal(json_array_size(l), 1);
+    assert_string_equal(gd_json_text(json_array_get(l, 0), "type", ""), "grant.ended");
+    l = list(f, "main", "", 1);
+    assert_int_equal(json_array_size(l), 1);
+    assert_string_equal(gd_json_text(json_array_get(l, 0), "id", ""), cursor);
+}
+
+static void an_event_shares_the_fate_of_its_transaction(void **state)
+{
+    struct fix *f = *state;
+    struct gd_tx *tx;
+
+    for (int i = 0; i < 2; i++) { /* the second time the row is there already */
+        tx = gd_tx_new(f->store);
+        gd_event_add(f->events, tx, "main", i ? "never" : "once", "x", NULL);
+        gd_tx_add(tx, &sql_other, GD_P_TEXT("k"));
+        gd_store_commit(f->store, tx, on_commit, f);
+        while (f->commits + f->failed < i + 1)
+            uv_run(&f->loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(f->failed, 1);
+    list(f, "main", "", 100);
+    assert_int_equal(json_array_size(f->got), 1);
+    assert_string_equal(json_string_value(gd_json_at(f->got, "0.type")), "once");
+}
+
+/* Also when the clock goes back, within one process and over a restart. */
+static void ids_only_grow(void **state)
+{
+    struct fix *f = *state;
+    char before[GD_ID_TEXT_MAX] = "";
+    json_t *l, *one;
+    size_t i;
+
+    for (int n = 0; n < 40; n++) {
+        if (n == 10)
+            gd_clock_virtual_advance(&f->clock, -86400000);
+        if (n == 20) {
+            close_all(f);
+            open_all(f);
+        }
+        if (n == 30)
+            gd_clock_virtual_advance(&f->clock, 2 * 86400000);
+        add(f, "main", "t", "", NULL);
+    }
+    l = list(f, "main", "", 100);
+    assert_int_equal(json_array_size(l), 40);
+    json_array_foreach(l, i, one)
+    {
+        assert_true(strcmp(gd_json_text(one, "id", ""), before) > 0);
+        (void)snprintf(before, sizeof before, "%s", gd_json_text(one, "id", ""));
+        add(f, "probe", "t", "", NULL); /* borrowed members stay valid meanwhile */
+    }
+    l = list(f, "main", before, 100);
+    assert_int_equal(json_array_size(l), 0);
+}
+
+static void paging_sees_each_event_once(void **state)
+{
+    struct fix *f = *state;
+    char cursor[GD_ID_TEXT_MAX] = "", subject[16];
+    int seen = 0;
+    json_t *l, *one;
+    size_t i;
+
+    for (int n = 0; n < 57; n++) {
+        (void)snprintf(subject, sizeof subject, "%d", n);
+        add(f, "main", "t", subject, NULL);
+    }
+    do {
+        l = list(f, "main", cursor, 10);
+        json_array_foreach(l, i, one)
+        {
+            (void)snprintf(subject, sizeof subject, "%d", seen++);
+            assert_string_equal(gd_json_text(one, "subject", ""), subject);
+            (void)snprintf(cursor, sizeof cursor, "%s", gd_json_text(one, "id", ""));
+        }
+    } while (json_array_size(l));
+    assert_int_equal(seen, 57);
+}
+
+/* ---- waking
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+struct watcher {
+    struct fix *f;
+    struct gd_event_watch *w, **ends, *more;
+    int woken;
+};
+
+static void on_wake(void *arg)
+{
+    struct watcher *w = arg;
+
+    w->woken++;
+    if (w->ends)
+        gd_events_unwatch(w->f->events, w->ends);
+}
+
+static void on_wake_watch_more(void *arg)
+{
+    struct watcher *w = arg;
+
+    w->woken++;
+    w->more = gd_events_watch(w->f->events, on_wake, w);
+}
+
+static void watchers_may_end_each_other_while_woken(void **state)
+{
+    struct fix *f = *state;
+    struct watcher a = { .f = f }, b = { .f = f }, c = { .f = f };
+
+    a.w = gd_events_watch(f->events, on_wake, &a);
+    b.w = gd_events_watch(f->events, on_wake, &b);
+    c.w = gd_events_watch(f->events, on_wake, &c);
+    assert_int_equal(a.woken, 0);
+    gd_events_wake(f->events);
+    assert_int_equal(a.woken + b.woken + c.woken, 3);
+    a.ends = &b.w; /* the next one */
+    c.ends = &c.w; /* itself */
+    gd_events_wake(f->events);
+    assert_null(b.w);
+    assert_null(c.w);
+    assert_int_equal(a.woken, 2);
+    assert_int_equal(b.woken, 1);
+    assert_int_equal(c.woken, 2);
+    gd_events_wake(f->events);
+    assert_int_equal(a.woken, 3);
+    assert_int_equal(c.woken, 2);
+    gd_events_unwatch(f->events, &b.w); /* once more is fine */
+    gd_events_unwatch(f->events, &a.w);
+}
+
+static void a_watch_made_while_waking_waits_for_the_next(void **state)
+{
+    struct fix *f = *state;
+    struct watcher a = { .f = f };
+
+    a.w = gd_events_watch(f->events, on_wake_watch_more, &a);
+    gd_events_wake(f->events);
+    assert_int_equal(a.woken, 1);
+    gd_events_unwatch(f->events, &a.w);
+    gd_events_wake(f->events);
+    assert_int_equal(a.woken, 2);
+    gd_events_unwatch(f->events, &a.more);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(committed_events_are_listed_in_order),
+        T(an_event_shares_the_fate_of_its_transaction),
+        T(ids_only_grow),
+        T(paging_sees_each_event_once),
+        T(watchers_may_end_each_other_while_woken),
+        T(a_watch_made_while_waking_waits_for_the_next),
+    };
+
+    gd_json_setup();
+    return cmocka_run_group_tests_name("event", tests, NULL, NULL);
+}
