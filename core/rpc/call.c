@@ -397,9 +397,11 @@ static void on_reply(void *arg, json_t *result, const struct gd_err *err)
 static void fill_actor(struct call *call, struct gd_actor *who)
 {
     (void)snprintf(call->actor_name, sizeof call->actor_name, "uid %u", (unsigned)call->caller.uid);
-    *who = (struct gd_actor){
-        .uid = call->caller.uid, .gid = call->caller.gid, .pid = call->caller.pid, .name = call->actor_name
-    };
+    *who = (struct gd_actor){ .uid = call->caller.uid,
+                              .gid = call->caller.gid,
+                              .pid = call->caller.pid,
+                              .name = call->actor_name,
+                              .number = call->caller.number };
 }
 
 static void act(struct call *call)
@@ -448,7 +450,7 @@ static void deny(struct call *call)
 /* The same words whether it does not exist, is another workspace's, or is not for this caller. */
 static void not_visible(struct call *call, const char *what)
 {
-    gd_err_set(&call->err, GD_R_NOT_FOUND, "no %s of that id is visible to you here", what);
+    gd_err_set(&call->err, GD_R_NOT_FOUND, "no %s of that id is visible to you", what);
     call->failed = true;
     finish(call);
 }
@@ -462,18 +464,18 @@ static void by_client(struct call *call, const char *client)
         not_visible(call, "client");
 }
 
+/* A grant that the index does not know (or has in another workspace) is the broker's to answer, for those who
+ * may see whatever client it had; the others hear what they hear of every grant that is not theirs. */
 static void by_grant(struct call *call, const char *text)
 {
-    const char *workspace = NULL, *client;
+    const char *workspace = NULL, *client = NULL;
     struct gd_id id;
 
-    if (!gd_id_parse(&id, "gr", text, strlen(text))) {
-        not_visible(call, "grant");
-        return;
-    }
-    client = gd_grant_client(call->rpc->broker, &id, &workspace);
-    if (!client || !*client || !workspace || strcmp(workspace, call->workspace) != 0 ||
-        !gd_call_sees(call, client)) {
+    if (gd_id_parse(&id, "gr", text, strlen(text)))
+        client = gd_grant_client(call->rpc->broker, &id, &workspace);
+    if (!client || !workspace || strcmp(workspace, call->workspace) != 0)
+        client = "";
+    if (!gd_call_sees(call, client)) {
         not_visible(call, "grant");
         return;
     }
@@ -516,9 +518,7 @@ static void find_owner(struct call *call)
     const char *param = gd_json_text(scope, "param", NULL);
     const char *narrowed = param ? gd_json_text(call->params, param, NULL) : NULL;
 
-    if (call->workspace && !gd_call_sees(call, NULL))
-        deny(call);
-    else if (json_object_get(scope, "grant"))
+    if (json_object_get(scope, "grant"))
         by_grant(call, gd_json_text(call->params, "grant", ""));
     else if (json_object_get(scope, "request"))
         by_request(call, gd_json_text(call->params, "request", ""));
@@ -527,6 +527,8 @@ static void find_owner(struct call *call)
     else if (json_object_get(scope, "client") && !json_object_get(scope, "filter"))
         by_client(call, gd_json_text(call->params, gd_json_text(scope, "client", ""), ""));
     else if (json_object_get(scope, "new") && !gd_call_sees(call, ""))
+        deny(call);
+    else if (call->workspace && !scope && !gd_call_sees(call, NULL))
         deny(call);
     else if (json_object_get(scope, "all") &&
              !gd_policy_allows(call->rpc->policy, &call->caller, call->method->schema->method, "", ""))

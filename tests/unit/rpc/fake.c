@@ -90,6 +90,19 @@ void fake_release(void)
     forgotten(forgotten_arg, NULL, &err);
 }
 
+static void answer_from_file(struct waiting *w, const char *name)
+{
+    json_t *answer = json_object_get(fake.answers, name);
+    const char *reason = gd_json_text(answer, "reason", NULL);
+
+    if (!answer)
+        return;
+    json_decref(w->result);
+    w->result = reason ? NULL : json_incref(answer);
+    if (reason)
+        gd_err_set(&w->err, gd_reason_find(reason), "%s", gd_json_text(answer, "text", "refused"));
+}
+
 static void acted(const char *name, json_t *params, gd_reply_fn *reply, void *arg)
 {
     struct waiting *w;
@@ -107,6 +120,7 @@ static void acted(const char *name, json_t *params, gd_reply_fn *reply, void *ar
     w->reply = reply;
     w->result = json_incref(fake.result);
     w->err = fake.err;
+    answer_from_file(w, name);
 }
 
 #define ACT(name)                                                                                  \
@@ -154,6 +168,7 @@ void gd_request_get(struct gd_broker *b, const struct gd_actor *who, json_t *par
     w->reply = reply;
     w->result = json_incref(fake.request);
     gd_err_set(&w->err, GD_R_NOT_FOUND, "no such request");
+    answer_from_file(w, "gd_request_get");
 }
 
 /* The same token as the hot path, made the general way. */

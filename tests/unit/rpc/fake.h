@@ -12,6 +12,7 @@ struct fake {
     json_t *params; /* what it got */
     unsigned acts;
     json_t *result;  /* what it answers; NULL: err */
+    json_t *answers; /* by act, {"reason": WORD} for a refusal; used before result */
     json_t *request; /* what gd_request_get answers; NULL: NOT_FOUND */
     struct gd_err err;
     bool forget;     /* the act does not answer until fake_release */

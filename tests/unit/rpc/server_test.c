@@ -524,13 +524,15 @@ static bool nothing(const struct gd_caller *c, const char *method, const char *w
     return false;
 }
 
-/* Only the client CL, in main. */
+/* As a rule for the client CL in main: it holds for the method as such, and for calls that name both. */
 static bool one_client(const struct gd_caller *c, const char *method, const char *workspace,
                        const char *client)
 {
     (void)c;
     (void)method;
-    return (!workspace || !strcmp(workspace, "main")) && (!client || !strcmp(client, CL));
+    if (!workspace && !client)
+        return true;
+    return workspace && !strcmp(workspace, "main") && client && !strcmp(client, CL);
 }
 
 static void default_deny(void **state)
@@ -577,7 +579,8 @@ static void other_clients_things_do_not_exist(void **state)
     assert_string_equal(ask(f, CALL("grant.get", "{\"grant\":\"" GR "\"}")), first);
     assert_string_equal(ask(f, CALL("grant.token", "{\"grant\":\"" GR "\"}")), first);
     (void)snprintf(fake.client, sizeof fake.client, CL);
-    refused(f, CALL("grant.get", "{\"grant\":\"" GR "\",\"workspace\":\"other\"}"), "DENIED");
+    refused(f, CALL("grant.get", "{\"grant\":\"" GR "\",\"workspace\":\"other\"}"), "NOT_FOUND");
+    refused(f, CALL("app.list", "{}"), "DENIED"); /* all clients' */
     refused(f, CALL("client.get", "{\"client\":\"cl0000000000000000000000000z\"}"), "NOT_FOUND");
     refused(f, CALL("grant.list", "{\"client\":\"cl0000000000000000000000000z\"}"), "NOT_FOUND");
     refused(f, CALL("client.create", "{\"name\":\"A\"}"), "DENIED");

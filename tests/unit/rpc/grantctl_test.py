@@ -1,0 +1,264 @@
+"""grantctl against the real rpc with doubles behind it: usage, help, exit codes, tables, JSON, secrets, links, events.
+
+grantctl_test.py GRANTCTL RPC_DOUBLE
+"""
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+GRANTCTL, DOUBLE = sys.argv[1], sys.argv[2]
+CL = "cl01jdk3m8q4h5v6w7x8y9z0a1b2"
+GR = "gr01jdk3m8q4h5v6w7x8y9z0a1b2"
+RQ = "rq01jdk3m8q4h5v6w7x8y9z0a1b2"
+IT = "it01jdk3m8q4h5v6w7x8y9z0a1b2"
+NOW = "2026-11-21T23:16:04.123Z"
+CLIENT = {"id": CL, "workspace": "main", "name": "Anna \u202eBakery", "email": "anna@example.com", "locale": "en",
+          "state": "active", "created_at": NOW}
+REQUEST = {"id": RQ, "workspace": "main", "client": CL, "state": "open", "message": None, "confirm": True,
+           "created_at": NOW, "expires_at": "2099-12-05T23:16:04.123Z", "links": 1,
+           "items": [{"id": IT, "app": "x", "platform": "oauth2", "provider": "x", "state": "open", "grants": []}]}
+GRANT = {"id": GR, "workspace": "main", "client": CL, "app": "x", "platform": "oauth2", "asset": {"name": "Page"},
+         "role": {"asked": "post", "granted": "post"}, "account": {"id": "1", "name": "anna"}, "state": "needs_consent",
+         "reason": "GRANT_NEEDS_CONSENT", "owner": "client", "next_at": NOW, "layers": {}, "surfaces": [],
+         "created_at": NOW}
+LINK = "https://grants.example.com/a/ln01jdk3m8q4h5v6w7x8y9z0a1b2/" + "s" * 43
+ANSWERS = {
+    "gd_client_create": {"client": CLIENT},
+    "gd_client_list": {"clients": [CLIENT, {**CLIENT, "name": "Zoë \x1b[31mevil"}], "next": CL},
+    "gd_request_create": {"request": REQUEST, "link": LINK, "expires_at": REQUEST["expires_at"]},
+    "gd_request_get": {"request": REQUEST},
+    "gd_grant_list": {"grants": [GRANT]},
+    "gd_grant_get": {"grant": GRANT},
+    "gd_grant_refresh": {"reason": "GRANT_NEEDS_CONSENT", "text": "the client has to approve again"},
+    "gd_grant_revoke": {"reason": "CONFLICT", "text": "changed meanwhile"},
+    "gd_grant_submit": {"request": REQUEST, "grants": []},
+    "gd_grant_verify": {"grant": GRANT, "observed": {"alive": True}, "differences": []},
+    "gd_platform_get": {"reason": "NOT_FOUND", "text": "no platform of that name"},
+    "gd_platform_list": {"platforms": [], "refused": []},
+}
+
+
+class Grantctl(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="grantctl-")
+        cls.socket = os.path.join(cls.folder, "s")
+        answers = os.path.join(cls.folder, "answers.json")
+        clean = json.loads(json.dumps(ANSWERS))
+        clean["gd_client_list"]["clients"][1]["name"] = "Zoë"  # the schema lets no escape through
+        with open(answers, "w", encoding="utf-8") as file:
+            json.dump(clean, file)
+        cls.double = subprocess.Popen([DOUBLE, cls.socket, answers], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                      text=True)
+        assert cls.double.stdout.readline() == "ready\n"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.double.stdin.close()
+        cls.double.wait(10)
+        cls.double.stdout.close()
+        shutil.rmtree(cls.folder)
+
+    def run_it(self, *args, stdin="", socket=None):
+        env = {key: value for key, value in os.environ.items() if key not in ("GRANTD_SOCKET",)}
+        env["GRANTD_SOCKET"] = socket or self.socket
+        return subprocess.run([GRANTCTL, *args], input=stdin, capture_output=True, text=True, env=env, timeout=30,
+                              check=False)
+
+    def ends(self, code, *args, **more):
+        done = self.run_it(*args, **more)
+        self.assertEqual(done.returncode, code, (args, done.stdout, done.stderr))
+        return done
+
+    def methods(self):
+        done = self.ends(0, "daemon", "help", "--json")
+        return json.loads(done.stdout)["methods"]
+
+    # -- help
+
+    def test_help_without_daemon(self):
+        gone = os.path.join(self.folder, "nowhere")
+        done = self.ends(0, "help", socket=gone)
+        for noun in ("daemon", "platform", "app", "hub", "client", "request", "grant", "audit", "event"):
+            self.assertIn(noun, done.stdout)
+            self.assertIn(f"grantctl {noun} ", self.ends(0, noun, "help", socket=gone).stdout)
+        self.assertEqual(self.ends(2, socket=gone).stdout, "")
+
+    def test_every_method_has_help(self):
+        methods = self.methods()
+        self.assertEqual(len(methods), 37)
+        for method in methods:
+            noun, verb = method["method"].split(".")
+            text = self.ends(0, noun, verb, "--help").stdout
+            self.assertIn(method["summary"], text)
+            for param in method["params"]:
+                self.assertIn("--" + (param.get("flag") or param["name"]).replace("_", "-"), text)
+            self.assertEqual(text, self.ends(0, "help", noun, verb).stdout)
+
+    def test_completion(self):
+        for shell in ("bash", "zsh"):
+            text = self.ends(0, "completion", shell).stdout
+            for method in self.methods():
+                self.assertIn(method["method"] + ")", text)
+        script = self.ends(0, "completion", "bash").stdout
+        done = subprocess.run(["bash", "-c", script + "\nCOMP_WORDS=(grantctl grant to); COMP_CWORD=2; _grantctl; "
+                               "echo ${COMPREPLY[@]}; COMP_WORDS=(grantctl grant token --min); COMP_CWORD=3; _grantctl; "
+                               "echo ${COMPREPLY[@]}"], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout, "token\n--min-ttl\n")
+        self.ends(2, "completion", "fish")
+
+    def test_did_you_mean(self):
+        for args, word in ((("grnat", "list"), "grant"), (("grant", "lits"), "grant list"),
+                           (("grant", "list", "--stat", "x"), "--state"), (("request", "create", CL, "--itm", "x"), "--item")):
+            self.assertIn(f"did you mean", self.ends(2, *args).stderr)
+            self.assertIn(word, self.run_it(*args).stderr)
+        self.ends(2, "grant")
+        self.ends(2, "grant", "list", "-x")
+        self.ends(2, "grant", "get", GR, GR)
+        self.ends(2, "grant", "get")
+        self.ends(2, "grant", "get", "--grant")
+        self.assertIn("min_ttl", self.ends(2, "grant", "token", GR, "--min-ttl", "soon").stderr)
+        self.assertIn("name=value", self.ends(2, "request", "create", CL, "--item", "x").stderr)
+
+    # -- who must act
+
+    def test_exit_codes(self):
+        self.ends(0, "grant", "get", GR)
+        self.ends(2, "grant", "get", "nonsense")
+        self.ends(3, "platform", "get", "zzz")
+        self.ends(5, "grant", "refresh", GR)
+        done = self.ends(6, "grant", "revoke", GR, "--json")
+        self.assertEqual(json.loads(done.stdout)["error"]["data"]["reason"], "CONFLICT")
+        self.assertIn("CONFLICT", done.stderr)
+        done = self.ends(5, "audit", "verify")
+        self.assertIn("line 5", done.stdout)
+        self.assertIn("hash", done.stdout)
+        self.assertFalse(json.loads(self.ends(5, "audit", "verify", "--json").stdout)["ok"])
+
+    def test_no_daemon(self):
+        done = self.ends(7, "grant", "list", socket=os.path.join(self.folder, "nowhere"))
+        self.assertIn("systemctl start grantd", done.stderr)
+        self.assertIn("grantd --config", done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.ends(2, "grant", "list", "--socket", "x" * 200)
+        self.assertEqual(self.ends(7, "grant", "list", "--socket=" + self.folder + "/no").stdout, "")
+
+    # -- answers
+
+    def test_json_is_the_answer(self):
+        self.assertEqual(json.loads(self.ends(0, "grant", "list", "--json").stdout)["grants"], [GRANT])
+        self.assertEqual(json.loads(self.ends(0, "--json", "client", "create", "Anna").stdout)["client"]["id"], CL)
+
+    def test_tables(self):
+        text = self.ends(0, "grant", "list").stdout
+        self.assertRegex(text, r"(?m)^id +client +app +asset +role +state +reason +next at$")
+        self.assertRegex(text, rf"(?m)^{GR} +{CL} +x +Page +post +needs_consent +GRANT_NEEDS_CONSENT +(in|\d)")
+        self.assertNotIn("\x1b", text)
+        done = self.ends(0, "client", "list")
+        self.assertIn("Zoë", done.stdout)
+        self.assertNotIn("\u202e", done.stdout)
+        self.assertIn("--after " + CL, done.stderr)
+        rows = done.stdout.splitlines()
+        self.assertEqual(len({row.index("anna@") for row in rows[1:]}), 1, rows)  # columns line up
+        self.assertEqual(self.ends(0, "platform", "list").stdout, "no platforms\n")
+        self.assertIn("no differences", self.ends(0, "grant", "verify", GR).stdout)
+        self.assertRegex(self.ends(0, "grant", "get", GR).stdout, r"created_at: 2026-11-21 23:16:04 UTC \(.+\)")
+
+    def test_token(self):
+        self.assertEqual(self.ends(0, "grant", "token", GR, "--raw").stdout, "ya29.double-token\n")
+        self.assertEqual(json.loads(self.ends(0, "grant", "token", GR, "--json").stdout)["gen"], 3)
+
+    def test_export_pages(self):
+        done = self.ends(0, "audit", "export", "--limit", "2")
+        self.assertEqual([json.loads(line)["seq"] for line in done.stdout.splitlines()], [1, 2, 3, 4, 5, 6, 7])
+
+    # -- requests
+
+    def test_link_and_code(self):
+        done = self.ends(0, "request", "create", CL, "--item", "app=x,role=a\\,b", "--item", "app=y", "--no-confirm",
+                         "--expires-in", "7d", "--qr")
+        self.assertIn(LINK, done.stdout)
+        self.assertRegex(done.stdout, "[▀▄█]")
+        self.assertNotRegex(self.ends(0, "request", "create", CL, "--item", "app=x").stdout, "[▀▄█]")
+        self.ends(0, "request", "create", CL, "--items-json", '[{"app":"x"}]')
+        self.ends(0, "request", "create", CL, "--items-json", "-", stdin='[{"app":"x"}]')
+        self.assertIn("did you mean role", self.ends(2, "request", "create", CL, "--item", "rol=x,app=y").stderr)
+
+    @unittest.skipUnless(shutil.which("zbarimg"), "zbarimg reads the code; tools/setup test installs it")
+    def test_code_is_readable(self):
+        text = self.ends(0, "request", "create", CL, "--item", "app=x", "--qr").stdout
+        rows = [line[2:] for line in text.splitlines() if re.fullmatch(r"  [ ▀▄█]+", line)]
+        width = max(len(row) for row in rows)
+        pixels = []
+        for row in rows:
+            row = row.ljust(width)
+            pixels.append([255 if char in "▀█" else 0 for char in row])
+            pixels.append([255 if char in "▄█" else 0 for char in row])
+        size = 6
+        path = os.path.join(self.folder, "qr.pgm")
+        with open(path, "wb") as file:
+            file.write(b"P5 %d %d 255\n" % ((width + 8) * size, (len(pixels) + 8) * size))
+            blank = bytes([255]) * ((width + 8) * size)
+            for _ in range(4 * size):
+                file.write(blank)
+            for row in pixels:
+                line = bytes([255]) * (4 * size) + b"".join(bytes([value]) * size for value in row) + bytes([255]) * (4 * size)
+                for _ in range(size):
+                    file.write(line)
+            for _ in range(4 * size):
+                file.write(blank)
+        done = subprocess.run(["zbarimg", "-q", "--raw", path], capture_output=True, text=True, check=False)
+        self.assertEqual(done.stdout.strip(), LINK)
+
+    # -- secrets
+
+    def test_secrets_never_from_argv(self):
+        done = self.ends(2, "grant", "submit", RQ, "--item", IT, "--inputs-json", '[{"code":"canary"}]')
+        self.assertIn("list of processes", done.stderr)
+        done = self.ends(2, "grant", "submit", RQ, "--item", IT, "--input", "code=canary")
+        self.assertNotIn("canary", done.stderr)
+        path = os.path.join(self.folder, "codes.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('[{"code":"canary"}]\n')
+        self.ends(0, "grant", "submit", RQ, "--item", IT, "--inputs-json", "@" + path)
+        self.ends(0, "grant", "submit", RQ, "--item", IT, "--inputs-json", "-", stdin='[{"code":"canary"}]')
+        self.ends(2, "grant", "submit", RQ, "--item", IT, "--inputs-json", "@/nowhere")
+
+    # -- terminals and streams
+
+    def test_colour_only_on_a_terminal(self):
+        for no_colour, coloured in (("", True), ("1", False)):
+            main, side = pty.openpty()
+            env = {**os.environ, "GRANTD_SOCKET": self.socket, "TERM": "xterm", "NO_COLOR": no_colour}
+            subprocess.run([GRANTCTL, "grant", "list"], stdout=side, stderr=side, stdin=side, env=env, timeout=30,
+                           check=True)
+            os.close(side)
+            text = b""
+            while select.select([main], [], [], 1)[0]:
+                try:
+                    part = os.read(main, 65536)
+                except OSError:
+                    break
+                if not part:
+                    break
+                text += part
+            os.close(main)
+            self.assertEqual(b"\x1b[31mneeds_consent" in text, coloured, text)
+
+    def test_subscribe_follows(self):
+        env = {**os.environ, "GRANTD_SOCKET": self.socket}
+        with subprocess.Popen([GRANTCTL, "event", "subscribe", "--json"], stdout=subprocess.PIPE, text=True, env=env) as run:
+            self.assertIn("cursor", json.loads(run.stdout.readline()))
+            self.assertIsNone(run.poll())
+            run.kill()
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
