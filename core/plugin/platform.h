@@ -1,6 +1,6 @@
-/* plugin/platform.h - loading platforms. Each is checked before its code can run (owner, modes, links) and before it
- * is used (symbol, ABI, size, name, members); every refusal has a reason word and never stops the others. Start-up,
- * loop thread. Never unloaded. */
+/* plugin/platform.h - loading platforms. Each is checked before its code can run (owner, modes, links) and
+ * before it is used (symbol, ABI, size, name, members); every refusal has a reason word and never stops the
+ * others. Start-up, loop thread. Never unloaded. */
 #ifndef GD_PLUGIN_PLATFORM_H
 #define GD_PLUGIN_PLATFORM_H
 
@@ -12,9 +12,9 @@
 #include <grantd/platform.h>
 
 struct gd_platform {
-    struct grantd_platform p; /* our own copy, members the file does not have are zero */
-    char *path;               /* NULL: linked in */
-    struct gd_map providers;  /* name -> json_t *: descriptions, checked (GRANTD_CAP_DESCRIBED) */
+    struct grantd_platform p;            /* our own copy, members the file does not have are zero */
+    char *path;                          /* NULL: linked in */
+    struct gd_map providers;             /* name -> json_t *: descriptions, checked (GRANTD_CAP_DESCRIBED) */
     int64_t calls, slow_calls, worst_us; /* measured by the op driver */
 };
 struct gd_platform_refusal {
@@ -27,9 +27,9 @@ struct gd_platforms {
     struct gd_platform_refusal refused[GD_PLATFORMS_MAX];
     size_t nrefused;
 };
-/* Loads every *.so of dir; descriptions of a platform NAME from dir/NAME/providers and extra_providers (NULL: none).
- * Fails only when dir itself is not usable (PLATFORM_DIR_UNSAFE, PLATFORM_DIR_MISSING). check_owner false: tests
- * running as an ordinary user on their own build tree. */
+/* Loads every *.so of dir; descriptions of a platform NAME from dir/NAME/providers and extra_providers (NULL:
+ * none). Fails only when dir itself is not usable (PLATFORM_DIR_UNSAFE, PLATFORM_DIR_MISSING). check_owner
+ * false: tests running as an ordinary user on their own build tree. */
 int gd_platforms_load(struct gd_platforms *ps, const char *dir, const char *extra_providers, bool check_owner,
                       struct gd_log *log, struct gd_err *err);
 void gd_platforms_free(struct gd_platforms *ps);
@@ -42,7 +42,8 @@ void gd_platform_free(struct gd_platform *p); /* NULL is fine; only for those th
 /* Checks a table that is there already (linked in, or just loaded): abi, size, required members, options. */
 int gd_platform_check(struct gd_platform *ret, const struct grantd_platform *p, const char *file_name,
                       struct gd_err *err);
-/* Reads and checks one provider description: DESCRIPTION_INVALID with file, JSON pointer and what would be right. */
+/* Reads and checks one provider description: DESCRIPTION_INVALID with file, JSON pointer and what would be
+ * right. */
 json_t *gd_description_load(const struct gd_platform *p, const char *path, struct gd_err *err);
 /* The same for a description that is JSON already; file is only named in the sentence. */
 int gd_description_check(const struct gd_platform *p, const json_t *d, const char *file, struct gd_err *err);

@@ -1,22 +1,23 @@
 /* grantd/platform.h - everything a platform may include, and the whole contract it lives by.
  *
- * A platform is one shared object that exports one const symbol, grantd_platform_v1, made by GRANTD_PLATFORM().
- * It does no I/O, allocates nothing, links nothing and keeps no state of its own. Each of its functions is called
- * with an operation (grantd_op) and returns what happens next: send this request and go on there, wait, save and go
- * on, done, failed. Only the host can make such a value, so a path that forgets to answer does not compile.
+ * A platform is one shared object that exports one const symbol, grantd_platform_v1, made by
+ * GRANTD_PLATFORM(). It does no I/O, allocates nothing, links nothing and keeps no state of its own. Each of
+ * its functions is called with an operation (grantd_op) and returns what happens next: send this request and
+ * go on there, wait, save and go on, done, failed. Only the host can make such a value, so a path that
+ * forgets to answer does not compile.
  *
  * Threads. Every function of a platform is called on one thread (the daemon's loop), one at a time, never
  * re-entered, and must return within 20 ms (measured and counted). It must not block, create threads, install
  * signal handlers, fork, or write to static data.
  *
- * Lifetime. Every pointer that the host hands out lives until the end of the run (grantd_continue and the end of
- * the operation end a run). Every pointer handed to the host is copied during the call.
+ * Lifetime. Every pointer that the host hands out lives until the end of the run (grantd_continue and the end
+ * of the operation end a run). Every pointer handed to the host is copied during the call.
  *
- * Units. Times are Unix seconds, durations are seconds (milliseconds only where the name ends in _ms), text is
- * UTF-8 ending in NUL, sizes are bytes.
+ * Units. Times are Unix seconds, durations are seconds (milliseconds only where the name ends in _ms), text
+ * is UTF-8 ending in NUL, sizes are bytes.
  *
- * Memory that runs out is not the platform's business: functions that make text never return NULL (they return "");
- * the failure is remembered and the next constructor turns into GRANTD_E_NOMEM.
+ * Memory that runs out is not the platform's business: functions that make text never return NULL (they
+ * return ""); the failure is remembered and the next constructor turns into GRANTD_E_NOMEM.
  *
  * Versions. Structs and numbers are appended to, never changed; each carries its size. This is a draft
  * (GRANTD_ABI 0) until the first platforms have used it: rebuild a platform with each grantd until it is 1.
@@ -29,14 +30,15 @@
 
 #define GRANTD_ABI 0u /* draft */
 
-typedef struct grantd_op grantd_op;     /* one operation in flight; owned by the host, valid during a call */
-typedef struct grantd_doc grantd_doc;   /* a document: an HTTP answer, or one that the host has read; valid for the run */
+typedef struct grantd_op grantd_op; /* one operation in flight; owned by the host, valid during a call */
+typedef struct grantd_doc
+    grantd_doc; /* a document: an HTTP answer, or one that the host has read; valid for the run */
 typedef struct grantd_next grantd_next; /* "what happens next": only host functions make one; never NULL */
 
 typedef grantd_next *grantd_fn(grantd_op *op);
 typedef grantd_next *grantd_doc_fn(grantd_op *op, const grantd_doc *answer);
 
-/* ---- what the caller handed in (grantd_arg). Unknown or absent: NULL. ------------------------------------- */
+/* ---- what the caller handed in (grantd_arg). Unknown or absent: NULL. ------------------------ */
 enum {
     GRANTD_ARG_REDIRECT_URI = 1, /* request, grant: exactly as it must be sent */
     GRANTD_ARG_STATE,            /* request: opaque, 43 characters of base64url */
@@ -45,8 +47,9 @@ enum {
     GRANTD_ARG_CODE_VERIFIER,    /* grant */
     GRANTD_ARG_SCOPE,            /* request: scopes asked in the platform's words, separated by spaces */
     GRANTD_ARG_CODE,             /* grant: parameter `code` of the callback, when there is one */
-    GRANTD_ARG_QUERY,            /* grant: the callback's whole query as it arrived, for platforms that sign it */
-    GRANTD_ARG_ACCESS_TOKEN,     /* refresh, verify, revoke: the credential; grant: what grantd_save made durable */
+    GRANTD_ARG_QUERY,        /* grant: the callback's whole query as it arrived, for platforms that sign it */
+    GRANTD_ARG_ACCESS_TOKEN, /* refresh, verify, revoke: the credential; grant: what grantd_save made durable
+                              */
     GRANTD_ARG_REFRESH_TOKEN,    /* refresh, revoke; grant: the same */
     GRANTD_ARG_ACCOUNT_ID,       /* refresh, verify, revoke: who consented, as grant reported it */
     GRANTD_ARG_ROLE,             /* request, grant, verify: the role asked, a name of .roles */
@@ -58,30 +61,31 @@ enum {
     GRANTD_ARG_EXPIRES_AT,       /* refresh, verify: decimal Unix seconds; NULL: unknown or never */
 };
 
-/* ---- documents that the host has read (grantd_document) --------------------------------------------------- */
+/* ---- documents that the host has read (grantd_document) -------------------------------------- */
 enum {
-    GRANTD_DOC_DESCRIPTION = 1, /* the provider description of this app (platforms with .descriptions), else NULL */
+    /* The provider description of this app (platforms with .description), else NULL. */
+    GRANTD_DOC_DESCRIPTION = 1,
     /* The grant as the host knows it: {"item":{"role","asset","mode"},"assets":[{"id","kind","name","role"}],
      * "surfaces":[{"kind","id","outcome"}],"inputs":{...}}. */
     GRANTD_DOC_GRANT,
 };
 
-/* ---- why an operation failed: who has to act (grantd_fail) ------------------------------------------------ */
+/* ---- why an operation failed: who has to act (grantd_fail) ----------------------------------- */
 enum {
     GRANTD_E_TRANSIENT = 1, /* nobody: the scheduler tries again with back-off */
     GRANTD_E_LIMITED,       /* nobody: again after grantd_retry_after(), or when the bucket allows */
     GRANTD_E_UNCERTAIN,     /* nobody yet: the request may have been used up; the patience rule decides */
     GRANTD_E_REAUTH,        /* the client: consent is gone. The host quarantines and confirms first */
     GRANTD_E_DECLINED,      /* the client said no */
-    GRANTD_E_FORBIDDEN,     /* an admin at the platform or the client: role too low, second approval, closed */
-    GRANTD_E_MANUAL,        /* a person, by the guided steps added with grantd_step() */
-    GRANTD_E_CONFIG,        /* the operator: app credentials or options are wrong; the app may be frozen */
-    GRANTD_E_ABSENT,        /* it is gone already: success for revoke */
-    GRANTD_E_PROTOCOL,      /* the platform answered something that its documentation does not know */
-    GRANTD_E_PLUGIN,        /* made by the host: the platform broke this contract */
-    GRANTD_E_CANCELLED,     /* made by the host */
-    GRANTD_E_DEADLINE,      /* made by the host */
-    GRANTD_E_NOMEM,         /* made by the host: the operation's budget is used up */
+    GRANTD_E_FORBIDDEN, /* an admin at the platform or the client: role too low, second approval, closed */
+    GRANTD_E_MANUAL,    /* a person, by the guided steps added with grantd_step() */
+    GRANTD_E_CONFIG,    /* the operator: app credentials or options are wrong; the app may be frozen */
+    GRANTD_E_ABSENT,    /* it is gone already: success for revoke */
+    GRANTD_E_PROTOCOL,  /* the platform answered something that its documentation does not know */
+    GRANTD_E_PLUGIN,    /* made by the host: the platform broke this contract */
+    GRANTD_E_CANCELLED, /* made by the host */
+    GRANTD_E_DEADLINE,  /* made by the host */
+    GRANTD_E_NOMEM,     /* made by the host: the operation's budget is used up */
 };
 
 /* How a credential lives. */
@@ -104,16 +108,17 @@ enum {
     GRANTD_RETRY_FAMILY,      /* presenting the old one revokes everything */
 };
 
-enum { /* .caps */
-    GRANTD_CAP_SHARED_CONSENT = 1u << 0, /* several items of one request may share one consent */
-    GRANTD_CAP_DESCRIBED = 1u << 1,      /* apps name a provider description; see .description */
-    /* Besides .hosts, the https origins named by the description and by documents it leads to are allowed. The
-     * egress guard (public addresses only) holds all the same. Without it only .hosts and URL options are. */
-    GRANTD_CAP_DESCRIBED_HOSTS = 1u << 2,
-    GRANTD_CAP_NATIVE = 1u << 3, /* makes native access: a hub is needed */
+enum {                                      /* .caps */
+       GRANTD_CAP_SHARED_CONSENT = 1u << 0, /* several items of one request may share one consent */
+       GRANTD_CAP_DESCRIBED = 1u << 1,      /* apps name a provider description; see .description */
+       /* Besides .hosts, the https origins named by the description and by documents it leads to are allowed.
+        * The egress guard (public addresses only) holds all the same. Without it only .hosts and URL options
+        * are. */
+       GRANTD_CAP_DESCRIBED_HOSTS = 1u << 2,
+       GRANTD_CAP_NATIVE = 1u << 3, /* makes native access: a hub is needed */
 };
 
-/* ---- static data: what a platform declares ---------------------------------------------------------------- */
+/* ---- static data: what a platform declares --------------------------------------------------- */
 enum { GRANTD_TEXT = 0, GRANTD_URL, GRANTD_INT, GRANTD_BOOL, GRANTD_ENUM };
 enum {
     GRANTD_OPT_REQUIRED = 1u << 0,
@@ -125,7 +130,8 @@ struct grantd_option { /* the list ends with key NULL */
     uint32_t flags, type;
     const char *const *choices; /* GRANTD_ENUM: ends with NULL */
 };
-struct grantd_role { /* the list ends with name NULL; may and may_not are shown to the client before approving */
+struct grantd_role { /* the list ends with name NULL; may and may_not are shown to the client before approving
+                      */
     const char *name, *title, *may, *may_not;
 };
 struct grantd_limits {    /* 0: the host's default */
@@ -137,16 +143,16 @@ struct grantd_limits {    /* 0: the host's default */
  * description that no field names is refused with file and JSON pointer. The list ends with path NULL. */
 enum {
     GRANTD_F_TEXT = 1,
-    GRANTD_F_URL,      /* https URL; may hold templates; may be an array of alternatives */
+    GRANTD_F_URL, /* https URL; may hold templates; may be an array of alternatives */
     GRANTD_F_INT,
     GRANTD_F_BOOL,
-    GRANTD_F_ENUM,     /* choices: words separated by | */
-    GRANTD_F_WORDS,    /* array of strings */
-    GRANTD_F_INTS,     /* array of integers */
-    GRANTD_F_MAP,      /* object of strings */
+    GRANTD_F_ENUM,  /* choices: words separated by | */
+    GRANTD_F_WORDS, /* array of strings */
+    GRANTD_F_INTS,  /* array of integers */
+    GRANTD_F_MAP,   /* object of strings */
     GRANTD_F_TEXT_OR_WORDS,
-    GRANTD_F_OBJECT,   /* its members are fields of their own */
-    GRANTD_F_LIST,     /* array of objects; their members are fields "path.*.member" */
+    GRANTD_F_OBJECT, /* its members are fields of their own */
+    GRANTD_F_LIST,   /* array of objects; their members are fields "path.*.member" */
 };
 struct grantd_field {
     const char *path;
@@ -167,23 +173,25 @@ struct grantd_platform {
     const struct grantd_option *options; /* may be NULL */
     const struct grantd_role *roles;     /* may be NULL: no roles */
     const char *const *modes;            /* may be NULL; ends with NULL */
-    const char *const *hosts;            /* exact names or "*.suffix" (one label); ends with NULL; may be NULL */
+    const char *const *hosts; /* exact names or "*.suffix" (one label); ends with NULL; may be NULL */
     const struct grantd_field *description; /* with GRANTD_CAP_DESCRIBED */
     struct grantd_limits limits;
 
     /* Ask. Given: role, asset hint, mode, redirect URI, state, challenge, nonce, scope.
      * Ends with grantd_done(.redirect_url), or with guided steps (grantd_step, then grantd_finish), or with
-     * grantd_pending (filed through the API, or a device code: steps plus the time of the next look). Mandatory. */
+     * grantd_pending (filed through the API, or a device code: steps plus the time of the next look).
+     * Mandatory. */
     grantd_fn *request;
-    /* Take what came back: a callback's query, what a person handed in (GRANTD_DOC_GRANT inputs), or a poll of a
-     * pending ask (then neither code nor inputs). Ends with grantd_done(.access_token ...), grantd_finish for
-     * purely native access, or grantd_pending. Assets by grantd_asset(). Mandatory. */
+    /* Take what came back: a callback's query, what a person handed in (GRANTD_DOC_GRANT inputs), or a poll
+     * of a pending ask (then neither code nor inputs). Ends with grantd_done(.access_token ...),
+     * grantd_finish for purely native access, or grantd_pending. Assets by grantd_asset(). Mandatory. */
     grantd_fn *grant;
-    /* Renew. Given: the credential and its clocks. Ends with grantd_done(new tokens), grantd_finish (unchanged,
-     * valid), or a failure. The request that spends the refresh token must not be marked repeatable unless the
-     * retry class is none. Mandatory. */
+    /* Renew. Given: the credential and its clocks. Ends with grantd_done(new tokens), grantd_finish
+     * (unchanged, valid), or a failure. The request that spends the refresh token must not be marked
+     * repeatable unless the retry class is none. Mandatory. */
     grantd_fn *refresh;
-    /* Close. Given: the grant with its surfaces. Reports each by grantd_surface(), then grantd_finish. Mandatory. */
+    /* Close. Given: the grant with its surfaces. Reports each by grantd_surface(), then grantd_finish.
+     * Mandatory. */
     grantd_fn *revoke;
     /* Look. Reports facts by grantd_observe(); differences are facts, not failures. Ends with grantd_finish.
      * Optional for the loader, present in every shipped platform. */
@@ -191,18 +199,18 @@ struct grantd_platform {
     /* draft 0 ends here */
 };
 
-/* ---- what a platform hands to the host -------------------------------------------------------------------- */
+/* ---- what a platform hands to the host ------------------------------------------------------- */
 enum {
-    GRANTD_HTTP_REPEATABLE = 1u << 0, /* sending it twice does no harm: it may reuse a connection and be resent */
+    GRANTD_HTTP_REPEATABLE = 1u << 0, /* twice does no harm: it may reuse a connection and be resent */
     GRANTD_HTTP_BASIC_FORM = 1u << 1, /* form-encode user and password before Basic (RFC 6749 2.3.1) */
 };
-/* Lists are "k","v",...,NULL; a pair whose value is NULL is left out. At most one of form, json, body. In .json a
- * key that ends in ":=" carries JSON text, all others carry strings. */
+/* Lists are "k","v",...,NULL; a pair whose value is NULL is left out. At most one of form, json, body. In
+ * .json a key that ends in ":=" carries JSON text, all others carry strings. */
 struct grantd_http {
     uint32_t size, flags;
     const char *method; /* NULL: GET, or POST when there is a body */
     const char *url;
-    const char *bearer;                 /* Authorization: Bearer */
+    const char *bearer;                  /* Authorization: Bearer */
     const char *basic_user, *basic_pass; /* Authorization: Basic */
     const char *const *headers, *const *query, *const *form, *const *json;
     const char *body, *content_type;
@@ -213,18 +221,18 @@ struct grantd_http {
 
 struct grantd_result {
     uint32_t size;
-    uint32_t shape, retry_class;        /* 0: the platform's */
-    const char *redirect_url;           /* request */
+    uint32_t shape, retry_class;                         /* 0: the platform's */
+    const char *redirect_url;                            /* request */
     const char *access_token, *refresh_token, *id_token; /* grant, refresh, save; NULL: unchanged */
-    const char *scope;                  /* granted, separated by spaces; NULL: as asked */
-    const char *account_id, *account_name; /* who consented; on refresh a different id is a quarantine */
+    const char *scope;                                   /* granted, separated by spaces; NULL: as asked */
+    const char *account_id, *account_name;  /* who consented; on refresh a different id is a quarantine */
     int64_t expires_in, refresh_expires_in; /* from the moment the request was sent; 0: unknown */
     int64_t expires_at, refresh_expires_at; /* Unix seconds; 0: not given */
-    int64_t horizon_at;                 /* Unix seconds; no refresh passes it; 0: none known */
-    uint32_t retry_grace;               /* seconds, with GRANTD_RETRY_GRACE; 0: the platform's */
-    uint32_t margin;                    /* refresh at least this many seconds before the end; 0: the host's formula */
-    uint32_t min_age;                   /* never refresh a younger access token, in seconds; 0: any age */
-    uint32_t idle;                      /* refresh at least this often, in seconds, used or not; 0: no need */
+    int64_t horizon_at;                     /* Unix seconds; no refresh passes it; 0: none known */
+    uint32_t retry_grace;                   /* seconds, with GRANTD_RETRY_GRACE; 0: the platform's */
+    uint32_t margin;  /* refresh at least this many seconds before the end; 0: the host's formula */
+    uint32_t min_age; /* never refresh a younger access token, in seconds; 0: any age */
+    uint32_t idle;    /* refresh at least this often, in seconds, used or not; 0: no need */
 };
 
 /* Something that access is shared to. kind in the platform's words: "ad_account", "page", "shop", "post". */
@@ -242,7 +250,8 @@ struct grantd_step {
     const char *ask;  /* name of what must be handed back; NULL: nothing */
     const char *ask_label;
 };
-enum { /* outcome of one surface */
+/* Outcome of one surface. */
+enum {
     GRANTD_SURFACE_OPEN = 1,
     GRANTD_SURFACE_CLOSED, /* by us, now */
     GRANTD_SURFACE_GONE,   /* it was closed already */
@@ -255,7 +264,7 @@ struct grantd_surface {
     const char *id, *text;
 };
 
-/* ---- the host's services; reached through op->host, appended to only -------------------------------------- */
+/* ---- the host's services; reached through op->host, appended to only ------------------------- */
 struct grantd_idtoken {
     uint32_t size;
     const char *token, *issuer, *audience;
@@ -324,13 +333,14 @@ static inline GRANTD_MUST_USE_ grantd_next *grantd_must_(grantd_next *n)
 }
 #define GRANTD_SIZED_(type, ...) (&(struct type){ .size = sizeof(struct type), __VA_ARGS__ })
 
-/* ---- constructors: every function of a platform returns one of these --------------------------------------- */
+/* ---- constructors: every function of a platform returns one of these
+ * --------------------------------------- */
 
-/* Send a request, go on in next(op, answer). Only HTTP answers reach next, of any status: when nothing came back
- * the host ends the operation by itself (transient, or uncertain when the request was not repeatable and may have
- * arrived). Redirects are answers, they are not followed.
- *   return grantd_http(op, on_token, .url = ..., .form = grantd_pairs("grant_type", "refresh_token", ...)); */
-#define grantd_http(op, next, ...)                                                                             \
+/* Send a request, go on in next(op, answer). Only HTTP answers reach next, of any status: when nothing came
+ * back the host ends the operation by itself (transient, or uncertain when the request was not repeatable and
+ * may have arrived). Redirects are answers, they are not followed. return grantd_http(op, on_token, .url =
+ * ..., .form = grantd_pairs("grant_type", "refresh_token", ...)); */
+#define grantd_http(op, next, ...) \
     grantd_must_((op)->host->http((op), GRANTD_SIZED_(grantd_http, __VA_ARGS__), (next)))
 
 /* Wait, then go on in next(op). At most the operation's deadline. */
@@ -339,19 +349,22 @@ static inline GRANTD_MUST_USE_ grantd_next *grantd_wait(grantd_op *op, uint32_t 
     return op->host->wait(op, ms, next);
 }
 
-/* Make tokens, assets and notes so far durable, then go on in next(op). No request leaves before they are: use it
- * after every code exchange and before every fan-out. From then on the tokens are arguments, in later runs too. */
-#define grantd_save(op, next, ...)                                                                             \
+/* Make tokens, assets and notes so far durable, then go on in next(op). No request leaves before they are:
+ * use it after every code exchange and before every fan-out. From then on the tokens are arguments, in later
+ * runs too. */
+#define grantd_save(op, next, ...) \
     grantd_must_((op)->host->save((op), GRANTD_SIZED_(grantd_result, __VA_ARGS__), (next)))
 
-/* End this run: assets and notes become durable, everything else of the run is freed; next(op) starts a new one with
- * the same arguments, notes and a fresh budget. One page of accounts per run makes 3,000 accounts no special case. */
+/* End this run: assets and notes become durable, everything else of the run is freed; next(op) starts a new
+ * one with the same arguments, notes and a fresh budget. One page of accounts per run makes 3,000 accounts no
+ * special case. */
 static inline GRANTD_MUST_USE_ grantd_next *grantd_continue(grantd_op *op, grantd_fn *next)
 {
     return op->host->go_on(op, next);
 }
 
-/* Nothing to do until somebody else acted: look again (the same function from its start, notes kept) at that time. */
+/* Nothing to do until somebody else acted: look again (the same function from its start, notes kept) at that
+ * time. */
 static inline GRANTD_MUST_USE_ grantd_next *grantd_pending(grantd_op *op, int64_t next_look_at)
 {
     return op->host->pending(op, next_look_at);
@@ -370,14 +383,15 @@ static inline GRANTD_MUST_USE_ grantd_next *grantd_finish(grantd_op *op)
 /* Failed. The text is for the operator, ends without a full stop and never holds a secret. */
 #define grantd_fail(op, code, ...) grantd_must_((op)->host->fail((op), (code), __VA_ARGS__))
 
-/* Failed as RFC 6749 5.2 reads this answer: 429 and Retry-After are limited, 5xx transient, invalid_grant reauth,
- * access_denied declined, invalid_client and its like config, 403 forbidden, everything else protocol. */
+/* Failed as RFC 6749 5.2 reads this answer: 429 and Retry-After are limited, 5xx transient, invalid_grant
+ * reauth, access_denied declined, invalid_client and its like config, 403 forbidden, everything else
+ * protocol. */
 static inline GRANTD_MUST_USE_ grantd_next *grantd_fail_answer(grantd_op *op, const grantd_doc *answer)
 {
     return op->host->fail_answer(op, answer);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 static inline const char *grantd_arg(const grantd_op *op, int id)
 {
     return op->host->arg(op, id);
@@ -420,16 +434,25 @@ static inline const char *grantd_body(const grantd_op *op, const grantd_doc *d)
 {
     return op->host->body(d);
 }
-/* What stands at a path: 0 nothing, 1 null, 2 boolean, 3 number, 4 string, 5 array, 6 object. Paths are dotted
+/* What stands at a path: 0 nothing, 1 null, 2 boolean, 3 number, 4 string, 5 array, 6 object. Paths are
+ * dotted
  * ("data.list.0.id"); with a leading slash they are JSON pointers. A body of type
  * application/x-www-form-urlencoded is read as an object of strings. */
-enum { GRANTD_IS_ABSENT, GRANTD_IS_NULL, GRANTD_IS_BOOL, GRANTD_IS_NUMBER, GRANTD_IS_TEXT, GRANTD_IS_LIST, GRANTD_IS_OBJECT };
+enum {
+    GRANTD_IS_ABSENT,
+    GRANTD_IS_NULL,
+    GRANTD_IS_BOOL,
+    GRANTD_IS_NUMBER,
+    GRANTD_IS_TEXT,
+    GRANTD_IS_LIST,
+    GRANTD_IS_OBJECT
+};
 static inline int grantd_type(const grantd_op *op, const grantd_doc *d, const char *path)
 {
     return op->host->type(d, path);
 }
-/* The text at a path, NULL when it is absent or no string (a number is not a string; ids that come as numbers are
- * read with grantd_num). */
+/* The text at a path, NULL when it is absent or no string (a number is not a string; ids that come as numbers
+ * are read with grantd_num). */
 static inline const char *grantd_text(const grantd_op *op, const grantd_doc *d, const char *path)
 {
     return op->host->text(d, path);
@@ -451,9 +474,10 @@ static inline const char *grantd_key(const grantd_op *op, const grantd_doc *d, c
 }
 #define grantd_ok(op, answer) (grantd_status((op), (answer)) / 100 == 2)
 
-/* ---- making ----------------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 #define grantd_pairs(...) ((const char *const[]){ __VA_ARGS__, NULL, NULL })
-/* Zeroed memory of the run, for lists whose length is known only at run time; NULL when the budget is used up. */
+/* Zeroed memory of the run, for lists whose length is known only at run time; NULL when the budget is used
+ * up. */
 static inline void *grantd_alloc(grantd_op *op, size_t n)
 {
     return op->host->alloc(op, n);
@@ -478,16 +502,20 @@ static inline const char *grantd_digest(grantd_op *op, int how, const char *key,
 {
     return op->host->digest(op, how, key, text);
 }
-/* A compact JWS over claims (JSON text), signed with the PEM or JWK in the option of that name; "" when the key does
- * not fit the algorithm (RS256 PS256 ES256 EdDSA HS256), and the next constructor turns into GRANTD_E_CONFIG. */
-static inline const char *grantd_jwt_sign(grantd_op *op, const char *alg, const char *key_option, const char *claims)
+/* A compact JWS over claims (JSON text), signed with the PEM or JWK in the option of that name; "" when the
+ * key does not fit the algorithm (RS256 PS256 ES256 EdDSA HS256), and the next constructor turns into
+ * GRANTD_E_CONFIG. */
+static inline const char *grantd_jwt_sign(grantd_op *op, const char *alg, const char *key_option,
+                                          const char *claims)
 {
     return op->host->jwt_sign(op, alg, key_option, claims);
 }
 /* Checks an ID token (OIDC Core 3.1.3.7, 60 s of skew): its claims as a document, or NULL and why. */
-#define grantd_idtoken(op, why, ...) ((op)->host->idtoken((op), GRANTD_SIZED_(grantd_idtoken, __VA_ARGS__), (why)))
+#define grantd_idtoken(op, why, ...) \
+    ((op)->host->idtoken((op), GRANTD_SIZED_(grantd_idtoken, __VA_ARGS__), (why)))
 
-/* ---- telling the host --------------------------------------------------------------------------------------- */
+/* ---- telling the host
+ * --------------------------------------------------------------------------------------- */
 enum { GRANTD_DEBUG = 1, GRANTD_INFO, GRANTD_WARN };
 #define grantd_log(op, level, ...) ((op)->host->log((op), (level), __VA_ARGS__))
 /* fn(arg) runs when the run ends, whatever the end. */
@@ -495,8 +523,8 @@ static inline void grantd_defer(grantd_op *op, void (*fn)(void *), void *arg)
 {
     op->host->defer(op, fn, arg);
 }
-/* Progress of this operation: handed back by grantd_noted after grantd_continue, grantd_pending and a crash; gone when
- * it ends. At most 64 of 4 KiB. Not for secrets. value NULL removes it. */
+/* Progress of this operation: handed back by grantd_noted after grantd_continue, grantd_pending and a crash;
+ * gone when it ends. At most 64 of 4 KiB. Not for secrets. value NULL removes it. */
 static inline void grantd_note(grantd_op *op, const char *key, const char *value)
 {
     op->host->note(op, key, value);
@@ -530,18 +558,17 @@ static inline void grantd_retry_after(grantd_op *op, int64_t unix_seconds)
     op->host->retry_after(op, unix_seconds);
 }
 
-/* ---- registration ------------------------------------------------------------------------------------------- */
+/* ---- registration
+ * ------------------------------------------------------------------------------------------- */
 #ifdef GRANTD_STATIC /* tests and fuzzers link platforms in */
 #define GRANTD_SYMBOL_(id) grantd_platform_##id
 #else
 #define GRANTD_SYMBOL_(id) grantd_platform_v1
 #endif
 /* GRANTD_PLATFORM(acme, .title = "Acme Ads", .request = acme_request, ...); */
-#define GRANTD_PLATFORM(id, ...)                                                                               \
-    __attribute__((visibility("default"))) extern const struct grantd_platform GRANTD_SYMBOL_(id);             \
-    const struct grantd_platform GRANTD_SYMBOL_(id) = { .abi = GRANTD_ABI,                                     \
-                                                        .size = sizeof(struct grantd_platform),                \
-                                                        .name = #id,                                           \
-                                                        __VA_ARGS__ }
+#define GRANTD_PLATFORM(id, ...)                                                                   \
+    __attribute__((visibility("default"))) extern const struct grantd_platform GRANTD_SYMBOL_(id); \
+    const struct grantd_platform GRANTD_SYMBOL_(                                                   \
+        id) = { .abi = GRANTD_ABI, .size = sizeof(struct grantd_platform), .name = #id, __VA_ARGS__ }
 
 #endif

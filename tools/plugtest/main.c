@@ -7,10 +7,12 @@
 #include "base/mem.h"
 #include "crypto/crypto.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void pt_bad(struct pt *pt, const char *fmt, ...)
 {
@@ -22,6 +24,33 @@ void pt_bad(struct pt *pt, const char *fmt, ...)
     (void)vprintf(fmt, ap);
     va_end(ap);
     printf("\n");
+}
+
+/* ---- crashes
+ * ----------------------------------------------------------------------------------------------- */
+
+static char now[512];
+static struct sigaction before[NSIG];
+
+void pt_now(const struct pt_tape *t, const char *what)
+{
+    (void)snprintf(now, sizeof now, "CRASH %s: %s\n", t->name, what);
+}
+
+static void on_crash(int sig)
+{
+    (void)!write(STDOUT_FILENO, now, strlen(now));
+    (void)sigaction(sig, &before[sig], NULL); /* and now whatever would have come */
+}
+
+static void watch_crashes(void)
+{
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+    struct sigaction sa = { .sa_handler = on_crash };
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        (void)sigaction(signals[i], &sa, &before[signals[i]]);
 }
 
 static int usage(void)
@@ -43,6 +72,7 @@ static void run_tape(struct pt *pt, struct pt_tape *t)
     struct pt_run r;
     bool fine;
 
+    pt_now(t, "as it is");
     pt_run_init(&r, pt, t, &plan);
     pt_run_all(&r);
     fine = pt_judge(pt, &r);
@@ -127,6 +157,7 @@ int main(int argc, char **argv)
     char *path = NULL;
     int rc = 1;
 
+    watch_crashes();
     gd_json_setup();
     if (gd_crypto_setup(&err) != 0) {
         fprintf(stderr, "grantd-plugtest: %s\n", err.text);

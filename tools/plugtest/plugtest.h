@@ -1,5 +1,5 @@
-/* plugtest.h - what the files of grantd-plugtest share. One platform, its tapes, no network, no real clock: a run is
- * repeatable to the byte, and every sweep is the same run with one thing gone wrong. */
+/* plugtest.h - what the files of grantd-plugtest share. One platform, its tapes, no network, no real clock: a
+ * run is repeatable to the byte, and every sweep is the same run with one thing gone wrong. */
 #ifndef PLUGTEST_H
 #define PLUGTEST_H
 
@@ -8,18 +8,18 @@
 #include "http/tape.h"
 #include "plugin/op.h"
 
-#define PT_TAPES_MAX 512
+#define PT_TAPES_MAX     512
 #define PT_TAPE_FILE_MAX (4 * 1024 * 1024)
 
 struct pt_tape {
-    char *name;              /* "file: name" */
-    json_t *json;            /* the whole tape */
-    json_t *frames;          /* borrowed */
-    json_t *description;     /* owned; NULL: none */
+    char *name;          /* "file: name" */
+    json_t *json;        /* the whole tape */
+    json_t *frames;      /* borrowed */
+    json_t *description; /* owned; NULL: none */
     enum gd_op_kind kind;
-    size_t played;           /* frames used when nothing goes wrong */
-    unsigned ticks, allocs;  /* and turns, allocations */
-    json_t *golden;          /* and what came out */
+    size_t played;          /* frames used when nothing goes wrong */
+    unsigned ticks, allocs; /* and turns, allocations */
+    json_t *golden;         /* and what came out */
 };
 
 struct pt {
@@ -50,13 +50,16 @@ struct pt_run {
     struct gd_log *log;
     int log_fd;
     unsigned ends, ticks;
-    bool repeatable;  /* the last request */
+    bool repeatable; /* the last request */
     bool detached;
     json_t *transcript; /* array of lines */
     json_t *out;        /* what came out; NULL until the end */
 };
 
 __attribute__((format(printf, 2, 3))) void pt_bad(struct pt *pt, const char *fmt, ...);
+
+/* What is being tried now: said when the platform crashes in it. */
+void pt_now(const struct pt_tape *t, const char *what);
 
 /* tape.c: reads a file of tapes. False when it is none; it has been said. */
 bool pt_tapes_read(struct pt *pt, const char *path);

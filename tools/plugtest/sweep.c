@@ -65,6 +65,8 @@ static const char *wrong_success(const struct pt_run *r, const struct pt_fault *
 {
     const json_t *good = r->tape->golden;
 
+    if (!strcmp(text_of(good, "end"), "failed") && (f->what == PT_NONSENSE || f->what == PT_ODD))
+        return NULL; /* what spoils a bad answer may make it good */
     switch (r->tape->kind) {
     case GD_OP_GRANT:
     case GD_OP_REFRESH:
@@ -151,6 +153,7 @@ static void sweep_faults(struct pt *pt, struct pt_tape *t)
             char what[120];
 
             (void)snprintf(what, sizeof what, "answer %zu spoilt (%s)", frame, f.name);
+            pt_now(t, what);
             pt_run_init(&r, pt, t, &plan);
             pt_run_all(&r);
             judge_fault(pt, &r, &f, what);
@@ -169,7 +172,10 @@ static void sweep_allocations(struct pt *pt, struct pt_tape *t)
         struct pt_plan plan = { .fault_frame = -1, .fail_alloc_at = n };
         struct pt_run r;
         bool over;
+        char what[60];
 
+        (void)snprintf(what, sizeof what, "allocation %u failed", n);
+        pt_now(t, what);
         pt_run_init(&r, pt, t, &plan);
         pt_run_all(&r);
         over = r.out && !class_is(r.out, "nomem");
@@ -198,7 +204,10 @@ static void cancel_at(struct pt *pt, struct pt_tape *t, unsigned turns)
     struct gd_op *op;
     struct pt_run r;
     bool comes;
+    char what[60];
 
+    (void)snprintf(what, sizeof what, "cancelled after %u turns", turns);
+    pt_now(t, what);
     pt_run_init(&r, pt, t, &plan);
     for (unsigned i = 0; i < turns && r.op; i++)
         (void)pt_run_turn(&r);
@@ -217,7 +226,10 @@ static void deadline_at(struct pt *pt, struct pt_tape *t, unsigned turns, int64_
 {
     struct pt_plan plan = { .fault_frame = -1 };
     struct pt_run r;
+    char what[60];
 
+    (void)snprintf(what, sizeof what, "%lld ms after turn %u", (long long)ms, turns);
+    pt_now(t, what);
     pt_run_init(&r, pt, t, &plan);
     for (unsigned i = 0; i < turns && r.op; i++)
         (void)pt_run_turn(&r);
