@@ -25,6 +25,7 @@ struct app {
     struct ready *heap; /* earliest expiry first */
     uint32_t count, cap;
     unsigned in_flight;
+    bool listed; /* in gd_sched.fresh */
 };
 struct look {
     struct gd_list node;
@@ -43,6 +44,8 @@ struct gd_sched {
     struct job *jobs;
     uint32_t njobs;
     struct app apps[APPS_MAX];
+    uint16_t fresh[APPS_MAX]; /* apps that got something ready in this run */
+    unsigned nfresh;
     struct gd_list looks; /* by time */
     bool started, running;
     int64_t offset; /* unix - mono when last looked at */
@@ -211,6 +214,10 @@ static void on_due(void *arg, uint32_t n)
         return;
     j->waiting = 1;
     heap_push(&s->apps[j->app], (struct ready){ j->expires_at, n });
+    if (s->apps[j->app].listed)
+        return;
+    s->apps[j->app].listed = true;
+    s->fresh[s->nfresh++] = j->app;
 }
 
 static void run_looks(struct gd_sched *s, int64_t mono)
@@ -238,9 +245,12 @@ int64_t gd_sched_run(struct gd_sched *s)
     gd_wheel_run(&s->wheel, mono, on_due, s);
     run_looks(s, mono);
     s->running = false;
-    for (unsigned i = 0; i < APPS_MAX; i++)
-        if (s->apps[i].count)
-            pump(s, &s->apps[i]);
+    while (s->nfresh) {
+        struct app *a = &s->apps[s->fresh[--s->nfresh]];
+
+        a->listed = false;
+        pump(s, a);
+    }
     next = gd_wheel_next(&s->wheel);
     if (!gd_list_empty(&s->looks) && gd_container_of(s->looks.next, struct look, node)->at < next)
         next = gd_container_of(s->looks.next, struct look, node)->at;

@@ -1,0 +1,183 @@
+/* Admission, clock steps, looks: on virtual time. */
+#include "base/mem.h"
+#include "sched/sched.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NOW 1790000000000
+
+struct seen {
+    uint32_t jobs[4096];
+    int64_t at[4096];
+    unsigned count, looks;
+    struct gd_clock_virtual clock;
+    struct gd_rng_seeded rng;
+    struct gd_sched *sched;
+};
+
+static void act(void *arg, uint32_t job)
+{
+    struct seen *s = arg;
+
+    s->at[s->count] = s->clock.mono_now;
+    s->jobs[s->count++] = job;
+}
+
+static void look(void *arg, const char *workspace, const char *item)
+{
+    struct seen *s = arg;
+
+    assert_string_equal(workspace, "main");
+    assert_string_equal(item, "it1");
+    s->looks++;
+}
+
+static int up(void **state)
+{
+    struct seen *s = gd_new(sizeof *s);
+    struct gd_sched_options o = { .in_flight = 2 };
+    struct gd_sched_ops ops = { act, look, s };
+
+    gd_clock_virtual_init(&s->clock, NOW);
+    gd_rng_seed(&s->rng, 42);
+    s->sched = gd_sched_new(NULL, &o, &ops, &s->clock.clock, &s->rng.rng, NULL);
+    *state = s;
+    return 0;
+}
+
+static int down(void **state)
+{
+    struct seen *s = *state;
+
+    gd_sched_close(s->sched, NULL, NULL);
+    gd_free(s);
+    return 0;
+}
+
+static void nothing_before_the_start(void **state)
+{
+    struct seen *s = *state;
+
+    gd_sched_set(s->sched, 1, NOW - 5, NOW, 0);
+    assert_int_equal(gd_sched_run(s->sched), INT64_MAX);
+    assert_int_equal(s->count, 0);
+    assert_int_equal(gd_sched_start(s->sched, NULL), 0);
+    gd_clock_virtual_advance(&s->clock, 2);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->count, 1);
+}
+
+static void who_expires_first_goes_first(void **state)
+{
+    struct seen *s = *state;
+
+    gd_sched_start(s->sched, NULL);
+    for (uint32_t i = 0; i < 10; i++)
+        gd_sched_set(s->sched, i, NOW + 100, NOW + 10000 - i * 100, 3);
+    gd_clock_virtual_advance(&s->clock, 101);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->count, 2); /* two at a time */
+    while (s->count < 10)
+        gd_sched_flight_end(s->sched, 3);
+    for (uint32_t i = 0; i < 10; i++)
+        assert_int_equal(s->jobs[i], 9 - i);
+}
+
+static void a_job_waits_once(void **state)
+{
+    struct seen *s = *state;
+
+    gd_sched_start(s->sched, NULL);
+    for (uint32_t i = 0; i < 3; i++)
+        gd_sched_set(s->sched, i, NOW + 1, NOW + 1000 + i, 0);
+    gd_clock_virtual_advance(&s->clock, 5);
+    gd_sched_run(s->sched);
+    gd_sched_set(s->sched, 2, NOW + 6, NOW + 1000, 0); /* moved while it waits for admission */
+    gd_clock_virtual_advance(&s->clock, 5);
+    gd_sched_run(s->sched);
+    gd_sched_flight_end(s->sched, 0);
+    gd_sched_flight_end(s->sched, 0);
+    assert_int_equal(s->count, 3);
+}
+
+static void cancelled_jobs_stay_away(void **state)
+{
+    struct seen *s = *state;
+
+    gd_sched_start(s->sched, NULL);
+    gd_sched_set(s->sched, 5, NOW + 10, 0, 0);
+    gd_sched_set(s->sched, 5, INT64_MAX, 0, 0);
+    gd_clock_virtual_advance(&s->clock, 1000);
+    assert_int_equal(gd_sched_run(s->sched), INT64_MAX);
+    assert_int_equal(s->count, 0);
+}
+
+static void looks_come_at_their_time(void **state)
+{
+    struct seen *s = *state;
+
+    gd_sched_start(s->sched, NULL);
+    gd_sched_look(s->sched, "main", "it1", NOW + 50);
+    gd_clock_virtual_advance(&s->clock, 49);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->looks, 0);
+    gd_clock_virtual_advance(&s->clock, 1);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->looks, 1);
+}
+
+/* The clock was an hour behind when the jobs were loaded: they come when they are due, spread, not in a
+ * burst. */
+static void a_forward_step_is_no_burst(void **state)
+{
+    struct seen *s = *state;
+    int64_t first, last;
+
+    for (uint32_t i = 0; i < 1000; i++)
+        gd_sched_set(s->sched, i, NOW + 1800000, NOW + 3600000, (uint16_t)(i % 1000));
+    gd_sched_start(s->sched, NULL);
+    s->clock.unix_now += 3600000;
+    gd_sched_clock_step(s->sched, 3600000);
+    for (int i = 0; i < 61000; i += 10) {
+        gd_clock_virtual_advance(&s->clock, 10);
+        gd_sched_run(s->sched);
+    }
+    assert_int_equal(s->count, 1000);
+    first = s->at[0];
+    last = s->at[999];
+    assert_true(first < 1000);
+    assert_in_range(last - first, 50000, 61000);
+}
+
+/* What this process planned itself runs on the monotonic clock: a backward step does not put it off. */
+static void a_backward_step_puts_nothing_off(void **state)
+{
+    struct seen *s = *state;
+
+    gd_sched_start(s->sched, NULL);
+    gd_sched_set(s->sched, 1, NOW + 1000, NOW + 5000, 0);
+    s->clock.unix_now -= 10ll * 365 * 86400000;
+    gd_sched_clock_step(s->sched, -10ll * 365 * 86400000);
+    gd_clock_virtual_advance(&s->clock, 1001);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->count, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(nothing_before_the_start, up, down),
+        cmocka_unit_test_setup_teardown(who_expires_first_goes_first, up, down),
+        cmocka_unit_test_setup_teardown(a_job_waits_once, up, down),
+        cmocka_unit_test_setup_teardown(cancelled_jobs_stay_away, up, down),
+        cmocka_unit_test_setup_teardown(looks_come_at_their_time, up, down),
+        cmocka_unit_test_setup_teardown(a_forward_step_is_no_burst, up, down),
+        cmocka_unit_test_setup_teardown(a_backward_step_puts_nothing_off, up, down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
