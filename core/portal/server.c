@@ -217,6 +217,7 @@ void gd_portal_server_close(struct gd_portal_server *s, void (*done)(void *), vo
             gd_portal_conn_close(c);
         else if (c->deadline > grace)
             c->deadline = grace;
+        c->due = 0; /* an answer that was held back leaves now */
     }
 }
 

@@ -125,6 +125,18 @@ long long world_status(struct world *w, const char *key)
     return n;
 }
 
+bool world_settles(struct world *w, const char *key, long long value)
+{
+    int64_t until = ms_now() + 8000;
+
+    while (world_status(w, key) != value) {
+        if (ms_now() > until)
+            return false;
+        (void)usleep(2000);
+    }
+    return true;
+}
+
 char *world_log(struct world *w)
 {
     size_t n = 0, cap = (size_t)4 * 1024 * 1024;

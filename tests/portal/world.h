@@ -34,6 +34,8 @@ void world_stop(struct world *w);  /* asserts that nothing is left in the loop *
 /* Runs a job on the loop's thread and waits for it. */
 void world_do(struct world *w, void (*job)(struct world *w));
 long long world_status(struct world *w, const char *key);
+/* True once the number is that, within a few seconds. */
+bool world_settles(struct world *w, const char *key, long long value);
 char *world_log(struct world *w); /* gd_free */
 
 /* Clients. from: local address or NULL. */

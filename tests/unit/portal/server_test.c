@@ -260,16 +260,11 @@ static void test_gone(void **state)
     fd = dial(&w);
     say(fd, "GET " DOUBLE_PATH " HTTP/1.1\r\nHost: a\r\n\r\n");
     (void)close(fd);
-    for (int i = 0; i < 500 && world_status(&w, "requests") == 0; i++)
-        (void)usleep(2000);
-    for (int i = 0; i < 500 && world_status(&w, "connections") > 0; i++)
-        (void)usleep(5000);
-    assert_int_equal(world_status(&w, "connections"), 0);
+    assert_true(world_settles(&w, "requests", 1));
+    assert_true(world_settles(&w, "connections", 0));
     assert_int_equal(world_status(&w, "exchanges"), 1);
     world_do(&w, release);
-    for (int i = 0; i < 500 && world_status(&w, "exchanges") > 0; i++)
-        (void)usleep(2000);
-    assert_int_equal(world_status(&w, "exchanges"), 0);
+    assert_true(world_settles(&w, "exchanges", 0));
     world_stop(&w);
 }
 
@@ -289,9 +284,7 @@ static void test_reader_stops(void **state)
     fd = dial(&w);
     while (ms_now() - start < 10000 && say_some(fd, one, sizeof one - 1))
         ;
-    for (int i = 0; i < 500 && world_status(&w, "connections") > 0; i++)
-        (void)usleep(2000);
-    assert_int_equal(world_status(&w, "connections"), 0);
+    assert_true(world_settles(&w, "connections", 0));
     assert_int_equal(world_status(&w, "timeouts"), 1);
     assert_int_equal(world_status(&w, "refused"), 0);
     (void)close(fd);
@@ -353,13 +346,12 @@ static void test_per_address(void **state)
         fds[i] = dial(&w);
         say(fds[i], "GET / HT"); /* unfinished, so none is idle */
     }
-    while (world_status(&w, "accepted") < 8)
-        (void)usleep(1000);
+    assert_true(world_settles(&w, "accepted", 8));
     extra = dial(&w);
     assert_true(ended(extra, LATEST));
     (void)close(extra);
     expect(ask_from(&w, "127.0.0.2", "GET", "/health", NULL, NULL), 200);
-    assert_int_equal(world_status(&w, "connections"), 8);
+    assert_true(world_settles(&w, "connections", 8));
     for (int i = 0; i < 8; i++)
         (void)close(fds[i]);
     world_stop(&w);
@@ -404,11 +396,10 @@ static void test_global(void **state)
         fds[i] = dial_from(&w, from);
         say(fds[i], "GET / HT");
     }
-    while (world_status(&w, "accepted") < 10)
-        (void)usleep(1000);
+    assert_true(world_settles(&w, "accepted", 10));
     expect(ask(&w, "GET", "/health", NULL, NULL), 200);
     assert_true(ended(fds[0], LATEST));
-    assert_int_equal(world_status(&w, "evicted"), 1);
+    assert_true(world_settles(&w, "evicted", 1));
     for (int i = 0; i < 10; i++)
         (void)close(fds[i]);
     world_stop(&w);
@@ -441,8 +432,7 @@ static void test_descriptors(void **state)
         busy[i] = dial(&w);
         say(busy[i], "GET " DOUBLE_PATH " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     }
-    while (world_status(&w, "exchanges") < 3)
-        (void)usleep(1000);
+    assert_true(world_settles(&w, "exchanges", 3));
     {
         int fill[64], n = 0;
 
@@ -506,9 +496,7 @@ static void test_slowloris(void **state)
     assert_true(times[HONEST - 2] < 200);
     for (int i = 0; i < SLOW_ONES; i++)
         (void)close(fds[i]);
-    for (int i = 0; i < 500 && world_status(&w, "connections") > 0; i++)
-        (void)usleep(10000);
-    assert_int_equal(world_status(&w, "connections"), 0);
+    assert_true(world_settles(&w, "connections", 0));
     gd_free(fds);
     world_stop(&w);
 }
