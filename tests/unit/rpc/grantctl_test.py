@@ -14,6 +14,7 @@ import tempfile
 import unittest
 
 GRANTCTL, DOUBLE = sys.argv[1], sys.argv[2]
+CLIENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../clients/run.sh")
 CL = "cl01jdk3m8q4h5v6w7x8y9z0a1b2"
 GR = "gr01jdk3m8q4h5v6w7x8y9z0a1b2"
 RQ = "rq01jdk3m8q4h5v6w7x8y9z0a1b2"
@@ -251,6 +252,11 @@ class Grantctl(unittest.TestCase):
                 text += part
             os.close(main)
             self.assertEqual(b"\x1b[31mneeds_consent" in text, coloured, text)
+
+    def test_other_peoples_clients(self):
+        done = subprocess.run([CLIENTS, self.socket, GR], capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.count(": ok"), 4)
 
     def test_subscribe_follows(self):
         env = {**os.environ, "GRANTD_SOCKET": self.socket}
