@@ -31,7 +31,6 @@ int audit_verify_file(const struct ctl *c)
     struct gd_audit_verdict v = { 0 };
     struct gd_err err = { 0 };
     GD_AUTO_JSON out = NULL;
-    GD_AUTO_JSON dump = NULL;
 
     if (gd_audit_verify(c->file, NULL, &v, &err) < 0) {
         (void)fprintf(stderr, "grantctl: %s (%s)\n", err.text, gd_reason_word(err.reason));

@@ -133,6 +133,11 @@ static void say(struct fix *f, const char *p, size_t n)
     }
 }
 
+static void says(struct fix *f, const char *text)
+{
+    say(f, text, strlen(text));
+}
+
 static const char *ask(struct fix *f, const char *text)
 {
     gd_buf_clear(&f->in);
@@ -443,10 +448,8 @@ static void http_posts(void **state)
     expect(f->in.ptr, "\"result\":{");
     assert_false(f->eof);
     gd_buf_clear(&f->in);
-    say(f,
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 45\r\n\r\n"
-        "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\"}   ",
-        94);
+    says(f, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 45\r\n\r\n"
+            "{\"jsonrpc\":\"2.0\",\"method\":\"daemon.status\"}   ");
     wait_lines(f, 3);
     expect(f->in.ptr, "HTTP/1.1 204 No Content\r\n");
 }
@@ -506,7 +509,7 @@ static void http_100_continue(void **state)
 {
     struct fix *f = *state;
 
-    say(f, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 49\r\n\r\n", 76);
+    says(f, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 49\r\n\r\n");
     wait_lines(f, 2);
     expect(f->in.ptr, "100 Continue");
     expect(ask(f, BODY), "200 OK");
