@@ -87,6 +87,11 @@ void world_do(struct world *w, void (*job)(struct world *w))
     uv_sem_wait(&w->done);
 }
 
+static void nothing(struct world *w)
+{
+    (void)w;
+}
+
 static void on_portal_closed(void *arg)
 {
     struct world *w = arg;
@@ -150,7 +155,7 @@ char *world_log(struct world *w)
 
 /* ---- clients ---- */
 
-int dial_from(const struct world *w, const char *from)
+int dial_from(struct world *w, const char *from)
 {
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)w->port) };
     struct sockaddr_in local = { .sin_family = AF_INET };
@@ -169,7 +174,7 @@ int dial_from(const struct world *w, const char *from)
     return fd;
 }
 
-int dial(const struct world *w)
+int dial(struct world *w)
 {
     return dial_from(w, NULL);
 }
@@ -258,8 +263,8 @@ char *field_of(const char *answer, const char *name)
     return gd_strndup(p, strcspn(p, "\r"));
 }
 
-char *ask_from(const struct world *w, const char *from, const char *method, const char *path,
-               const char *fields, const char *body)
+char *ask_from(struct world *w, const char *from, const char *method, const char *path, const char *fields,
+               const char *body)
 {
     GD_AUTO_FREE char *length = body ? gd_strf("Content-Length: %zu\r\n", strlen(body)) : gd_strdup("");
     GD_AUTO_FREE char *text = gd_strf("%s %s HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n%s%s\r\n%s",
@@ -270,10 +275,11 @@ char *ask_from(const struct world *w, const char *from, const char *method, cons
     say(fd, text);
     answer = hear_all(fd, NULL);
     (void)close(fd);
+    world_do(w, nothing); /* whatever the loop did for it is visible from here on */
     return answer;
 }
 
-char *ask(const struct world *w, const char *method, const char *path, const char *fields, const char *body)
+char *ask(struct world *w, const char *method, const char *path, const char *fields, const char *body)
 {
     return ask_from(w, NULL, method, path, fields, body);
 }

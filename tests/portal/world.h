@@ -39,8 +39,8 @@ bool world_settles(struct world *w, const char *key, long long value);
 char *world_log(struct world *w); /* gd_free */
 
 /* Clients. from: local address or NULL. */
-int dial_from(const struct world *w, const char *from);
-int dial(const struct world *w);
+int dial_from(struct world *w, const char *from);
+int dial(struct world *w);
 void say(int fd, const char *text);
 bool say_some(int fd, const char *p, size_t n); /* false when the other side is gone */
 /* Everything until the other side ends. *ret_clean: ended by FIN, not by a reset. gd_free. */
@@ -53,9 +53,9 @@ int status_of(const char *answer);
 /* Value of a field, or NULL. gd_free. */
 char *field_of(const char *answer, const char *name);
 /* A request on a connection of its own: method, path, extra fields, body (NULL: none). gd_free. */
-char *ask_from(const struct world *w, const char *from, const char *method, const char *path,
-               const char *fields, const char *body);
-char *ask(const struct world *w, const char *method, const char *path, const char *fields, const char *body);
+char *ask_from(struct world *w, const char *from, const char *method, const char *path, const char *fields,
+               const char *body);
+char *ask(struct world *w, const char *method, const char *path, const char *fields, const char *body);
 int64_t ms_now(void);
 
 /* A self-signed certificate and its key in dir: name.crt and name.key. */

@@ -31,7 +31,7 @@ static void see(struct browser *b, const char *answer)
         (void)snprintf(b->token, sizeof b->token, "%.43s", token + 19);
 }
 
-static char *get(const struct world *w, struct browser *b, const char *path)
+static char *get(struct world *w, struct browser *b, const char *path)
 {
     char *answer = ask(w, "GET", path, b->cookie, NULL);
 
@@ -39,7 +39,7 @@ static char *get(const struct world *w, struct browser *b, const char *path)
     return answer;
 }
 
-static char *post_with(const struct world *w, const struct browser *b, const char *path, const char *fields,
+static char *post_with(struct world *w, const struct browser *b, const char *path, const char *fields,
                        const char *form)
 {
     GD_AUTO_FREE char *all = gd_strf("%s%s", b->cookie, fields);
@@ -48,7 +48,7 @@ static char *post_with(const struct world *w, const struct browser *b, const cha
     return ask(w, "POST", path, all, body);
 }
 
-static char *post(const struct world *w, const struct browser *b, const char *path, const char *form)
+static char *post(struct world *w, const struct browser *b, const char *path, const char *form)
 {
     return post_with(w, b, path, FORM_TYPE, form);
 }
@@ -317,7 +317,7 @@ static void has_all(char *answer, int status)
     gd_free(answer);
 }
 
-static char *raw(const struct world *w, const char *text)
+static char *raw(struct world *w, const char *text)
 {
     int fd = dial(w);
     char *answer;

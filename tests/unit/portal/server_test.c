@@ -128,7 +128,7 @@ static void test_refusal_arrives(void **state)
 
 /* Sends text, then one byte each few milliseconds until the other side answers. Returns how long that took.
  */
-static int64_t trickle(const struct world *w, const char *text, const char *byte, char **ret_answer)
+static int64_t trickle(struct world *w, const char *text, const char *byte, char **ret_answer)
 {
     int64_t start;
     int fd = dial(w);
@@ -426,8 +426,8 @@ static void test_descriptors(void **state)
     world_stop(&w); /* so that the loop's own files are counted below as they will be */
     world_init(&w);
     w.limits.fds = open_fds() + 20;
-    world_start(&w);
     w.broker.hold = true;
+    world_start(&w);
     for (int i = 0; i < 3; i++) {
         busy[i] = dial(&w);
         say(busy[i], "GET " DOUBLE_PATH " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
