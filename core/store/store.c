@@ -160,6 +160,27 @@ static void run_group(struct gd_store *s, struct gd_list *group)
         (void)GD_FAULT("F18");
 }
 
+/* Under the lock. Waits for more to come, up to wait_us after the first; less when a quarter of that brought
+ * nothing. */
+static void let_form(struct gd_store *s, struct queue *q)
+{
+    int64_t last = q->oldest_us + s->wait_us;
+    size_t had = 0;
+
+    while (q->n < s->group_max && q->n > had && !s->closing) {
+        int64_t until = now_us() + s->wait_us / 4 + 1;
+        struct timespec ts;
+
+        until = until < last ? until : last;
+        ts = (struct timespec){ until / 1000000, until % 1000000 * 1000 };
+        had = q->n;
+        while (q->n < s->group_max && !s->closing && pthread_cond_timedwait(&q->cond, &s->lock, &ts) == 0)
+            continue;
+        if (until == last)
+            break;
+    }
+}
+
 /* Under the lock. Sleeps until a group is there; takes it. False: nothing more will come. */
 static bool take_group(struct gd_store *s, struct gd_list *group)
 {
@@ -169,15 +190,9 @@ static bool take_group(struct gd_store *s, struct gd_list *group)
     q->waiting = true;
     while (!q->n && !s->closing)
         pthread_cond_wait(&q->cond, &s->lock);
-    while (q->n && q->n < s->group_max && !s->closing && s->wait_us) {
-        int64_t until = q->oldest_us + s->wait_us;
-        struct timespec ts = { until / 1000000, until % 1000000 * 1000 };
-
-        q->waiting = false;
-        if (pthread_cond_timedwait(&q->cond, &s->lock, &ts) == ETIMEDOUT)
-            break;
-    }
     q->waiting = false;
+    if (q->n && s->wait_us)
+        let_form(s, q);
     for (size_t i = 0; i < s->group_max && !gd_list_empty(&q->list); i++, q->n--)
         gd_list_add(group, gd_list_pop(&q->list));
     if (q->n && s->wait_us)
@@ -477,9 +492,14 @@ int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_
         free_store(s);
         return -1;
     }
-    if (uv_async_init(loop, &s->async, on_async) < 0 || start_threads(s) != 0)
-        abort(); /* out of descriptors or threads before anything began */
+    if (uv_async_init(loop, &s->async, on_async) < 0) {
+        free_store(s);
+        return gd_err_set(err, GD_R_STORE_FAILED,
+                          "the loop takes no more handles; raise the limit of open files");
+    }
     s->async.data = s;
+    if (start_threads(s) != 0)
+        abort(); /* no thread to be had before anything began */
     *ret = s;
     return 0;
 }
