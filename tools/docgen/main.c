@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/reason.h"
-#include "rpc/schema.h"
+#include "rpc/schema.h" /* check:allow the schemas are what the manual is made of */
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,11 +50,12 @@ static void line(FILE *f, const char *s)
 
 static void head(FILE *f, const char *name, const char *section, const char *what)
 {
-    (void)fprintf(f,
-                  ".\\\" Made by docgen; change the schemas or the table instead.\n.Dd November 22, 2026\n.Dt %s "
-                  "%s\n.Os grantd\n"
-                  ".Sh NAME\n.Nm %s\n.Nd %s\n",
-                  name, section, name, what);
+    (void)fprintf(
+        f,
+        ".\\\" Made by docgen; change the schemas or the table instead.\n.Dd November 22, 2026\n.Dt %s "
+        "%s\n.Os grantd\n"
+        ".Sh NAME\n.Nm %s\n.Nd %s\n",
+        name, section, name, what);
 }
 
 static const char *with_dashes(const char *name, char out[64])

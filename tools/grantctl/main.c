@@ -189,7 +189,7 @@ static int run(struct ctl *c)
 
 static const char *default_socket(void)
 {
-    const char *s = getenv("GRANTD_SOCKET");
+    const char *s = secure_getenv("GRANTD_SOCKET");
 
     if (s && *s)
         return s;
@@ -214,7 +214,7 @@ static int choose(struct ctl *c)
 
 int main(int argc, char **argv)
 {
-    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+    const char *term = secure_getenv("TERM"), *no_colour = secure_getenv("NO_COLOR");
     struct ctl c = { 0 };
     struct gd_err err;
     int rc;
