@@ -378,14 +378,14 @@ def description(policy, origin, grace=2):
     out = {"schema": 1, "id": "acct_" + policy, "title": "Accounting server, " + policy,
            "authorize": {"url": origin + "/authorize"}, "scope": {"default": ["email"]},
            "client": {"auth": "basic"}, "token": {"url": origin + "/token"},
-           "refresh": {"retry_class": policy},
+           "response": {"account_id": "account"}, "refresh": {"retry_class": policy},
            "revoke": {"style": "rfc7009", "url": origin + "/revoke", "token": "refresh"},
            "verify": {"url": origin + "/userinfo", "account_id": "sub"}}
     if policy == "grace":
         out["refresh"]["retry_grace_s"] = max(1, int(grace))
     if policy == "exchange":
-        out["refresh"] = {"mode": "access_token", "url": origin + "/exchange", "method": "GET", "body": "query",
-                          "retry_class": "none"}
+        out["refresh"] = {"mode": "access_token", "url": origin + "/exchange", "method": "GET",
+                          "query": {"grant_type": "exchange", "access_token": "${access_token}"}, "retry_class": "none"}
         out["revoke"]["token"] = "access"
     return out
 

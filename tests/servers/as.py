@@ -26,6 +26,7 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import time
 import urllib.parse
@@ -106,7 +107,8 @@ class Truth:
     def answer(self, family, refresh):
         settings = self.client(family.client_id)
         out = {"access_token": self.issue_access(family), "token_type": "Bearer",
-               "scope": settings["scope"] if settings["scope"] is not None else family.scope}
+               "scope": settings["scope"] if settings["scope"] is not None else family.scope,
+               "account": settings["sub"] or family.account}
         if not settings["omit_expires_in"]:
             out["expires_in"] = settings["at_ttl"]
         if refresh:
@@ -238,39 +240,26 @@ class RsaKey:
     """Just enough RS256 for ID tokens of a test; made new at every start."""
 
     def __init__(self, bits=2048):
-        self.e = 65537
-        while True:
-            p, q = self._prime(bits // 2), self._prime(bits // 2)
-            if p != q and ((p - 1) * (q - 1)) % self.e:
-                break
-        self.n = p * q
-        self.p, self.q = p, q
-        d = pow(self.e, -1, (p - 1) * (q - 1))
-        self.dp, self.dq, self.qi = d % (p - 1), d % (q - 1), pow(q, -1, p)
+        made = subprocess.run(["openssl", "genrsa", "-traditional", str(bits)], check=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL).stdout.decode()
+        der = base64.b64decode("".join(line for line in made.split("\n") if "-----" not in line))
+        _, self.n, self.e, _, self.p, self.q, self.dp, self.dq, self.qi = self._integers(der)
 
     @staticmethod
-    def _prime(bits):
-        small = [3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97]
-        while True:
-            n = secrets.randbits(bits) | (3 << (bits - 2)) | 1
-            if any(n % s == 0 for s in small):
-                continue
-            if all(RsaKey._witness(n, secrets.randbelow(n - 3) + 2) for _ in range(8)):
-                return n
-
-    @staticmethod
-    def _witness(n, a):
-        d, r = n - 1, 0
-        while d % 2 == 0:
-            d, r = d // 2, r + 1
-        x = pow(a, d, n)
-        if x in (1, n - 1):
-            return True
-        for _ in range(r - 1):
-            x = x * x % n
-            if x == n - 1:
-                return True
-        return False
+    def _integers(der):
+        """The numbers of an RSAPrivateKey (RFC 8017 A.1.2): a sequence of nine integers."""
+        def head(at):
+            size, at = der[at + 1], at + 2
+            if size & 0x80:
+                size, at = int.from_bytes(der[at:at + (size & 0x7f)], "big"), at + (size & 0x7f)
+            return size, at
+        _, at = head(0)
+        out = []
+        for _ in range(9):
+            size, at = head(at)
+            out.append(int.from_bytes(der[at:at + size], "big"))
+            at += size
+        return out
 
     def sign(self, data):
         size = (self.n.bit_length() + 7) // 8

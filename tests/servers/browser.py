@@ -291,6 +291,11 @@ class Browser:
             at_home = origin_of(self.page.url) == home
             if at_home and any(origin_of(url) != home for _, url, _ in self.history[begun:]):
                 return self.page
+            refuse = self.choose(NO) if deny and not at_home else None
+            if refuse:
+                self._say(say, f"presses “{refuse[1][2]}” on “{self.page.title}”")
+                self.submit(refuse[0], None, refuse[1])
+                continue
             login_form = next((form for form in self.page.forms if form.wants_login()), None)
             if login_form and not at_home:
                 self._say(say, f"signs in as {login}")
@@ -299,11 +304,11 @@ class Browser:
                 changes.update({name: password for name, _, kind in login_form.fields if kind == "password"})
                 self.submit(login_form, changes, login_form.buttons[0] if login_form.buttons else None)
                 continue
-            chosen = self.choose(NO if deny and not at_home else YES)
+            chosen = self.choose()
             if not chosen:
                 return self.page
             self._say(say, f"presses “{chosen[1][2]}” on “{self.page.title}”")
-            self.submit(*[chosen[0], None, chosen[1]])
+            self.submit(chosen[0], None, chosen[1])
         raise AssertionError(f"no end after {steps_max} pages; now at {self.page.url}")
 
     @staticmethod
