@@ -6,94 +6,18 @@
  * that is enough (libraries: 3). The next step, should the pause ever matter: a thread that copies with
  * PASSIVE checkpoints while the writer only restarts the log beyond a limit; a passive thread alone never
  * lets the log end. */
-#include "store/store_int.h"
+#include "store/sqlite_int.h"
 
 #include "base/fault.h"
 #include "base/mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <malloc.h>
-#include <pthread.h>
-#include <sqlite3.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#define APPLICATION_ID   0x67643031 /* "gd01" */
-#define BUSY_MS          1000
 #define CHECKPOINT_PAGES 1000  /* copied back when the log is so long */
 #define RESTART_PAGES    32000 /* readers are waited for, shortly, beyond this */
-#define STMT_SLOTS       512   /* power of two; more texts than half of it are prepared each time */
-
-struct prepared {
-    const struct gd_sql *sql; /* NULL: empty */
-    sqlite3_stmt *stmt;
-};
-
-struct conn {
-    sqlite3 *db;
-    struct prepared slots[STMT_SLOTS];
-    size_t count;
-    sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *undo;
-};
-
-struct gd_engine {
-    struct conn w, r;
-    pthread_mutex_t read_lock;
-    char *path;
-    struct gd_log *log;
-    int wal_pages, wal_copied; /* length of the log; how much of it the last checkpoint saw */
-    bool stopped;              /* [writer thread] after an I/O error: takes nothing more until a restart */
-    struct gd_err why;
-};
-
-/* ---- once per process
- * --------------------------------------------------------------------------------------- */
-
-static void *mem_malloc(int n)
-{
-    return gd_lib_malloc((size_t)n);
-}
-
-static void *mem_realloc(void *p, int n)
-{
-    return gd_lib_realloc(p, (size_t)n);
-}
-
-static int mem_size(void *p)
-{
-    return p ? (int)malloc_usable_size(p) : 0;
-}
-
-static int mem_roundup(int n)
-{
-    return (n + 7) & ~7;
-}
-
-static int mem_init(void *unused)
-{
-    (void)unused;
-    return SQLITE_OK;
-}
-
-static void mem_shutdown(void *unused)
-{
-    (void)unused;
-}
-
-static void configure(void)
-{
-    static const sqlite3_mem_methods methods = { mem_malloc,  gd_free,  mem_realloc,  mem_size,
-                                                 mem_roundup, mem_init, mem_shutdown, NULL };
-
-    (void)sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
-    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
-    (void)sqlite3_initialize();
-}
 
 /* ---- errors
  * -------------------------------------------------------------------------------------------------- */
@@ -128,7 +52,7 @@ static enum failure classify(int rc)
     }
 }
 
-static enum gd_reason reason_of(int rc)
+enum gd_reason gd_sqlite_reason(int rc)
 {
     switch (rc & 0xff) {
     case SQLITE_FULL:
@@ -145,10 +69,9 @@ static enum gd_reason reason_of(int rc)
     }
 }
 
-/* SQLite's messages name tables, columns and words of the SQL, never values. */
-static void explain(struct gd_err *err, sqlite3 *db, int rc)
+void gd_sqlite_explain(struct gd_err *err, sqlite3 *db, int rc)
 {
-    gd_err_set(err, reason_of(rc), "%s (%d)",
+    gd_err_set(err, gd_sqlite_reason(rc), "%s (%d)",
                rc == sqlite3_extended_errcode(db) ? sqlite3_errmsg(db) : sqlite3_errstr(rc), rc);
 }
 
@@ -161,16 +84,16 @@ static int pretend(int e)
 /* ---- statements
  * ---------------------------------------------------------------------------------------------- */
 
-static size_t slot_of(const struct conn *c, const struct gd_sql *sql)
+static size_t slot_of(const struct gd_sqlite_conn *c, const struct gd_sql *sql)
 {
-    size_t i = ((uintptr_t)sql >> 3) * 0x9e3779b1u & (STMT_SLOTS - 1);
+    size_t i = ((uintptr_t)sql >> 3) * 0x9e3779b1u & (GD_SQLITE_SLOTS - 1);
 
     while (c->slots[i].sql && c->slots[i].sql != sql)
-        i = (i + 1) & (STMT_SLOTS - 1);
+        i = (i + 1) & (GD_SQLITE_SLOTS - 1);
     return i;
 }
 
-static int prepare(struct conn *c, const char *text, unsigned flags, sqlite3_stmt **ret)
+int gd_sqlite_prepare(struct gd_sqlite_conn *c, const char *text, unsigned flags, sqlite3_stmt **ret)
 {
     const char *tail = NULL;
     int rc = sqlite3_prepare_v3(c->db, text, -1, flags, ret, &tail);
@@ -184,16 +107,17 @@ static int prepare(struct conn *c, const char *text, unsigned flags, sqlite3_stm
 }
 
 /* A statement ready to be bound. *ret_own: the caller finalizes it. */
-static int statement(struct conn *c, const struct gd_sql *sql, bool once, sqlite3_stmt **ret, bool *ret_own)
+static int statement(struct gd_sqlite_conn *c, const struct gd_sql *sql, bool once, sqlite3_stmt **ret,
+                     bool *ret_own)
 {
     size_t i = slot_of(c, sql);
     int rc;
 
-    *ret_own = once || (c->slots[i].sql != sql && c->count >= STMT_SLOTS / 2);
+    *ret_own = once || (c->slots[i].sql != sql && c->count >= GD_SQLITE_SLOTS / 2);
     if (*ret_own)
-        return prepare(c, sql->text, 0, ret);
+        return gd_sqlite_prepare(c, sql->text, 0, ret);
     if (c->slots[i].sql != sql) {
-        rc = prepare(c, sql->text, SQLITE_PREPARE_PERSISTENT, &c->slots[i].stmt);
+        rc = gd_sqlite_prepare(c, sql->text, SQLITE_PREPARE_PERSISTENT, &c->slots[i].stmt);
         if (rc != SQLITE_OK)
             return rc;
         c->slots[i].sql = sql;
@@ -271,7 +195,7 @@ static int keep_row(struct gd_tx *tx, struct gd_stmt *out, sqlite3_stmt *st)
     return SQLITE_OK;
 }
 
-static int run_stmt(struct conn *c, struct gd_tx *tx, struct gd_stmt *s)
+static int run_stmt(struct gd_sqlite_conn *c, struct gd_tx *tx, struct gd_stmt *s)
 {
     sqlite3_int64 before = sqlite3_total_changes64(c->db);
     sqlite3_stmt *st = NULL;
@@ -286,7 +210,7 @@ static int run_stmt(struct conn *c, struct gd_tx *tx, struct gd_stmt *s)
         rc = SQLITE_OK;
     s->changes = sqlite3_total_changes64(c->db) - before;
     if (rc != SQLITE_OK)
-        explain(&tx->err, c->db, rc);
+        gd_sqlite_explain(&tx->err, c->db, rc);
     if (own) {
         sqlite3_finalize(st);
     } else if (st) {
@@ -308,7 +232,7 @@ static int step(sqlite3_stmt *st)
 
 /* All statements; the result is SQLite's first refusal. Points F15 and F16 lie only in what carries an
  * answer. */
-static int run_statements(struct conn *c, struct gd_tx *tx)
+static int run_statements(struct gd_sqlite_conn *c, struct gd_tx *tx)
 {
     int rc = SQLITE_OK;
 
@@ -361,7 +285,7 @@ static int group_failed(struct gd_engine *e, struct gd_list *group, int rc, bool
     enum failure f = classify(rc);
     struct gd_err err;
 
-    explain(&err, e->w.db, rc);
+    gd_sqlite_explain(&err, e->w.db, rc);
     if (!sqlite3_get_autocommit(e->w.db))
         (void)step(e->w.rollback);
     if (f == FAIL_STOP)
@@ -413,7 +337,7 @@ static int sqlite_write(struct gd_engine *e, struct gd_list *group)
     return commit(e, group, answers);
 }
 
-static int on_wal(void *arg, sqlite3 *db, const char *schema, int pages)
+int gd_sqlite_on_wal(void *arg, sqlite3 *db, const char *schema, int pages)
 {
     struct gd_engine *e = arg;
 
@@ -440,7 +364,7 @@ static void sqlite_tidy(struct gd_engine *e)
         return;
     /* Nothing is lost: the log keeps what could not be copied. A full disk is tried again after the next
      * group. */
-    explain(&err, e->w.db, rc);
+    gd_sqlite_explain(&err, e->w.db, rc);
     if (classify(rc) == FAIL_STOP)
         stop(e, &err);
     else
@@ -462,7 +386,7 @@ static void sqlite_read(struct gd_engine *e, struct gd_tx *tx)
     for (size_t i = 0; i < tx->nstmts && rc == SQLITE_OK; i++)
         rc = run_stmt(&e->r, tx, &tx->stmts[i]);
     if (rc != SQLITE_OK) {
-        explain(&err, e->r.db, rc);
+        gd_sqlite_explain(&err, e->r.db, rc);
         if (tx->err.text[0])
             err = tx->err;
         gd_tx_fail(tx, GD_STORE_FAILED, &err);
@@ -495,11 +419,11 @@ static int sqlite_scan(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn 
     int rc;
 
     pthread_mutex_lock(&e->read_lock);
-    rc = prepare(&e->r, sql->text, 0, &st);
+    rc = gd_sqlite_prepare(&e->r, sql->text, 0, &st);
     if (rc == SQLITE_OK)
         rc = scan_rows(st, fn, arg);
     if (rc != SQLITE_OK)
-        explain(err ? err : &(struct gd_err){ 0 }, e->r.db, rc);
+        gd_sqlite_explain(err ? err : &(struct gd_err){ 0 }, e->r.db, rc);
     sqlite3_finalize(st);
     pthread_mutex_unlock(&e->read_lock);
     return rc == SQLITE_OK ? 0 : -1;
@@ -518,247 +442,13 @@ static int64_t sqlite_bytes(const struct gd_engine *e)
     return n;
 }
 
-/* ---- opening and closing
- * ------------------------------------------------------------------------------------------ */
-
-static void set_limits(sqlite3 *db)
-{
-    static const struct {
-        int id, value;
-    } limits[] = {
-        { SQLITE_LIMIT_LENGTH, 4 * 1024 * 1024 },
-        { SQLITE_LIMIT_SQL_LENGTH, 65536 },
-        { SQLITE_LIMIT_COLUMN, GD_STORE_PARAMS_MAX },
-        { SQLITE_LIMIT_EXPR_DEPTH, 64 },
-        { SQLITE_LIMIT_COMPOUND_SELECT, 8 },
-        { SQLITE_LIMIT_VDBE_OP, 25000 },
-        { SQLITE_LIMIT_FUNCTION_ARG, 8 },
-        { SQLITE_LIMIT_ATTACHED, 0 },
-        { SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256 },
-        { SQLITE_LIMIT_VARIABLE_NUMBER, GD_STORE_PARAMS_MAX },
-        { SQLITE_LIMIT_TRIGGER_DEPTH, 1 },
-        { SQLITE_LIMIT_WORKER_THREADS, 0 },
-    };
-
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
-        (void)sqlite3_limit(db, limits[i].id, limits[i].value);
-}
-
-static int set_switches(sqlite3 *db)
-{
-    static const int on[] = { SQLITE_DBCONFIG_DEFENSIVE, SQLITE_DBCONFIG_ENABLE_FKEY };
-    static const int off[] = { SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_DQS_DML,
-                               SQLITE_DBCONFIG_DQS_DDL,        SQLITE_DBCONFIG_ENABLE_TRIGGER,
-                               SQLITE_DBCONFIG_ENABLE_VIEW,    SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION };
-    int rc = SQLITE_OK;
-
-    for (size_t i = 0; i < sizeof on / sizeof on[0] && rc == SQLITE_OK; i++)
-        rc = sqlite3_db_config(db, on[i], 1, NULL);
-    for (size_t i = 0; i < sizeof off / sizeof off[0] && rc == SQLITE_OK; i++)
-        rc = sqlite3_db_config(db, off[i], 0, NULL);
-    return rc;
-}
-
-static int prepare_frame(struct conn *c)
-{
-    const struct {
-        const char *text;
-        sqlite3_stmt **st;
-    } frame[] = {
-        { "BEGIN IMMEDIATE", &c->begin }, { "COMMIT", &c->commit },     { "ROLLBACK", &c->rollback },
-        { "SAVEPOINT t", &c->savepoint }, { "RELEASE t", &c->release }, { "ROLLBACK TO t", &c->undo },
-    };
-    int rc = SQLITE_OK;
-
-    for (size_t i = 0; i < sizeof frame / sizeof frame[0] && rc == SQLITE_OK; i++)
-        rc = prepare(c, frame[i].text, SQLITE_PREPARE_PERSISTENT, frame[i].st);
-    return rc;
-}
-
-/* One value of a pragma as text, compared with what it must be. */
-static int pragma_is(sqlite3 *db, const char *text, const char *want)
-{
-    sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(db, text, -1, &st, NULL);
-    const char *got = NULL;
-
-    if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
-        got = (const char *)sqlite3_column_text(st, 0);
-    if (got)
-        rc = strcmp(got, want) == 0 ? SQLITE_OK : SQLITE_MISMATCH;
-    else if (rc == SQLITE_DONE || rc == SQLITE_ROW)
-        rc = SQLITE_MISMATCH;
-    sqlite3_finalize(st);
-    return rc;
-}
-
-static int set_common(sqlite3 *db)
-{
-    int rc = set_switches(db);
-
-    set_limits(db);
-    (void)sqlite3_extended_result_codes(db, 1);
-    (void)sqlite3_busy_timeout(db, BUSY_MS);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(db, "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;", NULL, NULL, NULL);
-    return rc;
-}
-
-static int set_writer(struct gd_engine *e)
-{
-    sqlite3 *db = e->w.db;
-    int rc = pragma_is(db, "PRAGMA journal_mode=WAL", "wal");
-
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(db, "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA foreign_keys=ON;",
-                          NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        rc = pragma_is(db, "PRAGMA synchronous", "2");
-    if (rc == SQLITE_OK)
-        rc = pragma_is(db, "PRAGMA secure_delete", "1");
-    (void)sqlite3_wal_autocheckpoint(db, 0);
-    (void)sqlite3_wal_hook(db, on_wal, e);
-    return rc;
-}
-
-static int open_conn(struct conn *c, const char *path, int flags)
-{
-    int rc = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
-
-    return rc == SQLITE_OK ? set_common(c->db) : rc;
-}
-
-static void close_conn(struct conn *c)
-{
-    sqlite3_stmt *frame[] = { c->begin, c->commit, c->rollback, c->savepoint, c->release, c->undo };
-
-    for (size_t i = 0; i < STMT_SLOTS; i++)
-        sqlite3_finalize(c->slots[i].stmt);
-    for (size_t i = 0; i < sizeof frame / sizeof frame[0]; i++)
-        sqlite3_finalize(frame[i]);
-    (void)sqlite3_close(c->db);
-    *c = (struct conn){ 0 };
-}
-
-/* Made by us first, so that it is never readable by others, not even for a moment. The descriptor is closed
- * before SQLite opens the file: closing it later would drop SQLite's locks. */
-static int make_file(const char *path, struct gd_err *err)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    struct stat st;
-
-    if (fd < 0)
-        return gd_err_set(err, GD_R_STORE_FAILED, "%s cannot be opened: %s", path, strerror(errno));
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
-        return gd_err_set(err, GD_R_STORE_FAILED, "%s is not a regular file", path);
-    }
-    close(fd);
-    return 0;
-}
-
-/* Ours, empty, or somebody else's. */
-static int check_owner(struct gd_engine *e, struct gd_err *err)
-{
-    char text[64];
-    int rc = pragma_is(e->w.db, "PRAGMA application_id", "1734619185"); /* APPLICATION_ID */
-
-    if (rc == SQLITE_OK)
-        return 0;
-    if (rc == SQLITE_MISMATCH)
-        rc = pragma_is(e->w.db, "SELECT count(*) FROM sqlite_schema", "0");
-    if (rc == SQLITE_MISMATCH)
-        return gd_err_set(err, GD_R_STORE_FOREIGN, "%s is a database, but not one of grantd", e->path);
-    (void)snprintf(text, sizeof text, "PRAGMA application_id=%d", APPLICATION_ID);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_exec(e->w.db, text, NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        return 0;
-    explain(err ? err : &(struct gd_err){ 0 }, e->w.db, rc);
-    return -1;
-}
-
-static int check_whole(struct gd_engine *e, struct gd_err *err)
-{
-    int rc = pragma_is(e->w.db, "PRAGMA quick_check(1)", "ok");
-
-    if (rc == SQLITE_OK)
-        return 0;
-    if (rc == SQLITE_MISMATCH || reason_of(rc) == GD_R_STORE_CORRUPT)
-        return gd_err_set(err, GD_R_STORE_CORRUPT, "%s is damaged; keep a copy and restore a backup",
-                          e->path);
-    explain(err ? err : &(struct gd_err){ 0 }, e->w.db, rc);
-    return -1;
-}
-
-static int open_both(struct gd_engine *e, struct gd_err *err)
-{
-    int rc = open_conn(&e->w, e->path, SQLITE_OPEN_READWRITE);
-    sqlite3 *db = e->w.db;
-
-    if (rc == SQLITE_OK && check_owner(e, err) < 0) /* before anything in it is changed */
-        return -1;
-    if (rc == SQLITE_OK)
-        rc = set_writer(e);
-    if (rc == SQLITE_OK && check_whole(e, err) < 0)
-        return -1;
-    if (rc == SQLITE_OK)
-        rc = prepare_frame(&e->w);
-    if (rc == SQLITE_OK) {
-        rc = open_conn(&e->r, e->path, SQLITE_OPEN_READONLY);
-        db = e->r.db;
-    }
-    if (rc == SQLITE_OK)
-        rc = prepare(&e->r, "BEGIN", SQLITE_PREPARE_PERSISTENT, &e->r.begin);
-    if (rc == SQLITE_OK)
-        rc = prepare(&e->r, "ROLLBACK", SQLITE_PREPARE_PERSISTENT, &e->r.rollback);
-    if (rc == SQLITE_OK)
-        return 0;
-    if (rc == SQLITE_MISMATCH)
-        return gd_err_set(err, GD_R_STORE_FAILED,
-                          "%s lies on a file system that cannot carry it; use a local one", e->path);
-    return gd_err_set(err, reason_of(rc), "%s cannot be opened: %s (%d)", e->path, sqlite3_errmsg(db), rc);
-}
-
-static void sqlite_close(struct gd_engine *e)
-{
-    if (e->w.db && !e->stopped) /* leaves one file behind, and no copy of what was deleted */
-        (void)sqlite3_wal_checkpoint_v2(e->w.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    close_conn(&e->r);
-    close_conn(&e->w);
-    pthread_mutex_destroy(&e->read_lock);
-    gd_free(e->path);
-    gd_free(e);
-}
-
-static int sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, struct gd_log *log,
-                       struct gd_err *err)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct gd_engine *e;
-
-    pthread_once(&once, configure);
-    if (make_file(o->path, err) < 0)
-        return -1;
-    e = gd_new(sizeof *e);
-    e->path = gd_strdup(o->path);
-    e->log = log;
-    pthread_mutex_init(&e->read_lock, NULL);
-    if (open_both(e, err) < 0) {
-        sqlite_close(e);
-        return -1;
-    }
-    *ret = e;
-    return 0;
-}
-
 const struct gd_store_engine gd_store_sqlite = {
     .name = "sqlite",
-    .open = sqlite_open,
+    .open = gd_sqlite_open,
     .write = sqlite_write,
     .tidy = sqlite_tidy,
     .read = sqlite_read,
     .scan = sqlite_scan,
     .bytes = sqlite_bytes,
-    .close = sqlite_close,
+    .close = gd_sqlite_close,
 };

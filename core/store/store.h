@@ -1,16 +1,18 @@
-/* store/store.h - the one interface to what is durable. A transaction is a list of statements with their parameters,
- * made before it is submitted and therefore replayable: an engine may group it with others, send it down a pipeline,
- * or run it again when the server asks. It holds no reads that decide: conditions stand in the SQL
- * (UPDATE ... WHERE gen = ?), and the number of rows a statement changed is the answer.
+/* store/store.h - the one interface to what is durable. A transaction is a list of statements with their
+ * parameters, made before it is submitted and therefore replayable: an engine may group it with others, send
+ * it down a pipeline, or run it again when the server asks. It holds no reads that decide: conditions stand
+ * in the SQL (UPDATE ... WHERE gen = ?), and the number of rows a statement changed is the answer.
  *
- * Promise: after done(GD_STORE_OK) it is on disk. FAILED: nothing of it happened. UNCERTAIN: it may have happened
- * (commit in doubt); read by attempt id before doing anything else. A backend error is never read as absent.
+ * Promise: after done(GD_STORE_OK) it is on disk. FAILED: nothing of it happened. UNCERTAIN: it may have
+ * happened (commit in doubt); read by attempt id before doing anything else. A backend error is never read as
+ * absent.
  *
- * SQL: the subset that PostgreSQL and its wire-compatible distributed engines also run; parameters are $1..$n; keys
- * begin with workspace; no sequences, triggers, foreign keys, temp tables or data-modifying CTEs (tools/check/sql).
+ * SQL: the subset that PostgreSQL and its wire-compatible distributed engines also run; parameters are
+ * $1..$n; keys begin with workspace; no sequences, triggers, foreign keys, temp tables or data-modifying CTEs
+ * (tools/check/sql).
  *
- * Threads: all functions on the loop thread; the engine works on a thread of its own. done is called on the loop,
- * never inside submit. */
+ * Threads: all functions on the loop thread; the engine works on a thread of its own. done is called on the
+ * loop, never inside submit. */
 #ifndef GD_STORE_STORE_H
 #define GD_STORE_STORE_H
 
@@ -57,11 +59,11 @@ typedef void gd_tx_fn(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 /* Making one. Everything is copied into the transaction's arena. Returns the statement's number, from 0. */
 struct gd_tx *gd_tx_new(struct gd_store *s);
 size_t gd_tx_add_(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_param *params, size_t n);
-#define gd_tx_add(tx, sql, ...)                                                                             \
-    gd_tx_add_((tx), (sql), (const struct gd_param[]){ __VA_ARGS__ },                                       \
+#define gd_tx_add(tx, sql, ...)                                       \
+    gd_tx_add_((tx), (sql), (const struct gd_param[]){ __VA_ARGS__ }, \
                sizeof((const struct gd_param[]){ __VA_ARGS__ }) / sizeof(struct gd_param))
-/* A record that is appended to the spool and synced before the transaction begins (grant/ replays what a crash left
- * between the two). At most one a transaction. */
+/* A record that is appended to the spool and synced before the transaction begins (grant/ replays what a
+ * crash left between the two). At most one a transaction. */
 void gd_tx_spool(struct gd_tx *tx, const void *record, size_t n);
 void gd_tx_free(struct gd_tx *tx); /* of one that was never submitted; submitted ones are freed after done */
 
@@ -77,9 +79,11 @@ const char *gd_tx_text(const struct gd_tx *tx, size_t stmt, size_t row, size_t c
 int64_t gd_tx_int(const struct gd_tx *tx, size_t stmt, size_t row, size_t col);      /* 0 for NULL */
 bool gd_tx_is_null(const struct gd_tx *tx, size_t stmt, size_t row, size_t col);
 const void *gd_tx_bytes(const struct gd_tx *tx, size_t stmt, size_t row, size_t col, size_t *ret_n);
-struct gd_arena *gd_tx_arena(struct gd_tx *tx); /* lives until done returned: for what the caller wants to keep along */
+struct gd_arena *gd_tx_arena(
+    struct gd_tx *tx); /* lives until done returned: for what the caller wants to keep along */
 
-/* Start-up only, blocking: streams the rows of one query in batches without holding them all. fn gets a cursor. */
+/* Start-up only, blocking: streams the rows of one query in batches without holding them all. fn gets a
+ * cursor. */
 struct gd_row;
 typedef void gd_row_fn(void *arg, const struct gd_row *row);
 const char *gd_row_text(const struct gd_row *r, int col);
@@ -87,25 +91,27 @@ int64_t gd_row_int(const struct gd_row *r, int col);
 const void *gd_row_bytes(const struct gd_row *r, int col, size_t *ret_n);
 int gd_store_scan(struct gd_store *s, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
 
-/* ---- opening ----------------------------------------------------------------------------------------------- */
+/* ---- opening
+ * ----------------------------------------------------------------------------------------------- */
 /* Append only; never edit one that shipped. Each is run in one transaction, once; version = position + 1. */
 struct gd_migration {
     const char *name;
     const char *const *statements; /* ends with NULL */
 };
 struct gd_store_options {
-    const char *path;        /* file of the embedded engine */
-    const char *spool_path;  /* NULL: this store takes no spool records */
+    const char *path;       /* file of the embedded engine */
+    const char *spool_path; /* NULL: this store takes no spool records */
     const struct gd_migration *migrations;
     size_t nmigrations;
-    unsigned group_wait_us;  /* a group may form for so long; 0: at once */
+    unsigned group_wait_us; /* a group may form for so long; 0: at once */
     unsigned group_max;
 };
-/* Blocking. Checks (quick_check), migrates. STORE_LOCKED another process has it, STORE_TOO_NEW, STORE_CORRUPT,
- * STORE_FAILED. */
+/* Blocking. Checks (quick_check), migrates. STORE_LOCKED another process has it, STORE_TOO_NEW,
+ * STORE_CORRUPT, STORE_FAILED. */
 int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_options *o,
                   const struct gd_clock *clock, struct gd_log *log, struct gd_err *err);
-/* Replays the spool: fn for each whole record (a torn last one is dropped), oldest first. Before any commit. */
+/* Replays the spool: fn for each whole record (a torn last one is dropped), oldest first. Before any commit.
+ */
 int gd_store_spool_replay(struct gd_store *s, void (*fn)(void *arg, const void *rec, size_t n), void *arg,
                           struct gd_err *err);
 /* After the replayed records are in the store: empties the spool. */

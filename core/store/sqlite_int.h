@@ -1,0 +1,47 @@
+/* store/sqlite_int.h - what the two files of the embedded engine share: the connections, their statements,
+ * errors. */
+#ifndef GD_STORE_SQLITE_INT_H
+#define GD_STORE_SQLITE_INT_H
+
+#include "store/store_int.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#define GD_SQLITE_SLOTS 512 /* power of two; more texts than half of it are prepared each time */
+
+struct gd_sqlite_stmt {
+    const struct gd_sql *sql; /* NULL: empty */
+    sqlite3_stmt *stmt;
+};
+
+struct gd_sqlite_conn {
+    sqlite3 *db;
+    struct gd_sqlite_stmt slots[GD_SQLITE_SLOTS];
+    size_t count;
+    sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *undo;
+};
+
+struct gd_engine {
+    struct gd_sqlite_conn w, r;
+    pthread_mutex_t read_lock;
+    char *path;
+    struct gd_log *log;
+    int wal_pages, wal_copied; /* length of the log; how much of it the last checkpoint saw */
+    bool stopped;              /* [writer thread] after an I/O error: takes nothing more until a restart */
+    struct gd_err why;
+};
+
+/* One statement, no more and no less. */
+int gd_sqlite_prepare(struct gd_sqlite_conn *c, const char *text, unsigned flags, sqlite3_stmt **ret);
+enum gd_reason gd_sqlite_reason(int rc);
+/* SQLite's messages name tables, columns and words of the SQL, never values. */
+void gd_sqlite_explain(struct gd_err *err, sqlite3 *db, int rc);
+
+/* sqlite_open.c */
+int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, struct gd_log *log,
+                   struct gd_err *err);
+void gd_sqlite_close(struct gd_engine *e);
+int gd_sqlite_on_wal(void *arg, sqlite3 *db, const char *schema, int pages); /* sqlite.c: the log's length */
+
+#endif

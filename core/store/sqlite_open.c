@@ -1,0 +1,296 @@
+/* store/sqlite_open.c - opening the embedded engine: settings that are checked and not only made, whose file
+ * it is, whether it is whole. */
+#include "store/sqlite_int.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define APPLICATION_ID 0x67643031 /* "gd01" */
+#define BUSY_MS        1000
+
+/* ---- once per process
+ * --------------------------------------------------------------------------------------- */
+
+static void *mem_malloc(int n)
+{
+    return gd_lib_malloc((size_t)n);
+}
+
+static void *mem_realloc(void *p, int n)
+{
+    return gd_lib_realloc(p, (size_t)n);
+}
+
+static int mem_size(void *p)
+{
+    return p ? (int)malloc_usable_size(p) : 0;
+}
+
+static int mem_roundup(int n)
+{
+    return (n + 7) & ~7;
+}
+
+static int mem_init(void *unused)
+{
+    (void)unused;
+    return SQLITE_OK;
+}
+
+static void mem_shutdown(void *unused)
+{
+    (void)unused;
+}
+
+static void configure(void)
+{
+    static const sqlite3_mem_methods methods = { mem_malloc,  gd_free,  mem_realloc,  mem_size,
+                                                 mem_roundup, mem_init, mem_shutdown, NULL };
+
+    (void)sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
+    (void)sqlite3_initialize();
+}
+
+/* ---- opening and closing
+ * ------------------------------------------------------------------------------------------ */
+
+static void set_limits(sqlite3 *db)
+{
+    static const struct {
+        int id, value;
+    } limits[] = {
+        { SQLITE_LIMIT_LENGTH, 4 * 1024 * 1024 },
+        { SQLITE_LIMIT_SQL_LENGTH, 65536 },
+        { SQLITE_LIMIT_COLUMN, GD_STORE_PARAMS_MAX },
+        { SQLITE_LIMIT_EXPR_DEPTH, 64 },
+        { SQLITE_LIMIT_COMPOUND_SELECT, 8 },
+        { SQLITE_LIMIT_VDBE_OP, 25000 },
+        { SQLITE_LIMIT_FUNCTION_ARG, 8 },
+        { SQLITE_LIMIT_ATTACHED, 0 },
+        { SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256 },
+        { SQLITE_LIMIT_VARIABLE_NUMBER, GD_STORE_PARAMS_MAX },
+        { SQLITE_LIMIT_TRIGGER_DEPTH, 1 },
+        { SQLITE_LIMIT_WORKER_THREADS, 0 },
+    };
+
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        (void)sqlite3_limit(db, limits[i].id, limits[i].value);
+}
+
+static int set_switches(sqlite3 *db)
+{
+    static const int on[] = { SQLITE_DBCONFIG_DEFENSIVE, SQLITE_DBCONFIG_ENABLE_FKEY };
+    static const int off[] = { SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_DQS_DML,
+                               SQLITE_DBCONFIG_DQS_DDL,        SQLITE_DBCONFIG_ENABLE_TRIGGER,
+                               SQLITE_DBCONFIG_ENABLE_VIEW,    SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION };
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; i < sizeof on / sizeof on[0] && rc == SQLITE_OK; i++)
+        rc = sqlite3_db_config(db, on[i], 1, NULL);
+    for (size_t i = 0; i < sizeof off / sizeof off[0] && rc == SQLITE_OK; i++)
+        rc = sqlite3_db_config(db, off[i], 0, NULL);
+    return rc;
+}
+
+static int prepare_frame(struct gd_sqlite_conn *c)
+{
+    const struct {
+        const char *text;
+        sqlite3_stmt **st;
+    } frame[] = {
+        { "BEGIN IMMEDIATE", &c->begin }, { "COMMIT", &c->commit },     { "ROLLBACK", &c->rollback },
+        { "SAVEPOINT t", &c->savepoint }, { "RELEASE t", &c->release }, { "ROLLBACK TO t", &c->undo },
+    };
+    int rc = SQLITE_OK;
+
+    for (size_t i = 0; i < sizeof frame / sizeof frame[0] && rc == SQLITE_OK; i++)
+        rc = gd_sqlite_prepare(c, frame[i].text, SQLITE_PREPARE_PERSISTENT, frame[i].st);
+    return rc;
+}
+
+/* One value of a pragma as text, compared with what it must be. */
+static int pragma_is(sqlite3 *db, const char *text, const char *want)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(db, text, -1, &st, NULL);
+    const char *got = NULL;
+
+    if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        got = (const char *)sqlite3_column_text(st, 0);
+    if (got)
+        rc = strcmp(got, want) == 0 ? SQLITE_OK : SQLITE_MISMATCH;
+    else if (rc == SQLITE_DONE || rc == SQLITE_ROW)
+        rc = SQLITE_MISMATCH;
+    sqlite3_finalize(st);
+    return rc;
+}
+
+static int set_common(sqlite3 *db)
+{
+    int rc = set_switches(db);
+
+    set_limits(db);
+    (void)sqlite3_extended_result_codes(db, 1);
+    (void)sqlite3_busy_timeout(db, BUSY_MS);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON;", NULL, NULL, NULL);
+    return rc;
+}
+
+static int set_writer(struct gd_engine *e)
+{
+    sqlite3 *db = e->w.db;
+    int rc = pragma_is(db, "PRAGMA journal_mode=WAL", "wal");
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA foreign_keys=ON;",
+                          NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = pragma_is(db, "PRAGMA synchronous", "2");
+    if (rc == SQLITE_OK)
+        rc = pragma_is(db, "PRAGMA secure_delete", "1");
+    (void)sqlite3_wal_autocheckpoint(db, 0);
+    (void)sqlite3_wal_hook(db, gd_sqlite_on_wal, e);
+    return rc;
+}
+
+static int open_conn(struct gd_sqlite_conn *c, const char *path, int flags)
+{
+    int rc = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+
+    return rc == SQLITE_OK ? set_common(c->db) : rc;
+}
+
+static void close_conn(struct gd_sqlite_conn *c)
+{
+    sqlite3_stmt *frame[] = { c->begin, c->commit, c->rollback, c->savepoint, c->release, c->undo };
+
+    for (size_t i = 0; i < GD_SQLITE_SLOTS; i++)
+        sqlite3_finalize(c->slots[i].stmt);
+    for (size_t i = 0; i < sizeof frame / sizeof frame[0]; i++)
+        sqlite3_finalize(frame[i]);
+    (void)sqlite3_close(c->db);
+    *c = (struct gd_sqlite_conn){ 0 };
+}
+
+/* Made by us first, so that it is never readable by others, not even for a moment. The descriptor is closed
+ * before SQLite opens the file: closing it later would drop SQLite's locks. */
+static int make_file(const char *path, struct gd_err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct stat st;
+
+    if (fd < 0)
+        return gd_err_set(err, GD_R_STORE_FAILED, "%s cannot be opened: %s", path, strerror(errno));
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return gd_err_set(err, GD_R_STORE_FAILED, "%s is not a regular file", path);
+    }
+    close(fd);
+    return 0;
+}
+
+/* Ours, empty, or somebody else's. */
+static int check_owner(struct gd_engine *e, struct gd_err *err)
+{
+    char text[64];
+    int rc = pragma_is(e->w.db, "PRAGMA application_id", "1734619185"); /* APPLICATION_ID */
+
+    if (rc == SQLITE_OK)
+        return 0;
+    if (rc == SQLITE_MISMATCH)
+        rc = pragma_is(e->w.db, "SELECT count(*) FROM sqlite_schema", "0");
+    if (rc == SQLITE_MISMATCH)
+        return gd_err_set(err, GD_R_STORE_FOREIGN, "%s is a database, but not one of grantd", e->path);
+    (void)snprintf(text, sizeof text, "PRAGMA application_id=%d", APPLICATION_ID);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(e->w.db, text, NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        return 0;
+    gd_sqlite_explain(err ? err : &(struct gd_err){ 0 }, e->w.db, rc);
+    return -1;
+}
+
+static int check_whole(struct gd_engine *e, struct gd_err *err)
+{
+    int rc = pragma_is(e->w.db, "PRAGMA quick_check(1)", "ok");
+
+    if (rc == SQLITE_OK)
+        return 0;
+    if (rc == SQLITE_MISMATCH || gd_sqlite_reason(rc) == GD_R_STORE_CORRUPT)
+        return gd_err_set(err, GD_R_STORE_CORRUPT, "%s is damaged; keep a copy and restore a backup",
+                          e->path);
+    gd_sqlite_explain(err ? err : &(struct gd_err){ 0 }, e->w.db, rc);
+    return -1;
+}
+
+static int open_both(struct gd_engine *e, struct gd_err *err)
+{
+    int rc = open_conn(&e->w, e->path, SQLITE_OPEN_READWRITE);
+    sqlite3 *db = e->w.db;
+
+    if (rc == SQLITE_OK && check_owner(e, err) < 0) /* before anything in it is changed */
+        return -1;
+    if (rc == SQLITE_OK)
+        rc = set_writer(e);
+    if (rc == SQLITE_OK && check_whole(e, err) < 0)
+        return -1;
+    if (rc == SQLITE_OK)
+        rc = prepare_frame(&e->w);
+    if (rc == SQLITE_OK) {
+        rc = open_conn(&e->r, e->path, SQLITE_OPEN_READONLY);
+        db = e->r.db;
+    }
+    if (rc == SQLITE_OK)
+        rc = gd_sqlite_prepare(&e->r, "BEGIN", SQLITE_PREPARE_PERSISTENT, &e->r.begin);
+    if (rc == SQLITE_OK)
+        rc = gd_sqlite_prepare(&e->r, "ROLLBACK", SQLITE_PREPARE_PERSISTENT, &e->r.rollback);
+    if (rc == SQLITE_OK)
+        return 0;
+    if (rc == SQLITE_MISMATCH)
+        return gd_err_set(err, GD_R_STORE_FAILED,
+                          "%s lies on a file system that cannot carry it; use a local one", e->path);
+    return gd_err_set(err, gd_sqlite_reason(rc), "%s cannot be opened: %s (%d)", e->path, sqlite3_errmsg(db),
+                      rc);
+}
+
+void gd_sqlite_close(struct gd_engine *e)
+{
+    if (e->w.db && !e->stopped) /* leaves one file behind, and no copy of what was deleted */
+        (void)sqlite3_wal_checkpoint_v2(e->w.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    close_conn(&e->r);
+    close_conn(&e->w);
+    pthread_mutex_destroy(&e->read_lock);
+    gd_free(e->path);
+    gd_free(e);
+}
+
+int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, struct gd_log *log,
+                   struct gd_err *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct gd_engine *e;
+
+    pthread_once(&once, configure);
+    if (make_file(o->path, err) < 0)
+        return -1;
+    e = gd_new(sizeof *e);
+    e->path = gd_strdup(o->path);
+    e->log = log;
+    pthread_mutex_init(&e->read_lock, NULL);
+    if (open_both(e, err) < 0) {
+        gd_sqlite_close(e);
+        return -1;
+    }
+    *ret = e;
+    return 0;
+}
