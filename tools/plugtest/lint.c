@@ -143,22 +143,56 @@ static void lint_needed(struct pt *pt, const struct image *im)
                    text + e[i].d_un.d_val);
 }
 
+static const char *section_name(const struct image *im, size_t i)
+{
+    const Elf64_Shdr *names = &im->sh[im->eh->e_shstrndx];
+
+    return i < im->eh->e_shnum && im->sh[i].sh_name < names->sh_size ? im->names + im->sh[i].sh_name : "";
+}
+
+static bool writable_section(const char *name)
+{
+    return !strcmp(name, ".data") || !strcmp(name, ".bss") || !strcmp(name, ".tdata") ||
+           !strcmp(name, ".tbss");
+}
+
+static bool of_the_runtime(const char *name)
+{
+    return !strncmp(name, "completed.", 10) || !strcmp(name, "__dso_handle") || !strcmp(name, "__TMC_END__");
+}
+
+/* By name, while the file has its symbols. */
+static void lint_variables(struct pt *pt, const struct image *im, const Elf64_Shdr *tab)
+{
+    const Elf64_Sym *s = span(im, tab->sh_offset, tab->sh_size);
+    const char *text = s ? span(im, im->sh[tab->sh_link].sh_offset, im->sh[tab->sh_link].sh_size) : NULL;
+
+    for (size_t i = 0; text && i < tab->sh_size / sizeof *s; i++) {
+        unsigned type = ELF64_ST_TYPE(s[i].st_info);
+        const char *name = s[i].st_name < im->sh[tab->sh_link].sh_size ? text + s[i].st_name : "";
+
+        if ((type == STT_OBJECT || type == STT_TLS) && writable_section(section_name(im, s[i].st_shndx)) &&
+            !of_the_runtime(name))
+            pt_bad(pt, "%s: it has a writable variable, %s; state belongs in op->state or notes", pt->path,
+                   name);
+    }
+}
+
 /* The C runtime's own few bytes stay below this. */
 #define RUNTIME_BYTES 16
 
 static void lint_data(struct pt *pt, const struct image *im)
 {
-    static const char *const writable[] = { ".data", ".bss", ".tdata", ".tbss" };
+    const Elf64_Shdr *tab = section(im, SHT_SYMTAB);
 
-    for (size_t i = 0; i < im->eh->e_shnum; i++) {
-        const char *name =
-            im->sh[i].sh_name < im->sh[im->eh->e_shstrndx].sh_size ? im->names + im->sh[i].sh_name : "";
-
-        for (size_t k = 0; k < sizeof writable / sizeof *writable; k++)
-            if (!strcmp(name, writable[k]) && im->sh[i].sh_size > RUNTIME_BYTES)
-                pt_bad(pt, "%s: it has %lu bytes of writable data in %s; state belongs in op->state or notes",
-                       pt->path, (unsigned long)im->sh[i].sh_size, name);
+    if (tab && tab->sh_link < im->eh->e_shnum) {
+        lint_variables(pt, im, tab);
+        return;
     }
+    for (size_t i = 0; i < im->eh->e_shnum; i++)
+        if (writable_section(section_name(im, i)) && im->sh[i].sh_size > RUNTIME_BYTES)
+            pt_bad(pt, "%s: it has %lu bytes of writable data; state belongs in op->state or notes", pt->path,
+                   (unsigned long)im->sh[i].sh_size);
 }
 
 void pt_lint(struct pt *pt)

@@ -30,7 +30,7 @@ void pt_bad(struct pt *pt, const char *fmt, ...)
  * ----------------------------------------------------------------------------------------------- */
 
 static char now[512];
-static struct sigaction before[NSIG];
+static struct sigaction former[NSIG];
 
 void pt_now(const struct pt_tape *t, const char *what)
 {
@@ -40,7 +40,7 @@ void pt_now(const struct pt_tape *t, const char *what)
 static void on_crash(int sig)
 {
     (void)!write(STDOUT_FILENO, now, strlen(now));
-    (void)sigaction(sig, &before[sig], NULL); /* and now whatever would have come */
+    (void)sigaction(sig, &former[sig], NULL); /* and now whatever would have come */
 }
 
 static void watch_crashes(void)
@@ -50,7 +50,7 @@ static void watch_crashes(void)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        (void)sigaction(signals[i], &sa, &before[signals[i]]);
+        (void)sigaction(signals[i], &sa, &former[signals[i]]);
 }
 
 static int usage(void)
@@ -127,6 +127,7 @@ static bool parse(struct pt *pt, struct wishes *w, int argc, char **argv)
 static int run(struct pt *pt, const struct wishes *w, int argc, char **argv)
 {
     bool fine = true;
+    unsigned before;
 
     pt_lint(pt);
     if (w->lint_only)
@@ -135,11 +136,13 @@ static int run(struct pt *pt, const struct wishes *w, int argc, char **argv)
         fine = pt_tapes_read(pt, argv[i]) && fine;
     if (pt->ntapes == 0)
         pt_bad(pt, "there is no tape to run");
+    before = pt->bad;
     for (size_t i = 0; fine && i < pt->ntapes; i++)
         run_tape(pt, &pt->tapes[i]);
+    fine = fine && pt->bad == before;
     if (fine && !w->partial)
         pt_lint_tapes(pt);
-    if (fine && !w->no_sweep && pt->bad == 0)
+    if (fine && !w->no_sweep)
         pt_sweep(pt);
     else if (!w->no_sweep)
         printf("the sweeps were not run: mend what is said above first\n");
