@@ -68,6 +68,8 @@ static void cell(char *out, size_t cap, const json_t *v, bool whole)
         (void)snprintf(out, cap, "%s", json_is_true(v) ? "yes" : "no");
     else if (json_is_array(v))
         list_cell(out, cap, v);
+    else if (json_is_object(v) && !whole)
+        (void)snprintf(out, cap, "%zu", json_object_size(v));
     else {
         dump = gd_json_dump(v);
         (void)snprintf(out, cap, "%s", dump ? dump : "");
