@@ -59,11 +59,15 @@ typedef void gd_tx_fn(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 /* Making one. Everything is copied into the transaction's arena. Returns the statement's number, from 0. */
 struct gd_tx *gd_tx_new(struct gd_store *s);
 size_t gd_tx_add_(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_param *params, size_t n);
+/* With at least one parameter; without any: gd_tx_add_(tx, sql, NULL, 0). */
 #define gd_tx_add(tx, sql, ...)                                       \
     gd_tx_add_((tx), (sql), (const struct gd_param[]){ __VA_ARGS__ }, \
                sizeof((const struct gd_param[]){ __VA_ARGS__ }) / sizeof(struct gd_param))
 /* A record that is appended to the spool and synced before the transaction begins (grant/ replays what a
- * crash left between the two). At most one a transaction. */
+ * crash left between the two). At most one a transaction. The record of a transaction that did not end OK
+ * stays in the spool for the next start; giving the same bytes again with one that does settles it. On a full
+ * disk and after a failure of the spool only transactions that carry a record are still tried (STORE_FULL,
+ * STORE_FAILED for the others): nothing new shall begin that could not be kept. */
 void gd_tx_spool(struct gd_tx *tx, const void *record, size_t n);
 void gd_tx_free(struct gd_tx *tx); /* of one that was never submitted; submitted ones are freed after done */
 
