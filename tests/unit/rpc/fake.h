@@ -24,6 +24,8 @@ struct fake {
     unsigned tries, prefetched;
     /* rules: NULL allows all */
     bool (*rule)(const struct gd_caller *c, const char *method, const char *workspace, const char *client);
+    uid_t uid; /* who connects next; 0: whoever the kernel says */
+    gid_t gid;
     /* audit */
     json_t *records;
     bool audit_dead, audit_fails_request, audit_fails_done;
