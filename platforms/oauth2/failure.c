@@ -238,7 +238,7 @@ static int is_limited(grantd_op *op, const grantd_doc *answer, int status)
 {
     const char *name, *left;
 
-    if (oa_has(op, "limits.status") ? oa_listed_num(op, "limits.status", status) : status == 429)
+    if (status == 429 || oa_listed_num(op, "limits.status", status))
         return 1;
     for (int64_t i = 0; status == 403 && (name = oa_nth(op, "limits.remaining", i)); i++) {
         left = grantd_header(op, answer, name);
@@ -264,17 +264,32 @@ static void tell_when(grantd_op *op, const grantd_doc *answer)
 
 /* ---- the standard meanings
  * ------------------------------------------------------------------------------------ */
-/* 401 and 403 without a word that says more: at the token endpoint the credential is refused, elsewhere the
- * app's credentials or the role are. Text that no machine wrote (a proxy's page) means a wrong address. */
+static int is_empty(grantd_op *op, const grantd_doc *answer)
+{
+    const char *body = grantd_body(op, answer);
+
+    return body && !*body;
+}
+
+/* An error member that is neither text nor an object is no error that anybody documented. */
+int oa_is_odd(grantd_op *op, const grantd_doc *answer)
+{
+    int type = grantd_type(op, answer, "error");
+
+    return type == GRANTD_IS_NUMBER || type == GRANTD_IS_LIST;
+}
+
+/* 401 and 403 without a body at the token endpoint refuse the credential; with a body that no machine wrote
+ * (a proxy's page) they mean a wrong address; elsewhere they refuse the app's credentials or the role. */
 static int by_status(grantd_op *op, const grantd_doc *answer, int status, const char *word, int at)
 {
     if (status >= 500)
         return GRANTD_E_TRANSIENT;
     if (status == 408 || status == 425)
         return GRANTD_E_TRANSIENT;
-    if (at == OA_AT_TOKEN && (status == 401 || status == 403) && oa(op)->refreshing)
+    if (is_empty(op, answer) && at == OA_AT_TOKEN && oa(op)->refreshing && (status == 401 || status == 403))
         return GRANTD_E_REAUTH;
-    if (status == 401)
+    if (status == 401 && is_empty(op, answer))
         return GRANTD_E_CONFIG;
     if (status == 403)
         return GRANTD_E_FORBIDDEN;

@@ -176,7 +176,17 @@ int oa_says_dead(grantd_op *op, const grantd_doc *answer)
 {
     const char *path = oa_text(op, "verify.dead", NULL);
 
-    return path && grantd_type(op, answer, path) > GRANTD_IS_NULL;
+    return path && grantd_type(op, answer, path) == GRANTD_IS_TEXT;
+}
+
+/* A success that lacks what every success has shows nothing. */
+int oa_shows_nothing(grantd_op *op, const grantd_doc *answer)
+{
+    const char *path = oa_text(op, "verify.present", NULL);
+
+    if (path)
+        return grantd_type(op, answer, path) <= GRANTD_IS_NULL;
+    return oa_has(op, "verify.account_id") && !first_at(op, answer, "verify.account_id", NULL);
 }
 
 /* The tokens are there and saved; that the provider does not say whose they are now does not take them away.

@@ -112,6 +112,7 @@ enum { OA_AT_TOKEN = 1, OA_AT_API = 2 };
 grantd_next *oa_fail(grantd_op *op, const grantd_doc *answer, int at);
 /* A callback that carries an error. */
 grantd_next *oa_fail_callback(grantd_op *op, const char *error);
+int oa_is_odd(grantd_op *op, const grantd_doc *answer);
 const char *oa_error_word(grantd_op *op, const grantd_doc *answer);
 
 /* ---- discover.c
@@ -144,6 +145,7 @@ const char *oa_introspect_url(grantd_op *op);
 const char *oa_verify_url(grantd_op *op);
 grantd_next *oa_verify_call(grantd_op *op, const char *url, grantd_doc_fn *next);
 int oa_says_dead(grantd_op *op, const grantd_doc *answer);
+int oa_shows_nothing(grantd_op *op, const grantd_doc *answer);
 void oa_read_identity(grantd_op *op, const grantd_doc *answer);
 grantd_fn oa_introspect_tokens, oa_identify, oa_idtoken_step;
 int oa_knows_end(const struct oa_tokens *t);

@@ -234,6 +234,8 @@ const char *oa_expand(grantd_op *op, const char *tpl, int how)
 {
     const char *out = "", *open;
 
+    if (!tpl)
+        return NULL;
     while ((open = strstr(tpl, "${"))) {
         const char *end = strchr(open, '}'), *name, *value;
 

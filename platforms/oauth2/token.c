@@ -470,6 +470,8 @@ static grantd_next *on_alive(grantd_op *op, const grantd_doc *answer)
 {
     int status = grantd_status(op, answer);
 
+    if (oa_is_odd(op, answer))
+        return grantd_fail(op, GRANTD_E_PROTOCOL, "the provider's error is no text (status %d)", status);
     if (oa_has(op, "verify.reauth_status") ? oa_listed_num(op, "verify.reauth_status", status)
                                            : status == 401)
         return grantd_fail(op, GRANTD_E_REAUTH, "the access token is dead, and this provider renews none");

@@ -61,7 +61,10 @@ static grantd_next *on_verified(grantd_op *op, const grantd_doc *answer)
     if (st->t.account_name)
         grantd_observe(op, "account_name", st->t.account_name);
     observe_scope(op, answer);
-    return report_alive(op, 1);
+    if (!oa_shows_nothing(op, answer))
+        return report_alive(op, 1);
+    grantd_observe(op, "alive", "unknown");
+    return grantd_finish(op);
 }
 
 static grantd_next *ask_who(grantd_op *op)
