@@ -130,14 +130,14 @@ static int64_t first_slot(const struct gd_wheel *w, unsigned *ret_level, unsigne
 
 int64_t gd_wheel_next(const struct gd_wheel *w)
 {
-    unsigned level, i;
+    unsigned level = 0, i = 0;
 
     return first_slot(w, &level, &i);
 }
 
 void gd_wheel_run(struct gd_wheel *w, int64_t now, void (*fn)(void *arg, uint32_t n), void *arg)
 {
-    unsigned level, i;
+    unsigned level = 0, i = 0;
     int64_t at;
 
     while ((at = first_slot(w, &level, &i)) <= now) {
