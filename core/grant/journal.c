@@ -12,7 +12,7 @@
 GD_SQL(sql_version_insert,
        "INSERT INTO token_versions (workspace, attempt_id, credential_id, parent_gen, status, sealed, "
        "created_at,"
-       " issued_at, expires_at, refresh_expires_at) VALUES ($1, $2, $3, $4, 'candidate', $5, $6, $7, $8, $9)"
+       " issued_at, expires_at, refresh_expires_at) VALUES ($1, $2, $3, $4, $10, $5, $6, $7, $8, $9)"
        " ON CONFLICT (workspace, attempt_id) DO NOTHING");
 GD_SQL(sql_cred_insert,
        "INSERT INTO credentials (workspace, id, client_id, app, account_id, account_name, gen, status, shape,"

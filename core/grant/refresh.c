@@ -48,6 +48,13 @@ GD_SQL(sql_promote_sibling,
        " issued_at = (SELECT issued_at FROM token_versions WHERE workspace = $3 AND attempt_id = $1),"
        " expires_at = (SELECT expires_at FROM token_versions WHERE workspace = $3 AND attempt_id = $1),"
        " lease_owner = NULL, lease_until = 0 WHERE workspace = $3 AND id = $4 AND gen = $5");
+GD_SQL(sql_take_back,
+       "UPDATE credentials SET gen = $1, current_attempt = $2, issued_at = $3, expires_at = $4,"
+       " refresh_expires_at = $5, account_id = $6"
+       " WHERE workspace = $7 AND id = $8 AND gen = $9");
+GD_SQL(sql_versions_reject,
+       "UPDATE token_versions SET status = 'rejected' WHERE workspace = $1 AND credential_id = $2"
+       " AND status = 'current' AND attempt_id <> $3");
 
 struct waiter {
     struct gd_list node;
@@ -66,7 +73,7 @@ struct gd_flight {
     struct gd_app_state *app;
     struct gd_list waiters;
     struct gd_op *op;
-    int64_t gen, started_at;
+    int64_t gen, first_gen, started_at;
     struct gd_clocks clocks;
     char *account, *scope, *current_attempt;
     char *sibling;
@@ -344,7 +351,7 @@ static int read_row(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *
         return gd_err_set(err, GD_R_NOT_FOUND, "the credential is not in the store");
     if (gd_tx_changes(tx, 0) == 0)
         return gd_err_set(err, GD_R_CONFLICT, "another node holds the lease, or the credential was revoked");
-    f->gen = gd_tx_int(tx, ROW, 0, 0);
+    f->gen = f->first_gen = gd_tx_int(tx, ROW, 0, 0);
     f->account = gd_strdup(gd_tx_text(tx, ROW, 0, 1));
     f->scope = gd_strdup(gd_tx_text(tx, ROW, 0, 2));
     f->clocks = (struct gd_clocks){ .issued_at = gd_tx_int(tx, ROW, 0, 3),
@@ -501,6 +508,26 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
         gd_op_saved(f->op, true);
 }
 
+/* The answer was somebody else's. What a save had made current on the way is taken back; all of it stays,
+ * rejected. */
+static void take_back(struct gd_flight *f, struct gd_tx *tx)
+{
+    struct gd_ix_cred *c = gd_cred_at(&f->b->ix, f->cred);
+
+    gd_tx_add(tx, &sql_take_back, GD_P_INT(f->first_gen), GD_P_TEXT(f->current_attempt),
+              GD_P_INT(f->clocks.issued_at), GD_P_INT(f->clocks.expires_at),
+              GD_P_INT(f->clocks.refresh_expires_at), GD_P_TEXT(f->account), GD_P_TEXT(f->workspace),
+              GD_P_TEXT(f->id), GD_P_INT(f->gen));
+    gd_tx_add(tx, &sql_versions_reject, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id),
+              GD_P_TEXT(f->current_attempt));
+    gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->current_attempt),
+              GD_P_TEXT("current"));
+    gd_tokens_drop(f->b->tokens, f->cred);
+    c->gen = (uint32_t)f->first_gen;
+    c->expires_at = f->clocks.expires_at;
+    f->gen = f->first_gen;
+}
+
 static void end_mismatch(struct gd_flight *f)
 {
     struct verdict v = { GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts + 1, true };
@@ -535,6 +562,8 @@ static void settle(struct gd_flight *f, const struct verdict *v)
     struct gd_tx *tx = gd_tx_new(b->d.store);
     const char *word = f->failed ? gd_reason_word(f->err.reason) : NULL;
 
+    if (f->mismatch && f->saved)
+        take_back(f, tx);
     gd_tx_add(tx, &sql_settle, GD_P_TEXT(gd_cred_status_word(v->status)), GD_P_INT(v->next_at),
               GD_P_INT(v->attempts), GD_P_TEXT(word), GD_P_TEXT(f->failed ? f->err.text : NULL),
               GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(f->gen), GD_P_TEXT(f->intent));
