@@ -73,7 +73,9 @@ void gd_op_saved(struct gd_op *op, bool ok);
  * on_end still comes, with detached true in gd_op_detached(), because its result must be kept: true. */
 bool gd_op_cancel(struct gd_op **op);
 bool gd_op_detached(const struct gd_op *op);
-/* plugtest: lets the wait in progress end now. False when there is none. */
+/* Without a loop (plugtest, simulator): does the one thing that is ready (a step, a save, the end, a deadline
+ * that has come), or ends a wait in progress. False when only the transport or gd_op_saved can move it. The
+ * op is freed when on_end was called in it. */
 bool gd_op_tick(struct gd_op *op);
 const char *gd_op_class_word(int fail_class); /* "transient", "limited", ... */
 
