@@ -1,6 +1,7 @@
-/* audit/audit.h - what was done, by whom, in a log that cannot be changed unseen. One JSON record a line, each with
- * the hash of the one before; every 1,000 records or 60 s a checkpoint signed with Ed25519 (C2SP signed note). The
- * file is opened O_APPEND|O_NOFOLLOW; an own thread appends and syncs in groups. Loop thread. */
+/* audit/audit.h - what was done, by whom, in a log that cannot be changed unseen. One JSON record a line,
+ * each with the hash of the one before; every 1,000 records or 60 s a checkpoint signed with Ed25519 (C2SP
+ * signed note). The file is opened O_APPEND|O_NOFOLLOW; an own thread appends and syncs in groups. Loop
+ * thread. */
 #ifndef GD_AUDIT_AUDIT_H
 #define GD_AUDIT_AUDIT_H
 
@@ -20,42 +21,49 @@ struct gd_audit_options {
     unsigned checkpoint_records;    /* 0: 1000 */
     unsigned checkpoint_ms;         /* 0: 60000 */
 };
-/* Blocking: reads the tail, continues the chain. AUDIT_BROKEN when the tail does not fit its checkpoint. */
-int gd_audit_open(struct gd_audit **ret, uv_loop_t *loop, const struct gd_audit_options *o, const struct gd_clock *clock,
-                  struct gd_log *log, struct gd_err *err);
+/* Blocking: reads the tail, continues the chain. AUDIT_BROKEN when the tail does not fit its checkpoint (or
+ * the log is shorter than <path>.head), AUDIT_LOCKED, AUDIT_UNREADABLE, AUDIT_UNAVAILABLE. */
+int gd_audit_open(struct gd_audit **ret, uv_loop_t *loop, const struct gd_audit_options *o,
+                  const struct gd_clock *clock, struct gd_log *log, struct gd_err *err);
 void gd_audit_close(struct gd_audit *a, void (*done)(void *), void *arg); /* last checkpoint, then closes */
 
 struct gd_audit_entry {
-    const char *act;       /* "grant.token", "credential.refresh", "portal.approve" */
-    const char *phase;     /* "request" before the effect, "done" after it */
-    const char *outcome;   /* "ok" or a reason word */
+    const char *act;                          /* "grant.token", "credential.refresh", "portal.approve" */
+    const char *phase;                        /* "request" before the effect, "done" after it */
+    const char *outcome;                      /* "ok" or a reason word */
     const char *workspace, *client, *subject; /* subject: id of what it was done to */
-    int64_t uid, gid, pid; /* -1: not a local caller */
-    json_t *data;          /* more fields, borrowed; no secrets (gd_audit_hash) */
+    int64_t uid, gid, pid;                    /* -1: not a local caller */
+    json_t *data;                             /* more fields, borrowed; no secrets (gd_audit_hash) */
 };
 typedef void gd_audit_fn(void *arg, const struct gd_err *err); /* err NULL: durable */
 /* done (may be NULL) runs on the loop when the record is durable, or with AUDIT_UNAVAILABLE. Never inside. */
 void gd_audit_write(struct gd_audit *a, const struct gd_audit_entry *e, gd_audit_fn *done, void *arg);
 /* False when the log cannot be written: mutating methods then refuse with AUDIT_UNAVAILABLE. */
 bool gd_audit_usable(const struct gd_audit *a);
-/* 16 hex digits of HMAC(value): the same value always gives the same text. out: 17 bytes. */
+/* 16 hex digits of HMAC(value). The key goes one step on with each checkpoint and the old one is wiped, so
+ * the same value gives the same text between two checkpoints of one run, and nobody can try values later. Who
+ * has hash_key finds the keys of a run again: k0 = HKDF(hash_key, salt: root that audit.open names, "run"),
+ * then HKDF(k, "ratchet") once for each checkpoint. out: 17 bytes. */
 void gd_audit_hash(const struct gd_audit *a, const void *p, size_t n, char out[17]);
-/* Counters that the next checkpoint carries ("vends": {...}); replaces what was set. Borrowed. */
+/* Counters that the next checkpoint carries as "counts" ({"vends": {...}}), once; replaces what was set and
+ * not yet carried. Borrowed. */
 void gd_audit_set_counts(struct gd_audit *a, json_t *counts);
-/* {"records","checkpoint","head"} */
+/* {"records","checkpoint","head","usable","queue"}; checkpoint: records under the last one */
 json_t *gd_audit_status(struct gd_audit *a);
 
 /* Reading and checking; on a worker or in a tool, any thread, no gd_audit needed. */
 struct gd_audit_verdict {
     int64_t records, checkpoints;
-    int64_t bad_line;   /* 1-based line of the first bad record; 0: none */
-    char why[128];      /* "hash", "sequence", "checkpoint signature", ... */
+    int64_t bad_line; /* 1-based line of the first bad record; 0: none */
+    char why[128];    /* "hash", "sequence", "checkpoint signature", ... */
     char head[65];
 };
-/* 0 when the file could be read (look at bad_line), -1 otherwise. pub NULL: signatures are checked against the key
- * named in the file's first line. */
-int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_audit_verdict *ret, struct gd_err *err);
-/* Newest last; after: sequence number to start behind; at most max. New reference to an array. */
+/* 0 when the file could be read (look at bad_line), -1 otherwise. pub NULL: signatures are checked against
+ * the key named in the file's first line. */
+int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_audit_verdict *ret,
+                    struct gd_err *err);
+/* Newest last; after: sequence number to start behind, negative: the newest ones; at most max. subject NULL:
+ * all. New reference to an array. */
 json_t *gd_audit_list(const char *path, int64_t after, size_t max, const char *subject, struct gd_err *err);
 
 #endif

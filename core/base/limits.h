@@ -60,6 +60,8 @@
 #define GD_SPOOL_TRIM               (1024 * 1024)     /* a spool with nothing open is emptied beyond this */
 #define GD_SPOOL_FILE_MAX           (256 * 1024 * 1024)
 #define GD_AUDIT_RECORD_MAX         8192
+#define GD_AUDIT_QUEUE_MAX          65536 /* records on their way to the disk */
+#define GD_AUDIT_HELD_MAX           4096  /* records that nobody waits for, while the disk is full */
 #define GD_REQUEST_ITEMS_MAX        64
 #define GD_FLOW_TTL_MS              (15 * 60 * 1000) /* one attempt of one browser */
 #define GD_PLATFORMS_MAX            64
