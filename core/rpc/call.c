@@ -13,138 +13,6 @@
 #define ID_TEXT_MAX      128
 #define DENIALS_A_SECOND 20 /* audited; all are counted and logged */
 
-/* ---- frames and answers -----------------------------------------------------------------------------------
- */
-
-static int error_code(enum gd_reason r)
-{
-    switch (r) {
-    case GD_R_JSON_INVALID:
-    case GD_R_JSON_TOO_DEEP:
-        return -32700;
-    case GD_R_CALL_INVALID:
-    case GD_R_BATCH_TOO_LARGE:
-    case GD_R_FRAME_TOO_LARGE:
-        return -32600;
-    case GD_R_METHOD_UNKNOWN:
-        return -32601;
-    case GD_R_PARAM_INVALID:
-        return -32602;
-    case GD_R_INTERNAL:
-        return -32603;
-    default:
-        return -32000 - (int)gd_reason_info(r)->act;
-    }
-}
-
-static const char *act_word(enum gd_act a)
-{
-    switch (a) {
-    case GD_ACT_OK:
-        return "nobody";
-    case GD_ACT_USAGE:
-        return "usage";
-    case GD_ACT_NOTFOUND:
-        return "notfound";
-    case GD_ACT_DENIED:
-        return "denied";
-    case GD_ACT_PERSON:
-        return "person";
-    case GD_ACT_LATER:
-        return "later";
-    case GD_ACT_DAEMON:
-        return "daemon";
-    }
-    return "daemon";
-}
-
-static void add_error(struct gd_buf *b, const struct gd_err *err)
-{
-    const struct gd_reason_info *info = gd_reason_info(err->reason);
-    char when[32];
-
-    gd_buf_addf(b, "\"error\":{\"code\":%d,\"data\":{\"act\":\"%s\",\"reason\":\"%s\",\"remedy\":",
-                error_code(err->reason), act_word(info->act), info->word);
-    gd_buf_add_json(b, info->remedy);
-    if (err->retry_at) {
-        gd_time_text(when, err->retry_at);
-        gd_buf_addf(b, ",\"retry_at\":\"%s\"", when);
-    }
-    gd_buf_adds(b, "},\"message\":");
-    gd_buf_add_json(b, err->text);
-    gd_buf_addc(b, '}');
-}
-
-static void add_answer(struct frame *f, const char *id, json_t *result, const struct gd_err *err)
-{
-    struct gd_buf *b = &f->out;
-    char *text;
-
-    if (f->batch)
-        gd_buf_addc(b, f->replies ? ',' : '[');
-    f->replies++;
-    gd_buf_adds(b, "{\"jsonrpc\":\"2.0\",\"id\":");
-    gd_buf_adds(b, id ? id : "null");
-    gd_buf_addc(b, ',');
-    if (result) {
-        text = gd_json_dump(result);
-        gd_buf_adds(b, "\"result\":");
-        gd_buf_adds(b, text ? text : "{}");
-        gd_free(text);
-    } else {
-        add_error(b, err);
-    }
-    gd_buf_addc(b, '}');
-}
-
-static struct frame *frame_new(struct conn *c, bool batch)
-{
-    struct frame *f = gd_new(sizeof *f);
-
-    f->conn = c;
-    f->batch = batch;
-    f->pending = 1; /* the one who fills it */
-    gd_buf_init(&f->out, GD_RPC_UNSENT_MAX + RENDER_SIZE);
-    gd_list_add(&c->frames, &f->link);
-    return f;
-}
-
-static void frame_send(struct frame *f)
-{
-    struct conn *c = f->conn;
-
-    if (f->replies) {
-        if (f->batch)
-            gd_buf_addc(&f->out, ']');
-        gd_buf_addc(&f->out, '\n');
-    }
-    if (c->mode == CONN_HTTP)
-        gd_http_reply(c, f->out.ptr, f->out.len);
-    else if (f->out.len)
-        gd_conn_send(c, f->out.ptr, f->out.len);
-    if (!c->closing)
-        gd_conn_touch(c);
-}
-
-static void frame_unref(struct frame *f)
-{
-    if (--f->pending)
-        return;
-    gd_list_del(&f->link);
-    if (f->conn)
-        frame_send(f);
-    gd_buf_done(&f->out);
-    gd_free(f);
-}
-
-void gd_frame_error(struct conn *c, const struct gd_err *err)
-{
-    struct frame *f = frame_new(c, false);
-
-    add_answer(f, NULL, NULL, err);
-    frame_unref(f);
-}
-
 /* ---- the end of a call ------------------------------------------------------------------------------------
  */
 
@@ -170,8 +38,8 @@ static void answer(struct call *call)
     if (f->conn)
         f->conn->running--;
     if (call->id)
-        add_answer(f, call->id, call->failed ? NULL : call->result, &call->err);
-    frame_unref(f);
+        gd_frame_answer(f, call->id, call->failed ? NULL : call->result, &call->err);
+    gd_frame_unref(f);
 }
 
 static void check_result(struct call *call)
@@ -662,7 +530,7 @@ static void open_message(struct frame *f, json_t *msg)
         return;
     }
     if (id || err.reason == GD_R_CALL_INVALID)
-        add_answer(f, id_text, NULL, &err);
+        gd_frame_answer(f, id_text, NULL, &err);
     gd_free(id_text);
 }
 
@@ -675,7 +543,7 @@ static void open_batch(struct frame *f, json_t *list)
     if (json_array_size(list) == 0 || json_array_size(list) > GD_RPC_BATCH_MAX) {
         f->batch = false;
         gd_err_set(&err, GD_R_BATCH_TOO_LARGE, "a batch holds 1 to %d requests", GD_RPC_BATCH_MAX);
-        add_answer(f, NULL, NULL, &err);
+        gd_frame_answer(f, NULL, NULL, &err);
         return;
     }
     json_array_foreach(list, i, msg) if (f->conn) open_message(f, msg);
@@ -691,23 +559,23 @@ void gd_frame_open(struct conn *c, const char *p, size_t n)
         gd_frame_error(c, &err);
         return;
     }
-    f = frame_new(c, json_is_array(doc));
+    f = gd_frame_new(c, json_is_array(doc));
     if (f->batch)
         open_batch(f, doc);
     else
         open_message(f, doc);
-    frame_unref(f);
+    gd_frame_unref(f);
 }
 
 void gd_call_vend(struct conn *c, const struct gd_fast *req)
 {
-    struct frame *f = frame_new(c, false);
+    struct frame *f = gd_frame_new(c, false);
     json_t *params = json_pack("{s:s}", "grant", req->grant_text);
 
     if (req->workspace[0])
         json_object_set_new(params, "workspace", json_string(req->workspace));
     run(call_new(f, gd_method_find(c->rpc, "grant.token"), gd_strndup(req->id, req->id_len), params));
-    frame_unref(f);
+    gd_frame_unref(f);
 }
 
 /* A handler that lost its call would leave the peer waiting for ever. */

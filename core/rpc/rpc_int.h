@@ -131,9 +131,13 @@ void gd_fast_run(struct gd_rpc *r);
 void gd_http_feed(struct conn *c, const char *p, size_t n);
 void gd_http_reply(struct conn *c, const char *body, size_t n); /* n 0: nothing to say (204) */
 void gd_http_free(struct http *h);
+/* frame.c: a new frame is held by who made it; the last one to let go sends the answer. */
+struct frame *gd_frame_new(struct conn *c, bool batch);
+void gd_frame_answer(struct frame *f, const char *id, json_t *result, const struct gd_err *err);
+void gd_frame_unref(struct frame *f);
+void gd_frame_error(struct conn *c, const struct gd_err *err); /* an answer without a call */
 /* call.c */
 void gd_frame_open(struct conn *c, const char *p, size_t n);
-void gd_frame_error(struct conn *c, const struct gd_err *err); /* an answer without a call */
 /* The general way of a vend that the hot path could not answer. */
 void gd_call_vend(struct conn *c, const struct gd_fast *f);
 /* result is borrowed; NULL with err. Once. */
