@@ -144,6 +144,8 @@ grantd_next *oa_begin(grantd_op *op)
     st->d = grantd_document(op, GRANTD_DOC_DESCRIPTION);
     if (!st->d)
         return grantd_fail(op, GRANTD_E_CONFIG, "the app names no provider description (option provider)");
+    if (oa_num(op, "schema", 0) != 1)
+        return grantd_fail(op, GRANTD_E_CONFIG, "the provider description has a schema other than 1");
     issuer = oa_text(op, "issuer", NULL);
     st->issuer = issuer ? oa_expand(op, issuer, OA_URL) : grantd_option(op, "issuer");
     if (oa_discovers(op) && !st->issuer)
