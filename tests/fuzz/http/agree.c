@@ -56,7 +56,7 @@ static bool same_text(const char *a, const char *b)
 void must_be_same(const struct reading *a, const struct reading *b)
 {
     must(a->end == b->end, "another end when cut in other pieces");
-    must(a->status == b->status, "another status when cut in other pieces");
+    /* Which of two faults is found first may depend on the pieces; that there is one may not. */
     if (a->end != GD_READ_DONE)
         return;
     must(a->used == b->used, "another length when cut in other pieces");

@@ -117,6 +117,7 @@ static const struct sample hostile[] = {
     BAD("Chunked not exactly", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding: Chunked\r\n\r\n0\r\n\r\n"),
     BAD("empty coding", 501, "POST / HTTP/1.1\r\n" H "Transfer-Encoding:\r\n\r\n"),
 #define C "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n"
+    BAD("name that begins like a coding", 400, "POST / HTTP/1.1\r\n" H "Transfer-Encodings: x\r\n\r\n"),
     BAD("chunk extension", 400, C "3;x=y\r\nabc\r\n0\r\n\r\n"),
     BAD("chunk extension with LF", 400, C "3;\n\r\nabc\r\n0\r\n\r\n"),
     BAD("extension of the last chunk", 400, C "0;x\r\n\r\n"),
