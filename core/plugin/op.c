@@ -302,8 +302,10 @@ static void got_answer(struct gd_op *op, const struct gd_http_answer *a)
     struct grantd_doc *d;
 
     op->sent_at = a->sent_at;
-    if (!op->ask.http.repeatable)
+    if (!op->ask.http.repeatable) {
         op->spent = op->unsaved = true;
+        op->spent_status = a->status;
+    }
     if (!fits(op, a))
         return;
     d = gd_doc_answer(a);

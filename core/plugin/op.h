@@ -29,8 +29,9 @@ struct gd_op_result {
     struct gd_err err;    /* FAILED: reason OP_TRANSIENT, OP_LIMITED, ... and the platform's sentence */
     int64_t retry_at;     /* Unix ms; 0: none */
     int64_t next_look_at; /* Unix ms; PENDING */
-    int64_t sent_at; /* Unix ms when the last request left: expires_in counts from here; 0: none was sent */
-    bool spent;      /* a request that was not repeatable got an answer, or may have arrived */
+    int64_t sent_at;  /* Unix ms when the last request left: expires_in counts from here; 0: none was sent */
+    bool spent;       /* a request that was not repeatable got an answer, or may have arrived */
+    int spent_status; /* HTTP status of that answer; 0: none came */
     struct grantd_result res;                                    /* strings may be NULL */
     json_t *assets, *steps, *surfaces, *observed, *kept, *notes; /* never NULL */
     unsigned requests, steps_run;

@@ -88,7 +88,8 @@ struct gd_op {
     int64_t res_sent_at;      /* when the request left that res.expires_in counts from */
     int64_t sent_at, retry_at;
     unsigned requests, steps_run, runs, allocs, fail_alloc_at;
-    bool spent;   /* a request that was not repeatable got an answer or may have arrived */
+    bool spent; /* a request that was not repeatable got an answer or may have arrived */
+    int spent_status;
     bool unsaved; /* and what it brought is not durable yet */
 
     /* the run and the step in it */

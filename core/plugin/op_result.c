@@ -153,6 +153,7 @@ void gd_op_fill_result(struct gd_op *op, struct gd_op_result *r)
     r->next_look_at = op->ask.next_look_at * 1000;
     r->sent_at = op->sent_at;
     r->spent = op->spent;
+    r->spent_status = op->spent_status;
     r->res = op->res;
     r->res.size = sizeof r->res;
     r->assets = op->assets;

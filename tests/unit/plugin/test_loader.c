@@ -117,7 +117,7 @@ static void none_of_them_stops_the_good_one(void **state)
         *dot = '\0';
         if (!strcmp(name, "evil"))
             continue;
-        if (!word_of(name) && strcmp(name, "good") && strcmp(name, "globals"))
+        if (!word_of(name) && strcmp(name, "good") && strcmp(name, "globals") && strcmp(name, "described"))
             fail_msg("%s is not in zoo.inc", name);
         bring(f, name, e->d_name);
         files++;
@@ -201,6 +201,47 @@ static void all_that_is_known_can_be_shown(void **state)
     assert_string_equal(gd_json_text(j, "shape", ""), "seat");
     assert_string_equal(gd_json_text(j, "path", ""), f->ps.list[0]->path);
     assert_true(json_is_array(json_object_get(j, "options")));
+}
+
+static void put_provider(const struct fix *f, const char *path, const char *text)
+{
+    GD_AUTO_FREE char *full = in(f, path);
+
+    kit_write(full, text);
+}
+
+/* From beside the platform, then from the operator's folder; a wrong one stops neither the others nor the
+ * platform. */
+static void providers_come_from_two_folders(void **state)
+{
+    static const char *const folders[] = { "described", "described/providers", "extra" };
+    struct fix *f = *state;
+    GD_AUTO_FREE char *extra = in(f, "extra");
+    struct gd_platform *p;
+
+    for (size_t i = 0; i < 3; i++) {
+        GD_AUTO_FREE char *path = in(f, folders[i]);
+
+        assert_int_equal(mkdir(path, 0755), 0);
+    }
+    bring(f, "described", "described.so");
+    put_provider(f, "described/providers/one.json", "{\"id\":\"one\",\"title\":\"One\"}");
+    put_provider(f, "described/providers/bad.json", "{\"id\":\"bad\",\"ttle\":\"Bad\"}");
+    put_provider(f, "described/providers/notes.txt", "not a description");
+    put_provider(f, "extra/one.json", "{\"id\":\"one\"}");
+    put_provider(f, "extra/two.json", "{\"id\":\"two\"}");
+    assert_int_equal(gd_platforms_load(&f->ps, f->dir, extra, false, NULL, &f->err), 0);
+    p = gd_platforms_find(&f->ps, "described");
+    assert_non_null(p);
+    assert_int_equal(p->providers.count, 2);
+    assert_string_equal(gd_json_text(gd_map_get(&p->providers, "one"), "title", ""), "One");
+    assert_non_null(gd_map_get(&p->providers, "two"));
+    assert_int_equal(f->ps.nrefused, 2);
+    assert_refused(-1, f->ps.refused[0].err, "DESCRIPTION_INVALID");
+    assert_non_null(strstr(f->ps.refused[0].err.text, "bad.json: /ttle: "));
+    assert_refused(-1, f->ps.refused[1].err, "DESCRIPTION_INVALID");
+    assert_non_null(
+        strstr(f->ps.refused[1].err.text, "extra/one.json: /id: there is a description one already"));
 }
 
 /* ---- where the file is
@@ -457,6 +498,7 @@ int main(int argc, char **argv)
         T(two_of_one_name),
         T(a_table_of_an_older_header_is_filled_up),
         T(all_that_is_known_can_be_shown),
+        T(providers_come_from_two_folders),
         T(a_symbolic_link),
         T(a_hard_link),
         T(a_fifo_and_a_folder),
