@@ -152,8 +152,6 @@ static grantd_next *send_browser(grantd_op *op, const struct oa_list *l)
 
     if (!base)
         return oa_no_url(op, "the client's browser");
-    if (strncmp(base, "https://", 8))
-        return grantd_fail(op, GRANTD_E_PROTOCOL, "the provider's authorization endpoint is no https URL");
     oa_add_steps(op, "before");
     return grantd_done(op, .redirect_url = join(op, base, l));
 }

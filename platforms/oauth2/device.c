@@ -47,9 +47,9 @@ static grantd_next *on_device(grantd_op *op, const grantd_doc *answer)
         url = grantd_text(op, answer, "verification_url");
     if (grantd_status(op, answer) != 200)
         return oa_fail(op, answer, OA_AT_API);
-    if (!device || !*device || !code || !*code || !url || strncmp(url, "https://", 8))
+    if (!device || !*device || !code || !*code || !url)
         return grantd_fail(op, GRANTD_E_PROTOCOL,
-                           "the device authorization answer lacks a code or its https address");
+                           "the device authorization answer lacks a code or its address");
     interval = between(grantd_num(op, answer, "interval", INTERVAL), 1, INTERVAL_MAX);
     life = between(grantd_num(op, answer, "expires_in", LIFE), 1, LIFE_MAX);
     grantd_keep(op, "device_code", device);

@@ -26,7 +26,8 @@ static const char *metadata_url(grantd_op *op)
     n -= n && issuer[n - 1] == '/';
     if (!strcmp(discovery(op), "oidc"))
         return grantd_strf(op, "%.*s/.well-known/openid-configuration", (int)n, issuer);
-    host = 8 + strcspn(issuer + 8, "/");
+    host = strcspn(issuer, ":") + 3;
+    host += strcspn(issuer + host, "/");
     path = issuer + host;
     return grantd_strf(op, "%.*s/.well-known/oauth-authorization-server%.*s", (int)host, issuer,
                        (int)(n > host ? n - host : 0), path);
@@ -60,8 +61,8 @@ grantd_next *oa_discover(grantd_op *op, grantd_fn *then)
 
     if (!oa_discovers(op) || st->meta)
         return then(op);
-    if (strncmp(st->issuer, "https://", 8) || strpbrk(st->issuer, "?#"))
-        return grantd_fail(op, GRANTD_E_CONFIG, "the issuer must be an https URL without query and fragment");
+    if (!strstr(st->issuer, "://") || strpbrk(st->issuer, "?#"))
+        return grantd_fail(op, GRANTD_E_CONFIG, "the issuer must be a URL without query and fragment");
     st->then = then;
     return grantd_http(op, on_metadata, .url = metadata_url(op), .flags = GRANTD_HTTP_REPEATABLE);
 }

@@ -43,11 +43,21 @@ grantd_next *oa_check_idtoken(grantd_op *op)
     return oa_advance(op);
 }
 
+/* Refreshed tokens came over TLS from the token endpoint itself (OpenID Connect Core 3.1.3.7, 6) and are
+ * saved: keys that cannot be had now are no reason to refresh again. */
 static grantd_next *on_keys(grantd_op *op, const grantd_doc *answer)
 {
+    struct oa *st = oa(op);
+
+    if (grantd_status(op, answer) != 200 && st->refreshing) {
+        grantd_log(op, GRANTD_WARN, "the ID token was not checked: its keys answered %d",
+                   grantd_status(op, answer));
+        st->idtoken_checked = 1;
+        return oa_advance(op);
+    }
     if (grantd_status(op, answer) != 200)
         return oa_fail(op, answer, OA_AT_API);
-    oa(op)->jwks = answer;
+    st->jwks = answer;
     return oa_check_idtoken(op);
 }
 
