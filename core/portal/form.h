@@ -5,8 +5,8 @@
 #include "base/json.h"
 #include "portal/reader.h"
 
-#define GD_FORM_PARAMS_MAX 64
-#define GD_SESSION_LEN     43 /* base64url of 32 bytes */
+#define GD_FORM_PARAMS_MAX 128 /* above GD_REQUEST_ITEMS_MAX: a form names each open item */
+#define GD_SESSION_LEN     43  /* base64url of 32 bytes */
 
 /* application/x-www-form-urlencoded into an object of decoded text, a new reference. A name that comes twice
  * keeps its first value and is set in *ret_duplicate (free with gd_free; NULL when there is none).

@@ -221,7 +221,8 @@ static enum gd_portal_gate_end check_field(struct gd_portal_gate *g, const char 
     if (name_is(line, name, "transfer-encoding"))
         return check_coding(g, v, len);
     if (name > 17 && strncasecmp(line, "transfer-encoding", 17) == 0)
-        return refuse(g, 400, "a field's name only begins like Transfer-Encoding"); /* http-parser takes it for that */
+        return refuse(
+            g, 400, "a field's name only begins like Transfer-Encoding"); /* http-parser takes it for that */
     if (name_is(line, name, "host"))
         return check_host(g, p, v, len);
     return GD_GATE_MORE;

@@ -32,6 +32,15 @@ static bool is_loopback(const char *host)
            (gd_portal_address_parse(&a, host, strlen(host)) && gd_portal_address_loopback(&a));
 }
 
+/* Browsers leave the scheme's own port out of an origin, so it is left out here, too. */
+static void drop_default_port(char *origin, const char *port)
+{
+    size_t n = strlen(origin), len = strlen(port);
+
+    if (n > len && strcmp(origin + n - len, port) == 0)
+        origin[n - len] = '\0';
+}
+
 static int set_origin(struct gd_portal *p, const struct gd_portal_options *o, struct gd_err *err)
 {
     size_t n = o->public_url ? strlen(o->public_url) : 0;
@@ -43,6 +52,7 @@ static int set_origin(struct gd_portal *p, const struct gd_portal_options *o, st
     https = origin_host(p->origin, "https://");
     http = origin_host(p->origin, "http://");
     p->secure = https != NULL;
+    drop_default_port(p->origin, https ? ":443" : ":80");
     p->tls = o->tls_cert != NULL;
     if (!https && !http)
         return gd_err_set(err, GD_R_PORTAL_URL_INVALID,

@@ -53,7 +53,7 @@ struct gd_portal_server {
     struct gd_portal_prefix *exempt;
     unsigned nconns, nexchanges;
     uint64_t accepted, requests, refused, timeouts, evicted;
-    bool waiting; /* a connection is there that was not accepted */
+    bool waiting;                  /* a connection is there that was not accepted */
     bool closing, unbound, ending; /* unbound: the listener is closed */
     void (*done)(void *);
     void *done_arg;

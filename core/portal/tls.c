@@ -35,6 +35,17 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, c
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* An encrypted key would make OpenSSL ask on the terminal, and the daemon wait for it: it is an unusable key
+ * instead. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    (void)buf;
+    (void)size;
+    (void)rwflag;
+    (void)arg;
+    return 0;
+}
+
 static bool configure(SSL_CTX *ctx)
 {
     static const unsigned char name[] = "grantd-portal";
@@ -43,6 +54,7 @@ static bool configure(SSL_CTX *ctx)
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_session_id_context(ctx, name, sizeof name - 1) == 1;
 }
