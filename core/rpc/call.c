@@ -179,9 +179,9 @@ static void record(struct call *call, const char *phase, const char *outcome, gd
         .act = call->method->schema->method,
         .phase = phase,
         .outcome = outcome,
-        .workspace = call->workspace ? call->workspace : "",
-        .client = call->client,
-        .subject = call->subject,
+        .workspace = call->workspace,
+        .client = call->client[0] ? call->client : NULL,
+        .subject = call->subject[0] ? call->subject : NULL,
         .uid = call->caller.uid,
         .gid = call->caller.gid,
         .pid = call->caller.pid,
@@ -300,7 +300,7 @@ static void start(struct call *call)
     else if (!gd_audit_usable(call->rpc->audit))
         fail(call, GD_R_AUDIT_UNAVAILABLE, "the audit log cannot be written, so nothing was done");
     else
-        record(call, "request", "", on_request_recorded);
+        record(call, "request", NULL, on_request_recorded);
 }
 
 /* ---- whose thing it is ------------------------------------------------------------------------------------

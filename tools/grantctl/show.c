@@ -225,12 +225,32 @@ static bool is_empty(const json_t *v)
            (json_is_object(v) && !json_object_size(v));
 }
 
+/* What a person looks for first; the rest follows as it came. */
+static const char *const first_names[] = { "id", "name", "title", "state", "reason", "reason_text", "owner" };
+
+static bool comes_first(const char *name)
+{
+    for (size_t i = 0; i < sizeof first_names / sizeof *first_names; i++)
+        if (!strcmp(name, first_names[i]))
+            return true;
+    return false;
+}
+
 static void tree(const struct ctl *c, const json_t *obj, unsigned depth)
 {
     const char *name;
     json_t *v;
 
-    json_object_foreach((json_t *)(uintptr_t)obj, name, v) if (!is_empty(v)) named(c, name, v, depth);
+    for (size_t i = 0; i < sizeof first_names / sizeof *first_names; i++) {
+        v = json_object_get(obj, first_names[i]);
+        if (v && !is_empty(v))
+            named(c, first_names[i], v, depth);
+    }
+    json_object_foreach((json_t *)(uintptr_t)obj, name, v)
+    {
+        if (!comes_first(name) && !is_empty(v))
+            named(c, name, v, depth);
+    }
 }
 
 /* ---- whole answers ----------------------------------------------------------------------------------------
