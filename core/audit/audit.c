@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define EVERY_MIN 4 /* begin, torn and open stand together */
+
 /* ---- records
  * ------------------------------------------------------------------------------------------------------- */
 
@@ -244,6 +246,8 @@ static struct gd_audit *make(const struct gd_audit_options *o, const struct gd_c
     gd_ed25519_public(a->pub, a->seed);
     memcpy(a->key, o->hash_key, 32);
     a->every = o->checkpoint_records ? o->checkpoint_records : 1000;
+    if (a->every < EVERY_MIN)
+        a->every = EVERY_MIN;
     a->clock = clock;
     a->log = log;
     a->usable = true;
@@ -256,20 +260,23 @@ static struct gd_audit *make(const struct gd_audit_options *o, const struct gd_c
     return a;
 }
 
-/* First records of this run. The hash key of a run begins with the root that the run began at: nobody has to
- * apply the ratchets of all the years, and who has the key of the log can still find the run's. */
+/* First records of this run; what an earlier one left without a checkpoint gets it. The hash key of a run
+ * begins with the root that the run began at: nobody has to apply the ratchets of all the years, and who has
+ * the key of the log can still find the run's. */
 static int begin(struct gd_audit *a, json_t *torn, struct gd_err *err)
 {
     unsigned char root[32], key[32];
     char hex[65], vkey[GD_NOTE_MAX];
     bool first = a->w.now.chain.seq == 0;
 
+    a->w.before = a->w.now;
+    if (!first)
+        gd_audit_checkpoint(a);
     gd_chain_root(&a->w.now.chain, root);
     gd_hex(hex, root, 32);
     gd_hkdf(key, sizeof key, "SHA256", a->key, sizeof a->key, root, sizeof root, "run", 3);
     memcpy(a->key, key, sizeof key);
     gd_wipe(key, sizeof key);
-    a->w.before = a->w.now;
     if (first) {
         gd_note_key(vkey, a->origin, a->pub);
         gd_audit_note_act(a, "audit.begin", json_pack("{s:s,s:s}", "origin", a->origin, "key", vkey));
@@ -277,11 +284,12 @@ static int begin(struct gd_audit *a, json_t *torn, struct gd_err *err)
     if (torn)
         gd_audit_note_act(a, "audit.torn", torn);
     gd_audit_note_act(a, "audit.open", json_pack("{s:s,s:s}", "root", hex, "version", GRANTD_VERSION));
-    if (first || a->w.now.since >= a->every)
+    if (first)
         gd_audit_checkpoint(a);
-    if (gd_audit_flush(a))
-        return 0;
-    return gd_err_set(err, GD_R_AUDIT_UNAVAILABLE, "the audit log %s cannot be written", a->path);
+    if (!gd_audit_flush(a))
+        return gd_err_set(err, GD_R_AUDIT_UNAVAILABLE, "the audit log %s cannot be written", a->path);
+    a->ratchets = a->checkpoints; /* they count from here */
+    return 0;
 }
 
 /* The writer takes no signals: they are the loop's. */
@@ -318,7 +326,6 @@ int gd_audit_open(struct gd_audit **ret, uv_loop_t *loop, const struct gd_audit_
         unmake(a);
         return -1;
     }
-    a->ratchets = a->checkpoints;
     if (start_thread(a, err) != 0) {
         unmake(a);
         return -1;

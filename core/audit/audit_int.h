@@ -32,7 +32,9 @@ struct writer { /* [writer thread] */
     struct gd_buf out;        /* the group */
     size_t written;           /* of out */
     char *note;               /* checkpoint in out that goes to the head file when the group is durable */
-    char *counts;             /* that it carries */
+    unsigned checkpoints;     /* in out */
+    char *counts;             /* what the next checkpoint carries */
+    bool counted;             /* one in out carries it already */
     bool broken;              /* nothing can be written; tried again every second */
     bool stuck;          /* a part of out is in the file and could not be taken back: the rest must follow */
     struct gd_list held; /* records that nobody waits for, until it works again */

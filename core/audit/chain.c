@@ -122,11 +122,14 @@ bool gd_line_seq(const char *line, size_t n, int64_t *ret)
     return true;
 }
 
-/* The 64 hex digits between head and tail at at; false when it is not of that form. */
+/* The 64 hex digits, small letters only, between head and tail at at; false when it is not of that form. */
 static bool hex_between(const char *at, const char *head, const char *tail, unsigned char out[32])
 {
     size_t n = strlen(head);
 
+    for (size_t i = 0; i < HEX; i++)
+        if (at[n + i] >= 'A' && at[n + i] <= 'F')
+            return false;
     return !memcmp(at, head, n) && gd_hex_decode(out, 32, at + n, HEX) == 32 && /* check:allow no secret */
            !memcmp(at + n + HEX, tail, strlen(tail));                           /* check:allow no secret */
 }

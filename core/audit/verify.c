@@ -112,7 +112,7 @@ static bool at_end(struct check *k, int64_t line)
 {
     if (line == 1)
         return bad(k, 1, "the log is empty");
-    if (k->head_size > k->chain.seq)
+    if (k->head_size && k->head_size >= k->chain.seq) /* the checkpoint is a record too */
         return bad(k, line, "the log ends before the checkpoint in .head");
     return true;
 }

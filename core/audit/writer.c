@@ -25,7 +25,8 @@
 static void add_record(struct gd_audit *a, const char *body)
 {
     gd_chain_add(&a->w.now.chain, &a->w.out, body);
-    a->w.now.since++;
+    if (++a->w.now.since >= a->every)
+        gd_audit_checkpoint(a);
 }
 
 void gd_audit_note_act(struct gd_audit *a, const char *act, json_t *data)
@@ -41,17 +42,23 @@ void gd_audit_note_act(struct gd_audit *a, const char *act, json_t *data)
     json_decref(data);
 }
 
-/* The counts set last; those of a checkpoint that failed are carried again when there are no newer ones. */
+/* The counts set last, once; those of a group that failed are carried again when there are no newer ones. */
 static const char *take_counts(struct gd_audit *a)
 {
+    struct writer *w = &a->w;
+
     pthread_mutex_lock(&a->lock);
     if (a->counts) {
-        gd_free(a->w.counts);
-        a->w.counts = a->counts;
+        gd_free(w->counts);
+        w->counts = a->counts;
+        w->counted = false;
         a->counts = NULL;
     }
     pthread_mutex_unlock(&a->lock);
-    return a->w.counts && strlen(a->w.counts) < GD_AUDIT_LINE_MAX / 2 ? a->w.counts : NULL;
+    if (!w->counts || w->counted || strlen(w->counts) > GD_AUDIT_LINE_MAX / 2)
+        return NULL;
+    w->counted = true;
+    return w->counts;
 }
 
 /* Root and size are those of the records in front of the checkpoint; it is a record itself. */
@@ -81,6 +88,7 @@ void gd_audit_checkpoint(struct gd_audit *a)
     a->w.now.since = 0;
     gd_free(a->w.note);
     a->w.note = gd_strdup(note);
+    a->w.checkpoints++;
 }
 
 /* ---- writing
@@ -133,24 +141,31 @@ void gd_audit_tell(struct gd_audit *a)
     gd_hex(a->head, a->w.now.chain.head, 32);
 }
 
+static void forget_group(struct writer *w)
+{
+    gd_free(w->note);
+    w->note = NULL;
+    w->checkpoints = 0;
+    w->counted = false;
+}
+
 static void group_done(struct gd_audit *a)
 {
     struct writer *w = &a->w;
-    bool checkpoint = w->note != NULL;
+    unsigned checkpoints = w->checkpoints;
 
-    if (checkpoint) {
+    if (w->counted) {
         gd_free(w->counts);
         w->counts = NULL;
     }
     w->size += (off_t)w->out.len;
     w->stuck = false;
-    if (checkpoint)
+    if (w->note)
         write_head(a);
-    gd_free(w->note);
-    w->note = NULL;
+    forget_group(w);
     pthread_mutex_lock(&a->lock);
     gd_audit_tell(a);
-    a->checkpoints += checkpoint;
+    a->checkpoints += checkpoints;
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -164,8 +179,7 @@ static void take_back(struct gd_audit *a)
     if (w->stuck)
         return;
     w->now = w->before;
-    gd_free(w->note);
-    w->note = NULL;
+    forget_group(w);
 }
 
 bool gd_audit_flush(struct gd_audit *a)
@@ -231,12 +245,7 @@ static void refuse(struct gd_audit *a, struct gd_list *jobs)
 
 static void add_jobs(struct gd_audit *a, struct gd_list *jobs)
 {
-    gd_list_each(l, jobs)
-    {
-        add_record(a, gd_container_of(l, struct job, link)->body);
-        if (a->w.now.since >= a->every)
-            gd_audit_checkpoint(a);
-    }
+    gd_list_each(l, jobs) add_record(a, gd_container_of(l, struct job, link)->body);
 }
 
 static void set_usable(struct gd_audit *a, bool usable)
@@ -250,7 +259,7 @@ static bool has_counts(struct gd_audit *a)
     bool yes;
 
     pthread_mutex_lock(&a->lock);
-    yes = a->counts || a->w.counts;
+    yes = a->counts || (a->w.counts && !a->w.counted);
     pthread_mutex_unlock(&a->lock);
     return yes;
 }

@@ -1,0 +1,186 @@
+/* Fail-closed: while the disk refuses, nothing is done that must be in the log, and it goes on by itself. */
+#include "kit.h"
+
+#include "base/fault.h"
+#include "crypto/crypto.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void wait_usable(struct kit *k)
+{
+    int64_t until = now_ms() + 20000;
+
+    while (!gd_audit_usable(k->a)) {
+        assert_true(now_ms() < until);
+        uv_run(&k->loop, UV_RUN_NOWAIT);
+        usleep(5000);
+    }
+}
+
+static void limit_files(size_t bytes)
+{
+    struct rlimit r = { bytes, RLIM_INFINITY };
+
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+static off_t size_of(const struct kit *k)
+{
+    struct stat st;
+
+    assert_int_equal(stat(k->path, &st), 0);
+    return st.st_size;
+}
+
+static json_t *resume_record(const struct kit *k)
+{
+    json_t *l = gd_audit_list(k->path, 0, 10000, NULL, NULL), *one, *found = NULL;
+    size_t i;
+
+    json_array_foreach(l, i, one) if (!strcmp(gd_json_text(one, "act", ""), "audit.resume")) found = one;
+    json_incref(found);
+    json_decref(l);
+    return found;
+}
+
+/* room: bytes that still fit, 0 or a part of the next line. */
+static void full_disk(struct kit *k, size_t room)
+{
+    struct gd_audit_entry e = {
+        .act = "background", .phase = "done", .outcome = "ok", .uid = -1, .gid = -1, .pid = -1
+    };
+    off_t before;
+    GD_AUTO_JSON resume = NULL;
+
+    kit_write(k, 3);
+    before = size_of(k);
+    limit_files((size_t)before + room);
+    kit_send(k, "refused", "a", NULL);
+    kit_wait(k, k->ended + 1);
+    assert_int_equal(k->refused, 1);
+    assert_int_equal(k->err.reason, GD_R_AUDIT_UNAVAILABLE);
+    assert_false(gd_audit_usable(k->a));
+    assert_int_equal(size_of(k), before); /* a part that was written is taken back */
+    for (int i = 0; i < 5; i++)
+        kit_send(k, "refused", "a", NULL);
+    for (int i = 0; i < 7; i++)
+        gd_audit_write(k->a, &e, NULL, NULL); /* nobody waits: held */
+    kit_wait(k, k->ended + 5);
+    assert_int_equal(k->refused, 6);
+    limit_files(RLIM_INFINITY);
+    wait_usable(k);
+    resume = resume_record(k);
+    assert_int_equal(json_integer_value(gd_json_at(resume, "data.refused")), 6);
+    assert_int_equal(json_integer_value(gd_json_at(resume, "data.held")), 7);
+    assert_int_equal(json_integer_value(gd_json_at(resume, "data.lost")), 0);
+    kit_write(k, 20);
+    assert_int_equal(k->refused, 6);
+    kit_expect_whole(k);
+    {
+        GD_AUTO_FREE char *text = NULL;
+        size_t n, held = 0;
+
+        text = kit_read(k->path, &n);
+        for (const char *p = text; (p = strstr(p, "\"background\"")); p++)
+            held++;
+        assert_int_equal(held, 7);
+        assert_null(strstr(text, "\"act\":\"refused\""));
+    }
+}
+
+static void a_full_disk_refuses_and_recovers(void **state)
+{
+    full_disk(*state, 0);
+}
+
+static void a_disk_that_fills_within_a_line_recovers(void **state)
+{
+    full_disk(*state, 100);
+}
+
+static void held_records_have_a_number(void **state)
+{
+    struct kit *k = *state;
+    struct gd_audit_entry e = {
+        .act = "background", .phase = "done", .outcome = "ok", .uid = -1, .gid = -1, .pid = -1
+    };
+    GD_AUTO_JSON resume = NULL;
+
+    limit_files((size_t)size_of(k));
+    for (int i = 0; i < GD_AUDIT_HELD_MAX + 50; i++)
+        gd_audit_write(k->a, &e, NULL, NULL);
+    kit_send(k, "refused", "a", NULL);
+    kit_wait(k, 1);
+    limit_files(RLIM_INFINITY);
+    wait_usable(k);
+    resume = resume_record(k);
+    assert_int_equal(json_integer_value(gd_json_at(resume, "data.held")), GD_AUDIT_HELD_MAX);
+    assert_int_equal(json_integer_value(gd_json_at(resume, "data.lost")), 50);
+    assert_int_equal(uv_run(&k->loop, UV_RUN_DEFAULT), 0); /* nothing is left under way */
+    kit_expect_whole(k);
+}
+
+static void closing_a_full_log_ends(void **state)
+{
+    struct kit *k = *state;
+    struct gd_audit_entry e = {
+        .act = "background", .phase = "done", .outcome = "ok", .uid = -1, .gid = -1, .pid = -1
+    };
+
+    kit_write(k, 3);
+    limit_files((size_t)size_of(k));
+    gd_audit_write(k->a, &e, NULL, NULL);
+    kit_send(k, "refused", "a", NULL);
+    kit_close(k);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(k->refused, 1);
+    assert_int_equal(kit_open(k, NULL), 0);
+    kit_expect_whole(k);
+}
+
+/* The sync itself fails: what the file holds by then does not count. GRANTD_FAULT is read once, so the number
+ * says which sync it is; it is set in main(). */
+static void a_failing_sync_refuses(void **state)
+{
+    struct kit *k = *state;
+
+    kit_write(k, 1);
+    assert_int_equal(k->refused, 0);
+    kit_write(k, 1); /* the third sync of this process */
+    assert_int_equal(k->refused, 1);
+    assert_int_equal(k->err.reason, GD_R_AUDIT_UNAVAILABLE);
+    wait_usable(k);
+    kit_write(k, 2);
+    assert_int_equal(k->refused, 1);
+    kit_expect_whole(k);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_failing_sync_refuses), /* first: it counts syncs */
+        T(a_full_disk_refuses_and_recovers), T(a_disk_that_fills_within_a_line_recovers),
+        T(held_records_have_a_number),       T(closing_a_full_log_ends),
+    };
+
+    (void)signal(SIGXFSZ, SIG_IGN);
+    (void)setenv("GRANTD_FAULT", "audit.sync:eio:3", 1);
+    gd_json_setup();
+    if (gd_crypto_setup(NULL) != 0)
+        return 1;
+    return cmocka_run_group_tests_name("audit points", tests, NULL, NULL);
+}
