@@ -94,7 +94,12 @@ static void fail(struct gd_broker *b, gd_reply_fn *fn, void *arg, const char *wo
 
 static void done(struct gd_broker *b, gd_reply_fn *fn, void *arg, json_t *result)
 {
-    reply_new(b, fn, arg)->result = result;
+    if (b->word[0]) {
+        json_decref(result);
+        fail(b, fn, arg, b->word);
+    } else {
+        reply_new(b, fn, arg)->result = result;
+    }
 }
 
 /* The reason why this visitor may not stand here, or NULL. */
@@ -150,6 +155,18 @@ static json_t *page(const struct gd_broker *b)
                      open == 0);
 }
 
+/* More than one answer may hold. */
+static json_t *huge_page(const struct gd_broker *b)
+{
+    json_t *p = page(b);
+    size_t n = (size_t)3 * 1024 * 1024;
+    GD_AUTO_FREE char *text = gd_new(n + 1);
+
+    memset(text, '<', n);
+    json_object_set_new(json_object_get(p, "request"), "message", json_string(text));
+    return p;
+}
+
 void gd_link_show(struct gd_broker *b, const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
 {
     const char *why = refusal(b, v);
@@ -159,7 +176,7 @@ void gd_link_show(struct gd_broker *b, const struct gd_visitor *v, gd_reply_fn *
     if (why)
         fail(b, reply, arg, why);
     else
-        done(b, reply, arg, page(b));
+        done(b, reply, arg, b->huge ? huge_page(b) : page(b));
 }
 
 static bool wanted(const json_t *items, const char *id)
@@ -210,7 +227,7 @@ void gd_flow_start(struct gd_broker *b, const struct gd_visitor *v, const char *
     (void)snprintf(b->session, sizeof b->session, "%s", v->session);
     (void)snprintf(b->state, sizeof b->state, "state-%u", b->starts);
     b->used = false;
-    url = gd_strf("%s?state=%s", b->authorize, b->state);
+    url = b->redirect[0] ? gd_strdup(b->redirect) : gd_strf("%s?state=%s", b->authorize, b->state);
     done(b, reply, arg, guided ? json_pack("{s:[]}", "steps") : json_pack("{s:s}", "redirect", url));
 }
 
@@ -254,9 +271,9 @@ void gd_flow_callback(struct gd_broker *b, const char *context, json_t *query, c
     (void)snprintf(b->outcome, sizeof b->outcome, "%s", granted ? "granted" : "declined");
     (void)snprintf(b->reason, sizeof b->reason, "%s", granted ? "" : "CONSENT_DENIED");
     done(b, reply, arg,
-         json_pack("{s:s, s:s, s:s, s:s?, s:s}", "link", DOUBLE_LINK, "flow", DOUBLE_FLOW, "outcome",
-                   b->outcome, "reason", granted ? NULL : b->reason, "text",
-                   gd_json_text(query, "error_description", "")));
+         json_pack("{s:s, s:s, s:s, s:s?, s:s}", "link", DOUBLE_LINK, "flow",
+                   b->flow[0] ? b->flow : DOUBLE_FLOW, "outcome", b->outcome, "reason",
+                   granted ? NULL : b->reason, "text", gd_json_text(query, "error_description", "")));
 }
 
 void gd_flow_show(struct gd_broker *b, const char *flow, const struct gd_visitor *v, gd_reply_fn *reply,
@@ -270,6 +287,8 @@ void gd_flow_show(struct gd_broker *b, const char *flow, const struct gd_visitor
         return;
     }
     p = page(b);
+    if (b->no_link)
+        json_object_del(p, "link");
     json_object_set_new(p, "outcome", json_string(b->outcome));
     json_object_set_new(p, "reason", b->reason[0] ? json_string(b->reason) : json_null());
     json_object_set_new(p, "text", json_string("<script>raw text of the platform</script>"));

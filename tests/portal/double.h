@@ -26,7 +26,11 @@ struct gd_broker {
     char session[64], state[64]; /* of the flow that runs; "" : none */
     bool used;                   /* its state was used */
     char outcome[16], reason[32];
-    bool hold; /* replies wait for double_release */
+    char word[32];      /* what every call is refused with; "" : nothing */
+    char redirect[256]; /* instead of the authorize URL */
+    char flow[160];     /* instead of DOUBLE_FLOW, in a callback's reply */
+    bool huge, no_link; /* a page of two megabytes; a flow without its link */
+    bool hold;          /* replies wait for double_release */
     struct gd_list waiting;
     unsigned shows, starts, callbacks, flow_shows, submits, declines;
     char last_items[256], last_address[64], last_raw[512], last_input[256];
