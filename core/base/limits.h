@@ -59,6 +59,7 @@
 #define GD_STORE_BALLAST            (4 * 1024 * 1024) /* space kept for answers that arrive on a full disk */
 #define GD_SPOOL_TRIM               (1024 * 1024)     /* a spool with nothing open is emptied beyond this */
 #define GD_SPOOL_FILE_MAX           (256 * 1024 * 1024)
+#define GD_TOKEN_FILE_PLACES        (64 * 1024 * 1024) /* credentials whose tokens the cache's file takes */
 #define GD_AUDIT_RECORD_MAX         8192
 #define GD_AUDIT_QUEUE_MAX          65536 /* records on their way to the disk */
 #define GD_AUDIT_HELD_MAX           4096  /* records that nobody waits for, while the disk is full */

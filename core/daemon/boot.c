@@ -283,7 +283,8 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .family_lease_ms = c->family_lease_ms,
                                    .outage_ms = c->outage_ms,
                                    .margin_min_ms = c->margin_min_ms,
-                                   .cache_bytes = (size_t)c->cache_bytes };
+                                   .cache_bytes = (size_t)c->cache_bytes,
+                                   .cache_dir = c->state_dir };
     struct gd_broker_deps deps = { &d->loop, d->store,  d->keys,       d->keyring,
                                    d->audit, d->events, &d->platforms, gd_http_client_transport(d->http),
                                    d->clock, d->rng,    d->log };

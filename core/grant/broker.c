@@ -223,6 +223,16 @@ static void copy_options(struct gd_broker *b, const struct gd_broker_options *o)
     copy_apps(b, o);
 }
 
+static void open_tokens(struct gd_broker *b, const struct gd_broker_options *o)
+{
+    struct gd_err err;
+
+    b->tokens = gd_tokens_new(&b->ix, o->cache_bytes, b->d.rng);
+    if (o->cache_dir && o->cache_bytes && gd_tokens_add_file(b->tokens, o->cache_dir, &err))
+        GD_LOG(b->d.log, GD_LOG_WARN, "tokens.file",
+               GD_F_ERR(&err)); /* slower for many grants, no less right */
+}
+
 int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, const struct gd_broker_deps *d,
                    struct gd_err *err)
 {
@@ -240,7 +250,7 @@ int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, co
                                  .log = d->log,
                                  .origins = b->origins };
     gd_index_init(&b->ix);
-    b->tokens = gd_tokens_new(&b->ix, o->cache_bytes, d->rng);
+    open_tokens(b, o);
     b->vends = gd_vends_new();
     if (uv_async_init(d->loop, &b->wake, on_wake))
         return gd_err_set(err, GD_R_INTERNAL, "the loop takes no more handles");
@@ -316,10 +326,11 @@ json_t *gd_broker_status(struct gd_broker *b)
     json_t *by = json_object();
 
     count_states(b, by);
-    return json_pack("{s:I, s:I, s:I, s:o, s:I, s:{s:I, s:I, s:I}}", "clients",
+    return json_pack("{s:I, s:I, s:I, s:o, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "clients",
                      (json_int_t)b->ix.clients.count, "grants", (json_int_t)b->ix.grants.count, "credentials",
                      (json_int_t)b->ix.creds.count, "by_state", by, "in_flight", (json_int_t)b->flights.count,
                      "memory", "index", (json_int_t)gd_index_bytes(&b->ix), "token_cache",
-                     (json_int_t)gd_tokens_bytes(b->tokens), "tokens",
-                     (json_int_t)gd_tokens_count(b->tokens));
+                     (json_int_t)gd_tokens_bytes(b->tokens), "tokens", (json_int_t)gd_tokens_count(b->tokens),
+                     "token_file", (json_int_t)gd_tokens_file_bytes(b->tokens), "vends",
+                     (json_int_t)gd_vends_bytes(b->vends));
 }

@@ -56,7 +56,8 @@ struct gd_broker_options {
     int64_t family_lease_ms; /* least lease of strict-family credentials */
     int64_t outage_ms;       /* outage that a margin must outlast (O of the formula) */
     int64_t margin_min_ms;   /* least margin (60 s) */
-    size_t cache_bytes;      /* sealed access tokens kept in memory */
+    size_t cache_bytes;      /* sealed access tokens kept in memory; 0: nowhere */
+    const char *cache_dir; /* where the file of those that memory does not hold is made; NULL: no such file */
 };
 struct gd_broker_deps { /* all outlive the broker */
     uv_loop_t *loop;

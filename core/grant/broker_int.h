@@ -154,6 +154,7 @@ json_t *gd_grant_document(const char *role, const char *mode, const char *asset_
 struct gd_vends *gd_vends_new(void);
 void gd_vends_free(struct gd_vends *v);
 json_t *gd_vends_counts(struct gd_broker *b);
+size_t gd_vends_bytes(const struct gd_vends *v);
 
 /* ---- request.c ---- */
 /* Ends the call with {"request":..., "link"?, "expires_at"?, "grants"?}; link is wiped by its owner, the

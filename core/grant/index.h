@@ -23,7 +23,11 @@ struct gd_ix_cred {
     uint16_t app;
     uint8_t status, shape, retry_class, flags;
 };
-enum { GD_IX_REVOKING = 1 }; /* a revoke has begun: nothing is vended any more */
+enum {
+    GD_IX_REVOKING = 1,    /* a revoke has begun: nothing is vended any more */
+    GD_IX_FILED_SMALL = 2, /* the token cache's: its file has the token, in a small place */
+    GD_IX_FILED_LARGE = 4, /* or in a large one */
+};
 struct gd_ix_grant {
     struct gd_id id;
     uint32_t cred, client, next_of_cred; /* cred GD_NONE: native only */

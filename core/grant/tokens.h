@@ -1,5 +1,6 @@
-/* grant/tokens.h - access tokens in memory, sealed under a key made at start, in a bounded cache (second
- * chance). What is not there is read from the store again. Loop thread. */
+/* grant/tokens.h - access tokens at hand, sealed under a key made at start, in two levels: memory, bounded
+ * (second chance), and a file that the kernel's page cache carries (tokenfile.h). What is in neither is read
+ * from the store again. Loop thread. */
 #ifndef GD_GRANT_TOKENS_H
 #define GD_GRANT_TOKENS_H
 
@@ -9,13 +10,17 @@
 struct gd_tokens;
 struct gd_tokens *gd_tokens_new(struct gd_index *ix, size_t max_bytes, struct gd_rng *rng);
 void gd_tokens_free(struct gd_tokens *t);
-/* Replaces what is cached of that credential. A token longer than the whole cache is not kept. */
+/* Adds the second level; without it, or when it cannot be had, memory is all there is. */
+int gd_tokens_add_file(struct gd_tokens *t, const char *dir, struct gd_err *err);
+/* Replaces what is cached of that credential; the token belongs to its present generation. A token longer
+ * than the whole cache is not kept. */
 void gd_tokens_put(struct gd_tokens *t, uint32_t cred, const char *token, size_t n);
 void gd_tokens_drop(struct gd_tokens *t, uint32_t cred);
 /* Length of the token written to out (NUL-terminated), -1 when it is not there. No allocation. */
 long gd_tokens_get(struct gd_tokens *t, uint32_t cred, char *out, size_t cap);
 void gd_tokens_prefetch(const struct gd_tokens *t, uint32_t cred);
 size_t gd_tokens_bytes(const struct gd_tokens *t);
-size_t gd_tokens_count(const struct gd_tokens *t);
+size_t gd_tokens_count(const struct gd_tokens *t);       /* in memory */
+int64_t gd_tokens_file_bytes(const struct gd_tokens *t); /* page cache or disk; 0: no second level */
 
 #endif

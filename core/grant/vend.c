@@ -69,6 +69,11 @@ static void vends_remember(struct gd_vends *v, uint32_t cred, uint32_t caller, u
     v->total++;
 }
 
+size_t gd_vends_bytes(const struct gd_vends *v)
+{
+    return v->cap * sizeof *v->slots;
+}
+
 json_t *gd_vends_counts(struct gd_broker *b)
 {
     return json_pack("{s:I}", "vends", (json_int_t)b->vends->total);
