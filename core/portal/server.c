@@ -302,10 +302,21 @@ void gd_portal_server_set_tls(struct gd_portal_server *s, struct gd_portal_tls_c
     s->tls = tls;
 }
 
+/* Connections on which a request (or a handshake) has begun and not come to its end. */
+static unsigned unfinished(const struct gd_portal_server *s)
+{
+    unsigned n = 0;
+
+    gd_list_each(i, &s->conns) n +=
+        gd_portal_conn_worth(gd_container_of(i, struct gd_portal_conn, node)) == 1;
+    return n;
+}
+
 json_t *gd_portal_server_status(const struct gd_portal_server *s)
 {
-    return json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b}", "connections", (int)s->nconns, "exchanges",
-                     (int)s->nexchanges, "accepted", (json_int_t)s->accepted, "requests",
-                     (json_int_t)s->requests, "refused", (json_int_t)s->refused, "timeouts",
-                     (json_int_t)s->timeouts, "evicted", (json_int_t)s->evicted, "paused", s->waiting);
+    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b}", "connections", (int)s->nconns,
+                     "unfinished", (int)unfinished(s), "exchanges", (int)s->nexchanges, "accepted",
+                     (json_int_t)s->accepted, "requests", (json_int_t)s->requests, "refused",
+                     (json_int_t)s->refused, "timeouts", (json_int_t)s->timeouts, "evicted",
+                     (json_int_t)s->evicted, "paused", s->waiting);
 }

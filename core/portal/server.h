@@ -63,7 +63,7 @@ void gd_portal_server_set_tls(struct gd_portal_server *s,
  * answered; the server is gone then. */
 void gd_portal_server_close(struct gd_portal_server *s, void (*done)(void *), void *arg);
 bool gd_portal_server_closing(const struct gd_portal_server *s);
-/* {"connections","exchanges","accepted","requests","refused","timeouts","evicted","paused"} */
+/* {"connections","unfinished","exchanges","accepted","requests","refused","timeouts","evicted","paused"} */
 json_t *gd_portal_server_status(const struct gd_portal_server *s);
 
 #endif

@@ -346,7 +346,7 @@ static void test_per_address(void **state)
         fds[i] = dial(&w);
         say(fds[i], "GET / HT"); /* unfinished, so none is idle */
     }
-    assert_true(world_settles(&w, "accepted", 8));
+    assert_true(world_settles(&w, "unfinished", 8));
     extra = dial(&w);
     assert_true(ended(extra, LATEST));
     (void)close(extra);
@@ -396,7 +396,7 @@ static void test_global(void **state)
         fds[i] = dial_from(&w, from);
         say(fds[i], "GET / HT");
     }
-    assert_true(world_settles(&w, "accepted", 10));
+    assert_true(world_settles(&w, "unfinished", 10));
     expect(ask(&w, "GET", "/health", NULL, NULL), 200);
     assert_true(ended(fds[0], LATEST));
     assert_true(world_settles(&w, "evicted", 1));
