@@ -2,6 +2,7 @@
 happens, everything that was started is ended; and after every test all that grantd wrote is searched for secrets.
 
 The build under test is named by GRANTD_BUILD (ctest sets it)."""
+import contextlib
 import json
 import os
 import re
@@ -201,7 +202,7 @@ class Box:
         self.log_path = os.path.join(self.folder, "grantd.log")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.limits = {"request_deadline_ms": 1500, "quiet_ms": 1500, "skew_ms": 0, "family_lease_ms": 3000,
+        self.limits = {"request_deadline_ms": 3000, "quiet_ms": 3000, "skew_ms": 0, "family_lease_ms": 3000,
                        "per_minute": 100000, "burst": 1000, "outage_ms": 1000, "margin_min_ms": 1000,
                        **(limits or {})}
         self.extra, self.public = extra_yaml, public
@@ -358,7 +359,7 @@ class Box:
     def integrity(self):
         """Of every database, after the daemon has ended."""
         for path in self.databases():
-            with sqlite3.connect(path) as database:
+            with contextlib.closing(sqlite3.connect(path)) as database:
                 found = database.execute("PRAGMA integrity_check").fetchall()
             if found != [("ok",)]:
                 raise AssertionError(f"{os.path.basename(path)}: {found[:5]}")

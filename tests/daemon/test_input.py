@@ -48,7 +48,7 @@ class Configuration(GrantdTest):
         for text, word in (
                 (self.good + "listem: 127.0.0.1:1\n", "CONFIG_UNKNOWN_KEY"),
                 (self.good + "limits: {}\n", "CONFIG_DUPLICATE_KEY"),
-                (self.good.replace(self.box.state, "&a " + self.box.state), "CONFIG_YAML_FEATURE"),
+                (self.good.replace("listen: ", "listen: &a "), "CONFIG_YAML_FEATURE"),
                 (self.good.replace('"state_dir"', "state_dir").replace("listen: ", "listen: ["), "CONFIG_SYNTAX"),
                 (self.good.replace('"per_minute": 100000', '"per_minute": "many"'), "CONFIG_VALUE_INVALID"),
                 (self.good.replace('"platform": "oauth2"', '"platform": "oauth9"'), "CONFIG_PLATFORM_UNKNOWN"),
@@ -164,7 +164,7 @@ class Socket(GrantdTest):
         self.assertTrue(answer.startswith(b"HTTP/1.1 200"), answer[:200])
         self.assertEqual(json.loads(answer.split(b"\r\n\r\n", 1)[1])["result"]["clients"], self.state()[0])
         for bad in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", head.replace("POST", "BREW").encode() + body,
-                    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"):
+                    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n" + b" " * 70000):
             self.assertRegex(self.send(bad), rb"HTTP/1\.1 4\d\d")
 
     def test_a_stranger_is_denied(self):

@@ -99,7 +99,7 @@ class Truth:
         token = "rt-" + secrets.token_urlsafe(24)
         settings = self.client(family.client_id)
         family.refresh[token] = {
-            "parent": parent, "alive": True, "presented": 0, "accepted": 0, "delivered": None, "first_use": None,
+            "parent": parent, "alive": True, "access_until": 0, "presented": 0, "accepted": 0, "delivered": None, "first_use": None,
             "born": self.clock(), "until": self.clock() + settings["rt_ttl"] if settings["rt_ttl"] else 0}
         self.by_refresh[token] = family
         return token
@@ -113,6 +113,7 @@ class Truth:
             out["expires_in"] = settings["at_ttl"]
         if refresh:
             out["refresh_token"] = refresh
+            family.refresh[refresh]["access_until"] = family.access[out["access_token"]]
         return out
 
     def redeem(self, client_id, code, redirect_uri, verifier):
@@ -163,7 +164,7 @@ class Truth:
         row, policy, now = family.refresh[token], self.client(client_id)["policy"], self.clock()
         row["presented"] += 1
         if policy != "none" and row["first_use"] is not None:
-            if family.access_lives(now):
+            if row["access_until"] > now:  # the access token that came with it, which a reuse may kill
                 family.reuse_presented += 1
             else:
                 family.reuse_late += 1
