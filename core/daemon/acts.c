@@ -47,7 +47,8 @@ static json_t *status(void *arg)
 struct answer { /* of a call that needs no further turn but must not answer inside */
     gd_reply_fn *reply;
     void *arg;
-    json_t *result;
+    json_t *result; /* NULL: err */
+    struct gd_err err;
     uv_timer_t turn;
 };
 
@@ -60,14 +61,19 @@ static void answer_now(uv_timer_t *t)
 {
     struct answer *a = t->data;
 
-    a->reply(a->arg, a->result, NULL);
+    a->reply(a->arg, a->result, a->result ? NULL : &a->err);
     json_decref(a->result);
     uv_close((uv_handle_t *)t, answer_closed);
 }
 
-static void answer(struct gd_daemon *d, json_t *result, gd_reply_fn *reply, void *arg)
+/* Takes the result; err is copied when it is NULL. */
+static void answer(struct gd_daemon *d, json_t *result, const struct gd_err *err, gd_reply_fn *reply,
+                   void *arg)
 {
     struct answer *a = gd_new(sizeof *a);
+
+    if (err)
+        a->err = *err;
 
     a->reply = reply;
     a->arg = arg;
@@ -103,12 +109,7 @@ static void check(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg
     if (c)
         json_object_set_new(result, "config", gd_config_json(c));
     gd_config_free(c);
-    answer(d, result, reply, reply_arg);
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && !strcmp(a, b));
+    answer(d, result, NULL, reply, reply_arg);
 }
 
 /* What was changed in the file but is only read at start. */
@@ -150,30 +151,39 @@ static int apply(struct gd_daemon *d, struct gd_config *c, struct gd_err *err)
     return 0;
 }
 
+/* All or nothing: the first mistake with its place, and how many more there are. */
+static void describe(const json_t *errors, struct gd_err *err)
+{
+    const json_t *first = json_array_get(errors, 0);
+    size_t more = json_array_size(errors);
+
+    if (!first)
+        return;
+    gd_err_set(err, gd_reason_find(gd_json_text(first, "reason", "INTERNAL")), "%s%s",
+               gd_json_text(first, "text", ""),
+               more > 1 ? " (there is more; `grantctl daemon check` says all)" : "");
+}
+
 void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, void *reply_arg)
 {
     struct gd_err err = { 0 };
-    json_t *errors, *result, *later = NULL;
+    GD_AUTO_JSON errors = NULL;
+    json_t *result = NULL;
     struct gd_config *c = read_file(d, d->o.config, &errors);
 
     (void)params;
-    if (c && apply(d, c, &err)) {
-        json_array_append_new(errors, json_pack("{s:s, s:i, s:i, s:s}", "reason", gd_reason_word(err.reason),
-                                                "line", 0, "column", 0, "text", err.text));
-        gd_config_free(c);
-        c = NULL;
-    }
-    if (c) {
-        later = restart_needed(d->config, c);
-        if (!same_text(d->config->socket, c->socket) && json_array_size(later) == 0)
-            json_array_append_new(later, json_string("socket"));
-        gd_config_free(c); /* what applies at once has been taken; the rest is taken at the next start */
-    }
-    GD_LOG(d->log, later ? GD_LOG_INFO : GD_LOG_ERROR, "config.reload", GD_F_BOOL("ok", later != NULL));
-    result = json_pack("{s:b, s:o, s:o}", "ok", (int)(later != NULL), "errors", errors, "restart_needed",
-                       later ? later : json_array());
+    if (!c)
+        describe(errors, &err);
+    else if (apply(d, c, &err) == 0) /* what is read only at start waits for the next one */
+        result =
+            json_pack("{s:b, s:[], s:o}", "ok", 1, "errors", "restart_needed", restart_needed(d->config, c));
+    gd_config_free(c);
+    if (result)
+        GD_LOG(d->log, GD_LOG_INFO, "config.reload");
+    else
+        GD_LOG(d->log, GD_LOG_ERROR, "config.reload", GD_F_ERR(&err));
     if (reply)
-        answer(d, result, reply, reply_arg);
+        answer(d, result, &err, reply, reply_arg);
     else
         json_decref(result);
 }
@@ -189,7 +199,8 @@ static void drain(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg
     GD_AUTO_JSON s = gd_broker_status(d->broker);
 
     (void)params;
-    answer(d, json_pack("{s:I}", "in_flight", (json_int_t)gd_json_i64(s, "in_flight", 0)), reply, reply_arg);
+    answer(d, json_pack("{s:I}", "in_flight", (json_int_t)gd_json_i64(s, "in_flight", 0)), NULL, reply,
+           reply_arg);
     gd_daemon_stop(d); /* the answer leaves on the loop's next turn, before the socket is closed */
 }
 

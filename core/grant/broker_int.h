@@ -124,8 +124,6 @@ void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *
                            size_t *ret_promote);
 /* After the commit: index, cache, scheduler. */
 void gd_journal_publish(struct gd_broker *b, const json_t *rec, const char *access_token, bool current);
-/* next action of what the record brought */
-int64_t gd_journal_due(struct gd_broker *b, const json_t *rec);
 
 /* ---- refresh.c ---- */
 typedef void gd_refresh_fn(void *arg, const struct gd_err *err);

@@ -212,7 +212,8 @@ static int take_answer(struct exchange *x, const struct gd_op_result *r, struct 
                            .old_kept = x->kept };
 
     json_object_update(x->kept, r->kept);
-    json_array_extend(x->assets, r->assets);
+    json_decref(x->assets);
+    x->assets = json_copy(r->assets); /* everything since the start */
     if (r->res.account_id) {
         gd_free(x->account);
         x->account = gd_strdup(r->res.account_id);

@@ -118,11 +118,22 @@ static struct gd_clocks clocks_of(const json_t *rec)
                                .horizon_at = gd_json_i64(rec, "horizon_at", 0) };
 }
 
-int64_t gd_journal_due(struct gd_broker *b, const json_t *rec)
+/* The plan's date, moved by what this platform says of its tokens: another margin, not younger than, not idle
+ * longer than. */
+static int64_t due_of(struct gd_broker *b, const json_t *rec, const struct grantd_result *res)
 {
     struct gd_clocks c = clocks_of(rec);
+    int64_t now = gd_now(b->d.clock), due = gd_plan_due(&b->plan, &c, now, b->d.rng);
 
-    return gd_plan_due(&b->plan, &c, gd_now(b->d.clock), b->d.rng);
+    if (due == GD_NEVER_DUE)
+        return due;
+    if (res->margin > 0 && c.expires_at)
+        due = c.expires_at - (int64_t)res->margin * 1000;
+    if (res->idle > 0 && due > c.issued_at + (int64_t)res->idle * 1000)
+        due = c.issued_at + (int64_t)res->idle * 1000;
+    if (res->min_age > 0 && due < c.issued_at + (int64_t)res->min_age * 1000)
+        due = c.issued_at + (int64_t)res->min_age * 1000;
+    return due > now ? due : now;
 }
 
 json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err)
@@ -146,7 +157,9 @@ json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct
     json_object_set_new(rec, "shape", json_integer(res->shape ? res->shape : p->shape));
     json_object_set_new(rec, "retry_class",
                         json_integer(res->retry_class ? res->retry_class : p->retry_class));
-    json_object_set_new(rec, "grace", json_integer((json_int_t)p->retry_grace * 1000));
+    json_object_set_new(
+        rec, "grace",
+        json_integer((json_int_t)(res->retry_grace ? res->retry_grace : p->retry_grace) * 1000));
     json_object_set_new(rec, "scope", gd_text_json(res->scope));
     json_object_set_new(rec, "account_id", gd_text_json(res->account_id));
     json_object_set_new(rec, "account_name", gd_text_json(res->account_name));
@@ -155,7 +168,7 @@ json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct
     json_object_set_new(rec, "refresh_expires_at",
                         json_integer(expiry(res->refresh_expires_at, res->refresh_expires_in, sent)));
     json_object_set_new(rec, "horizon_at", json_integer(expiry(res->horizon_at, 0, sent)));
-    json_object_set_new(rec, "due", json_integer(gd_journal_due(b, rec)));
+    json_object_set_new(rec, "due", json_integer(due_of(b, rec, res)));
     if (seal_into(b, a, rec, err)) {
         json_decref(rec);
         return NULL;

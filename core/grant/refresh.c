@@ -28,7 +28,7 @@ GD_SQL(sql_current,
        "SELECT c.gen, c.account_id, c.scope, c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, "
        "c.shape,"
        " c.retry_class, c.retry_grace_ms, c.attempts, c.status, c.lease_attempt, v.attempt_id, v.parent_gen,"
-       " v.created_at, v.sealed FROM credentials c LEFT JOIN token_versions v"
+       " v.created_at, v.sealed, c.next_at FROM credentials c LEFT JOIN token_versions v"
        " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
        "$2");
 GD_SQL(sql_others,
@@ -74,6 +74,8 @@ struct gd_flight {
     struct gd_list waiters;
     struct gd_op *op;
     int64_t gen, first_gen, started_at;
+    int64_t next_at; /* as planned before this flight */
+    int64_t due; /* as planned by it: armed at its end, since a timer that fires meanwhile only joins it */
     struct gd_clocks clocks;
     char *account, *scope, *current_attempt;
     char *sibling;
@@ -102,6 +104,7 @@ struct verdict {
 static void settle(struct gd_flight *f, const struct verdict *v);
 static void end_mismatch(struct gd_flight *f);
 static void end_horizon(struct gd_flight *f);
+static void end_patient(struct gd_flight *f);
 static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
@@ -166,6 +169,8 @@ static void finish(struct gd_flight *f)
            GD_F_STR("reason", f->failed ? gd_reason_word(f->err.reason) : "OK"),
            GD_F_STR("text", f->failed ? f->err.text : ""));
     gd_map_del(&f->b->flights, f->id);
+    if (f->due)
+        gd_cred_due(f->b, f->cred, f->due);
     gd_list_take(&waiters, &f->waiters);
     while ((n = gd_list_pop(&waiters))) {
         struct waiter *w = gd_container_of(n, struct waiter, node);
@@ -362,6 +367,7 @@ static int read_row(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *
                                     .retry_class = (uint32_t)gd_tx_int(tx, ROW, 0, 8),
                                     .retry_grace_ms = gd_tx_int(tx, ROW, 0, 9) };
     f->attempts = (unsigned)gd_tx_int(tx, ROW, 0, 10);
+    f->next_at = gd_tx_int(tx, ROW, 0, 17);
     if (!gd_cred_status_parse(gd_tx_text(tx, ROW, 0, 11), &f->status))
         return gd_err_set(err, GD_R_INTERNAL, "the credential has a status that this version does not know");
     f->current_attempt = gd_strdup(gd_tx_text(tx, ROW, 0, 13));
@@ -369,6 +375,16 @@ static int read_row(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *
     if (gd_tx_rows(tx, SIBLING))
         f->sibling = gd_strdup(gd_tx_text(tx, SIBLING, 0, 0));
     return open_blob(f, tx, err);
+}
+
+/* A doubt, or a refusal that is to be confirmed, has a date; whoever is in a hurry does not move it where
+ * presenting the token too early may end everything. */
+static bool must_wait(const struct gd_flight *f)
+{
+    return (f->status == GD_CRED_UNCERTAIN || f->status == GD_CRED_QUARANTINED) &&
+           f->next_at > f->started_at &&
+           (f->clocks.retry_class == GRANTD_RETRY_STRICT ||
+            gd_plan_is_family(&f->clocks, f->clocks.issued_at, f->started_at));
 }
 
 static void start_op(struct gd_flight *f)
@@ -405,13 +421,15 @@ static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 
     if (r != GD_STORE_OK || read_row(f, tx, &e)) {
         fail(f, r != GD_STORE_OK && err ? err : &e);
-        gd_cred_due(f->b, f->cred, gd_now(f->b->d.clock) + 5000 + (int64_t)gd_rng_below(f->b->d.rng, 5000));
+        f->due = gd_now(f->b->d.clock) + 5000 + (int64_t)gd_rng_below(f->b->d.rng, 5000);
         finish(f);
         return;
     }
     (void)GD_FAULT("F03");
     if (f->clocks.horizon_at && f->clocks.horizon_at <= f->started_at)
         end_horizon(f);
+    else if (must_wait(f))
+        end_patient(f);
     else
         start_op(f);
 }
@@ -445,10 +463,11 @@ static int take_answer(struct gd_flight *f, const struct gd_op_result *r, bool *
                            .old_refresh_token = f->refresh.ptr,
                            .old_kept = f->kept };
 
-    *ret = r->res.access_token != NULL;
+    f->mismatch = f->account && r->res.account_id && strcmp(f->account, r->res.account_id) != 0;
+    /* What a save brought is durable already; the end names it again. */
+    *ret = r->res.access_token && !(f->saved && gd_same_text(r->res.access_token, f->answer.ptr));
     if (!*ret)
         return 0;
-    f->mismatch = f->account && r->res.account_id && strcmp(f->account, r->res.account_id) != 0;
     f->rec = gd_journal_record(f->b, &a, err);
     if (!f->rec)
         return -1;
@@ -497,6 +516,8 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     if (current)
         gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
     gd_journal_publish(f->b, f->rec, f->answer.ptr, current);
+    if (current)
+        f->due = gd_json_i64(f->rec, "due", 0);
     json_decref(f->rec);
     f->rec = NULL;
     f->saved = true;
@@ -553,6 +574,22 @@ static void end_horizon(struct gd_flight *f)
     settle(f, &v);
 }
 
+static void end_patient(struct gd_flight *f)
+{
+    struct verdict v = { f->status, f->next_at, f->attempts, true };
+    bool doubt = f->status == GD_CRED_UNCERTAIN;
+    struct gd_err err;
+    char at[32];
+
+    gd_time_text(at, f->next_at);
+    gd_err_set(
+        &err, doubt ? GD_R_CREDENTIAL_UNCERTAIN : GD_R_CREDENTIAL_QUARANTINED,
+        "the refresh token is not presented again before %s: this platform may end everything if it is", at);
+    err.retry_at = f->next_at;
+    fail(f, &err);
+    settle(f, &v);
+}
+
 /* ---- no answer to keep: what the credential becomes ---- */
 
 static void settle(struct gd_flight *f, const struct verdict *v)
@@ -575,7 +612,7 @@ static void settle(struct gd_flight *f, const struct verdict *v)
         gd_event_add(b->d.events, tx, f->workspace, type, f->id, NULL);
     }
     c->status = (uint8_t)v->status;
-    gd_cred_due(b, f->cred, v->next_at);
+    f->due = v->next_at;
     gd_store_commit(b->d.store, tx, on_settled, f);
 }
 
@@ -607,7 +644,7 @@ static void promote_sibling(struct gd_flight *f)
     gd_tokens_drop(f->b->tokens, f->cred);
     gd_cred_at(&f->b->ix, f->cred)->gen++;
     gd_cred_at(&f->b->ix, f->cred)->status = GD_CRED_RETRYING;
-    gd_cred_due(f->b, f->cred, now);
+    f->due = now;
     gd_store_commit(f->b->d.store, tx, on_settled, f);
 }
 
@@ -626,24 +663,34 @@ static struct verdict refused(struct gd_flight *f)
     return (struct verdict){ GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts + 1, true };
 }
 
+/* May the token have been used up although no tokens came? A gateway's 5xx says nothing about what stands
+ * behind it; 503 and 429 say that the request was not taken. */
+static bool in_doubt(const struct gd_op_result *r)
+{
+    if (r->fail_class == GRANTD_E_UNCERTAIN)
+        return true;
+    if (r->fail_class == GRANTD_E_DEADLINE || r->fail_class == GRANTD_E_CANCELLED)
+        return r->spent;
+    return r->fail_class == GRANTD_E_TRANSIENT && r->spent && r->spent_status >= 500 &&
+           r->spent_status != 503;
+}
+
 static struct verdict judge(struct gd_flight *f, const struct gd_op_result *r)
 {
     struct gd_broker *b = f->b;
-    int64_t now = gd_now(b->d.clock), again;
-    bool doubt = r->fail_class == GRANTD_E_UNCERTAIN || (r->fail_class == GRANTD_E_DEADLINE && r->spent) ||
-                 (r->fail_class == GRANTD_E_CANCELLED && r->spent);
+    int64_t now = gd_now(b->d.clock), sent = r->sent_at ? r->sent_at : f->started_at;
+    int64_t again = gd_plan_backoff(&b->plan, &f->clocks, f->attempts + 1, now, b->d.rng), patience;
 
-    if (doubt)
-        return (struct verdict){ GD_CRED_UNCERTAIN,
-                                 gd_plan_patience(&b->plan, &f->clocks,
-                                                  r->sent_at ? r->sent_at : f->started_at, now),
-                                 f->attempts + 1, false };
+    if (r->retry_at > again)
+        again = r->retry_at;
+    if (in_doubt(r)) {
+        patience = gd_plan_patience(&b->plan, &f->clocks, sent, now);
+        return (struct verdict){ GD_CRED_UNCERTAIN, patience > again ? patience : again, f->attempts + 1,
+                                 false };
+    }
     if (r->fail_class == GRANTD_E_REAUTH || r->fail_class == GRANTD_E_DECLINED ||
         r->fail_class == GRANTD_E_FORBIDDEN)
         return refused(f);
-    again = gd_plan_backoff(&b->plan, &f->clocks, f->attempts + 1, now, b->d.rng);
-    if (r->retry_at > again)
-        again = r->retry_at;
     return (struct verdict){ f->status == GD_CRED_QUARANTINED ? GD_CRED_QUARANTINED : GD_CRED_RETRYING, again,
                              f->attempts + 1, true };
 }
@@ -698,6 +745,8 @@ static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r)
     } else if (some) {
         f->last = true;
         commit_answer(f);
+    } else if (f->mismatch) {
+        end_mismatch(f);
     } else if (f->saved) {
         finish(f);
     } else {
