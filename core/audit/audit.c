@@ -176,7 +176,6 @@ static void on_async(uv_async_t *async)
 
     pthread_mutex_lock(&a->lock);
     gd_list_take(&done, &a->done);
-    gd_list_init(&a->done);
     checkpoints = a->checkpoints;
     stopped = a->stopped;
     pthread_mutex_unlock(&a->lock);

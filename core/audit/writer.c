@@ -335,7 +335,6 @@ static bool wait_for_work(struct gd_audit *a, struct gd_list *jobs, bool *checkp
         else if (pthread_cond_timedwait(&a->cond, &a->lock, &until) == ETIMEDOUT)
             break;
     gd_list_take(jobs, &a->todo);
-    gd_list_init(&a->todo);
     a->ntodo = 0;
     *checkpoint = a->checkpoint_wanted || a->stop;
     a->checkpoint_wanted = false;

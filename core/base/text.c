@@ -258,42 +258,101 @@ void gd_time_text(char out[32], int64_t unix_ms)
     (void)snprintf(out + n, 32 - n, ".%03ldZ", ms);
 }
 
+/* n digits at s; -1 when they are none. */
+static int digits(const char *s, int n)
+{
+    int v = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return -1;
+        v = v * 10 + (s[i] - '0');
+    }
+    return v;
+}
+
+static int days_in(int year, int month)
+{
+    static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+
+    return month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : days[month - 1];
+}
+
+/* "2026-11-21T23:16:04": 19 characters that are that and a day of the calendar. */
+static bool parse_moment(const char *s, struct tm *tm)
+{
+    static const char form[] = "dddd-dd-ddTdd:dd:dd";
+    int year, month;
+
+    for (size_t i = 0; i < sizeof form - 1; i++)
+        if (form[i] == 'd' ? s[i] < '0' || s[i] > '9' : s[i] != form[i])
+            return false;
+    year = digits(s, 4);
+    month = digits(s + 5, 2);
+    *tm = (struct tm){ .tm_year = year - 1900,
+                       .tm_mon = month - 1,
+                       .tm_mday = digits(s + 8, 2),
+                       .tm_hour = digits(s + 11, 2),
+                       .tm_min = digits(s + 14, 2),
+                       .tm_sec = digits(s + 17, 2) };
+    return month >= 1 && month <= 12 && tm->tm_mday >= 1 && tm->tm_mday <= days_in(year, month) &&
+           tm->tm_hour < 24 && tm->tm_min < 60 && tm->tm_sec <= 60;
+}
+
+/* ".5", ".123456": milliseconds, further digits are dropped. Moves *s behind it; false when no digit follows.
+ */
+static bool parse_fraction(const char **s, int64_t *ret_ms)
+{
+    int64_t ms = 0;
+    int scale = 100;
+
+    if (**s != '.')
+        return true;
+    if (digits(*s + 1, 1) < 0)
+        return false;
+    for (++*s; **s >= '0' && **s <= '9'; ++*s, scale /= 10)
+        ms += (**s - '0') * scale;
+    *ret_ms = ms;
+    return true;
+}
+
+/* "Z", "+01:00" or "+0100" up to the end of the text; seconds east of Greenwich. */
+static bool parse_zone(const char *s, int64_t *ret)
+{
+    bool colon = strlen(s) == 6 && s[3] == ':';
+    int h, m;
+
+    if (!strcmp(s, "Z")) {
+        *ret = 0;
+        return true;
+    }
+    if ((*s != '+' && *s != '-') || (!colon && strlen(s) != 5))
+        return false;
+    h = digits(s + 1, 2);
+    m = digits(s + 3 + colon, 2);
+    *ret = (*s == '-' ? -1 : 1) * ((int64_t)h * 3600 + m * 60);
+    return h >= 0 && h < 24 && m >= 0 && m < 60;
+}
+
 int64_t gd_time_parse(const char *s)
 {
-    struct tm tm = { 0 };
-    int64_t ms = 0, sec;
-    long off = 0;
-    char *end;
+    int64_t ms = 0, sec, off;
+    struct tm tm;
 
     if (gd_parse_i64(s, &sec))
         return sec < 0 || sec > INT64_MAX / 1000 ? -1 : sec * 1000;
-    end = strptime(s, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (!end)
+    if (strlen(s) < 20 || !parse_moment(s, &tm))
         return -1;
-    if (*end == '.') {
-        int scale = 100;
-
-        for (end++; *end >= '0' && *end <= '9'; end++, scale /= 10)
-            ms += (*end - '0') * scale;
-    }
-    if (*end == '+' || *end == '-') {
-        unsigned h, m;
-        int sign = *end == '-' ? -1 : 1;
-
-        if (sscanf(end + 1, "%2u:%2u", &h, &m) != 2 || h > 23 || m > 59 ||
-            strlen(end) != 6) /* check:allow fixed form */
-            return -1;
-        off = sign * (long)(h * 3600 + m * 60);
-    } else if (strcmp(end, "Z") != 0) {
+    s += 19;
+    if (!parse_fraction(&s, &ms) || !parse_zone(s, &off))
         return -1;
-    }
     return ((int64_t)timegm(&tm) - off) * 1000 + ms;
 }
 
 int64_t gd_http_date(const char *s)
 {
     struct tm tm = { 0 };
-    const char *end = strptime(s, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    const char *end = strlen(s) == 29 ? strptime(s, "%a, %d %b %Y %H:%M:%S GMT", &tm) : NULL;
 
     return end && !*end ? (int64_t)timegm(&tm) : -1;
 }

@@ -115,7 +115,6 @@ void gd_events_wake(struct gd_events *e)
     struct gd_list todo, *l;
 
     gd_list_take(&todo, &e->watches);
-    gd_list_init(&e->watches);
     while ((l = gd_list_pop(&todo))) {
         struct gd_event_watch *w = gd_container_of(l, struct gd_event_watch, link);
 

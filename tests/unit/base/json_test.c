@@ -1,0 +1,217 @@
+/* The only door for JSON from outside. */
+#include "base/json.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static json_t *parse(const char *s, struct gd_err *err)
+{
+    return gd_json_parse(s, strlen(s), 65536, err);
+}
+
+static void what_is_taken(void **state)
+{
+    static const char *const good[] = { "{}",
+                                        "[]",
+                                        " {\"a\":1} \n",
+                                        "[1,2.5,true,null,\"x\"]",
+                                        "{\"a\":{\"b\":[{}]}}",
+                                        "{\"\\u00e9\":\"\\ud83d\\udd11\"}",
+                                        "[9223372036854775807]" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct gd_err err = { 0 };
+        GD_AUTO_JSON j = parse(good[i], &err);
+
+        if (!j)
+            fail_msg("%s: %s", good[i], err.text);
+    }
+}
+
+static void what_is_refused(void **state)
+{
+    static const char *const bad[] = { "",
+                                       " ",
+                                       "1",
+                                       "\"x\"",
+                                       "null",
+                                       "{",
+                                       "{}{}",
+                                       "{} x",
+                                       "{\"a\":1,\"a\":2}",
+                                       "{\"a\":{\"b\":1,\"b\":1}}",
+                                       "{\"a\\u0000b\":1}",
+                                       "[\"\\u0000\"]",
+                                       "[\"\\ud800\"]",
+                                       "[\"\xff\"]",
+                                       "[\"\xed\xa0\x80\"]",
+                                       "[\"a\nb\"]",
+                                       "[1e999]",
+                                       "[9223372036854775808]",
+                                       "[01]",
+                                       "[+1]",
+                                       "[NaN]",
+                                       "[Infinity]",
+                                       "[1,]",
+                                       "{\"a\":1,}",
+                                       "{a:1}",
+                                       "['a']",
+                                       "[//x\n]",
+                                       "[true",
+                                       "\xef\xbb\xbf{}",
+                                       "[\"rt-CANARY-456" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct gd_err err = { 0 };
+
+        if (parse(bad[i], &err))
+            fail_msg("%s", bad[i]);
+        assert_int_equal(err.reason, GD_R_JSON_INVALID);
+        assert_null(strstr(err.text, "CANARY")); /* it may be a token */
+    }
+    assert_null(gd_json_parse("{\0}", 3, 100, NULL));
+    assert_null(gd_json_parse("[\"a\0b\"]", 7, 100, NULL));
+}
+
+static void sizes_have_a_limit(void **state)
+{
+    struct gd_err err = { 0 };
+    GD_AUTO_JSON fits = gd_json_parse("[1,2]", 5, 5, &err);
+
+    (void)state;
+    assert_non_null(fits);
+    assert_null(gd_json_parse("[1,2]", 5, 4, &err));
+    assert_int_equal(err.reason, GD_R_JSON_INVALID);
+}
+
+static json_t *nested(size_t depth, char open, char close, struct gd_err *err)
+{
+    char text[4096] = "";
+    size_t n = 0;
+
+    for (size_t i = 0; i < depth; i++) {
+        text[n++] = open;
+        if (open == '{' && i + 1 < depth)
+            n += (size_t)snprintf(text + n, 8, "\"a\":");
+    }
+    for (size_t i = 0; i < depth; i++)
+        text[n++] = close;
+    return gd_json_parse(text, n, sizeof text, err);
+}
+
+static void depth_has_a_limit(void **state)
+{
+    struct gd_err err = { 0 };
+    GD_AUTO_JSON list = nested(GD_JSON_DEPTH_MAX, '[', ']', &err);
+    GD_AUTO_JSON object = nested(GD_JSON_DEPTH_MAX, '{', '}', &err);
+    GD_AUTO_JSON brackets = parse("[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[\"]", &err);
+
+    (void)state;
+    assert_non_null(list);
+    assert_non_null(object);
+    assert_non_null(brackets); /* those in strings do not count */
+    assert_null(nested(GD_JSON_DEPTH_MAX + 1, '[', ']', &err));
+    assert_int_equal(err.reason, GD_R_JSON_TOO_DEEP);
+    assert_null(nested(GD_JSON_DEPTH_MAX + 1, '{', '}', &err));
+    assert_int_equal(err.reason, GD_R_JSON_TOO_DEEP);
+}
+
+static void paths(void **state)
+{
+    GD_AUTO_JSON j = parse(
+        "{\"data\":{\"list\":[{\"id\":\"x\"},{\"id\":\"y\"}],\"a.b\":1,\"n\":null},\"0\":\"zero\"}", NULL);
+
+    (void)state;
+    assert_ptr_equal(gd_json_at(j, ""), j);
+    assert_string_equal(json_string_value(gd_json_at(j, "data.list.1.id")), "y");
+    assert_string_equal(json_string_value(gd_json_at(j, "/data/list/0/id")), "x");
+    assert_int_equal(json_integer_value(gd_json_at(j, "/data/a.b")), 1);
+    assert_string_equal(json_string_value(gd_json_at(j, "0")), "zero");
+    assert_true(json_is_null(gd_json_at(j, "data.n")));
+    assert_null(gd_json_at(j, "data.list.2"));
+    assert_null(gd_json_at(j, "data.list.-1"));
+    assert_null(gd_json_at(j, "data.list.x"));
+    assert_null(gd_json_at(j, "data.n.x"));
+    assert_null(gd_json_at(j, "nothing.at.all"));
+    assert_null(gd_json_at(NULL, "a"));
+}
+
+static void members_have_types(void **state)
+{
+    GD_AUTO_JSON j = parse("{\"s\":\"text\",\"i\":-5,\"t\":true,\"f\":false,\"r\":1.5,\"n\":null}", NULL);
+
+    (void)state;
+    assert_string_equal(gd_json_text(j, "s", "d"), "text");
+    assert_string_equal(gd_json_text(j, "i", "d"), "d");
+    assert_string_equal(gd_json_text(j, "n", "d"), "d");
+    assert_null(gd_json_text(j, "none", NULL));
+    assert_int_equal(gd_json_i64(j, "i", 9), -5);
+    assert_int_equal(gd_json_i64(j, "r", 9), 9);
+    assert_int_equal(gd_json_i64(j, "s", 9), 9);
+    assert_true(gd_json_bool(j, "t", false));
+    assert_false(gd_json_bool(j, "f", true));
+    assert_true(gd_json_bool(j, "i", true));
+    assert_string_equal(gd_json_text(NULL, "s", "d"), "d");
+}
+
+static void dumps_are_canonical(void **state)
+{
+    GD_AUTO_JSON j = parse("{ \"b\" : [1, 2], \"a\" : \"\\u20ac\\n\" }", NULL);
+    GD_AUTO_FREE char *text = gd_json_dump(j);
+    GD_AUTO_JSON word = json_string("x");
+    GD_AUTO_FREE char *scalar = gd_json_dump(word);
+
+    (void)state;
+    assert_string_equal(text, "{\"a\":\"\xe2\x82\xac\\n\",\"b\":[1,2]}");
+    assert_string_equal(scalar, "\"x\"");
+}
+
+static void noise_is_judged(void **state)
+{
+    static const char seed[] =
+        "{\"access_token\":\"at-1\",\"expires_in\":3600,\"scope\":[\"a\",{\"b\":null}],\"x\":1.5e3}";
+    char text[sizeof seed];
+    struct gd_rng_seeded r;
+    int taken = 0;
+
+    (void)state;
+    gd_rng_seed(&r, 11);
+    for (int i = 0; i < 20000; i++) {
+        json_t *j;
+
+        memcpy(text, seed, sizeof seed);
+        for (uint64_t k = gd_rng_below(&r.rng, 3) + 1; k; k--)
+            text[gd_rng_below(&r.rng, sizeof seed - 1)] = (char)gd_rng_below(&r.rng, 256);
+        j = gd_json_parse(text, sizeof seed - 1, 4096, NULL);
+        taken += j != NULL;
+        json_decref(j);
+    }
+    assert_true(taken > 100 && taken < 19000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_taken),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(sizes_have_a_limit),
+        cmocka_unit_test(depth_has_a_limit),
+        cmocka_unit_test(paths),
+        cmocka_unit_test(members_have_types),
+        cmocka_unit_test(dumps_are_canonical),
+        cmocka_unit_test(noise_is_judged),
+    };
+
+    gd_json_setup();
+    return cmocka_run_group_tests_name("base json", tests, NULL, NULL);
+}
