@@ -33,8 +33,8 @@ bool gd_percent_decode(char *s, bool form);
 
 /* RFC 3339 in UTC with milliseconds, "2026-11-21T23:16:04.123Z". out: 32 bytes. */
 void gd_time_text(char out[32], int64_t unix_ms);
-/* Parses RFC 3339 with Z or an offset (also +0100, as some platforms write it), or all digits as Unix seconds; -1 when
- * it is neither. Unix ms. */
+/* Parses RFC 3339 with Z or an offset (also +0100, as some platforms write it), or all digits as Unix
+ * seconds; -1 when it is neither. Unix ms. */
 int64_t gd_time_parse(const char *s);
 /* IMF-fixdate of RFC 9110 5.6.7 -> Unix seconds, -1 when it is none. */
 int64_t gd_http_date(const char *s);

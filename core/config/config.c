@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -153,6 +154,7 @@ int gd_config_load(struct gd_config **ret, const char *path, const struct gd_con
     struct ctx c = { .given = given, .errors = errors, .file = path };
 
     errors->count = errors->more = 0;
+    (void)snprintf(errors->file, sizeof errors->file, "%s", path ? path : "");
     c.cfg = fresh();
     c.cfg->file = gd_strdup(path);
     c.dir = folder_of(path);
@@ -315,13 +317,24 @@ json_t *gd_config_json(const struct gd_config *c)
     return j;
 }
 
+static json_t *error_json(const struct gd_config_errors *all, const struct gd_config_error *e)
+{
+    json_t *j = json_pack("{s:s,s:s}", "reason", gd_reason_word(e->reason), "text", e->text);
+
+    if (all->file[0])
+        json_object_set_new(j, "file", json_string(all->file));
+    if (e->line) {
+        json_object_set_new(j, "line", json_integer(e->line));
+        json_object_set_new(j, "column", json_integer(e->column));
+    }
+    return j;
+}
+
 json_t *gd_config_errors_json(const struct gd_config_errors *e)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < e->count; i++)
-        json_array_append_new(list, json_pack("{s:s,s:i,s:i,s:s}", "reason",
-                                              gd_reason_word(e->list[i].reason), "line", e->list[i].line,
-                                              "column", e->list[i].column, "text", e->list[i].text));
+        json_array_append_new(list, error_json(e, &e->list[i]));
     return list;
 }

@@ -63,6 +63,7 @@ struct gd_config_error {
     char text[GD_ERR_TEXT_MAX]; /* "file:line:column: sentence" */
 };
 struct gd_config_errors {
+    char file[256];     /* "" when none was given */
     size_t count, more; /* kept in the list; found beyond its end */
     struct gd_config_error list[GD_CONFIG_ERRORS_MAX];
 };
@@ -88,7 +89,7 @@ int gd_config_load(struct gd_config **ret, const char *path, const struct gd_con
 void gd_config_free(struct gd_config *c); /* NULL is fine */
 /* What is in force, without any secret: new reference. */
 json_t *gd_config_json(const struct gd_config *c);
-/* [{"reason","line","column","text"}], for daemon.check: new reference. */
+/* [{"reason","file","line","column","text"}], for daemon.check: new reference. */
 json_t *gd_config_errors_json(const struct gd_config_errors *e);
 
 #endif

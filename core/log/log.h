@@ -1,5 +1,6 @@
-/* log/log.h - one JSON object a line, with fields inherited from the object that logs. A secret is printed as the
- * first 8 hex digits of a keyed hash. Only edges (daemon, rpc, portal, sched) log above debug; rooms carry errors up.
+/* log/log.h - one JSON object a line, with fields inherited from the object that logs. A secret is printed as
+ * the first 8 hex digits of a keyed hash. Only edges (daemon, rpc, portal, sched) log above debug; rooms
+ * carry errors up.
  *
  *   GD_LOG(log, GD_LOG_INFO, "refresh.done", GD_F_STR("credential", id), GD_F_INT("gen", gen));
  *
@@ -24,11 +25,26 @@ struct gd_field {
         const struct gd_err *err; /* becomes "reason" and "error" */
     } u;
 };
-#define GD_F_STR(k, v)    { .kind = GD_FIELD_STR, .key = (k), .u.str = (v) }
-#define GD_F_INT(k, v)    { .kind = GD_FIELD_INT, .key = (k), .u.num = (int64_t)(v) }
-#define GD_F_BOOL(k, v)   { .kind = GD_FIELD_BOOL, .key = (k), .u.num = (v) }
-#define GD_F_SECRET(k, v) { .kind = GD_FIELD_SECRET, .key = (k), .u.secret = (v) }
-#define GD_F_ERR(v)       { .kind = GD_FIELD_ERR, .key = "error", .u.err = (v) }
+#define GD_F_STR(k, v)                                 \
+    {                                                  \
+        .kind = GD_FIELD_STR, .key = (k), .u.str = (v) \
+    }
+#define GD_F_INT(k, v)                                          \
+    {                                                           \
+        .kind = GD_FIELD_INT, .key = (k), .u.num = (int64_t)(v) \
+    }
+#define GD_F_BOOL(k, v)                                 \
+    {                                                   \
+        .kind = GD_FIELD_BOOL, .key = (k), .u.num = (v) \
+    }
+#define GD_F_SECRET(k, v)                                    \
+    {                                                        \
+        .kind = GD_FIELD_SECRET, .key = (k), .u.secret = (v) \
+    }
+#define GD_F_ERR(v)                                        \
+    {                                                      \
+        .kind = GD_FIELD_ERR, .key = "error", .u.err = (v) \
+    }
 
 struct gd_log;
 
@@ -42,9 +58,10 @@ void gd_log_free(struct gd_log *log); /* NULL is fine */
 void gd_log_set_level(struct gd_log *log, enum gd_log_level level);
 bool gd_log_wants(const struct gd_log *log, enum gd_log_level level);
 /* A NULL log drops the line. */
-void gd_log_write(struct gd_log *log, enum gd_log_level level, const char *event, const struct gd_field *fields);
-#define GD_LOG(log, level, event, ...)                                                                      \
-    gd_log_write((log), (level), (event), (const struct gd_field[]){ __VA_ARGS__ __VA_OPT__(, ) { 0 } })
+void gd_log_write(struct gd_log *log, enum gd_log_level level, const char *event,
+                  const struct gd_field *fields);
+#define GD_LOG(log, level, event, ...) \
+    gd_log_write((log), (level), (event), (const struct gd_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
 bool gd_log_level_parse(const char *text, enum gd_log_level *ret);
 
 #endif

@@ -467,6 +467,7 @@ static void all_mistakes_come_at_once(void **state)
     assert_int_equal(json_array_size(j), 8);
     assert_string_equal(json_string_value(gd_json_at(j, "0.reason")), "CONFIG_DUPLICATE_KEY");
     assert_int_equal(json_integer_value(gd_json_at(j, "0.line")), 7);
+    assert_string_equal(json_string_value(gd_json_at(j, "0.file")), f->path);
 }
 
 static void more_mistakes_than_room_are_counted(void **state)
