@@ -221,7 +221,7 @@ limits:                     # short, so that you need not wait: tokens live {TOK
         self.grant = item["grants"][0]
         self.step("The operator sees who approved, and confirms")
         self.grantctl("grant", "confirm", self.grant)
-        self.grantctl("grant", "list", show=True)
+        self.grantctl("grant", "get", self.grant, show=True)
 
     def item(self):
         return self.grantctl("request", "get", self.request)["request"]["items"][0]
@@ -233,15 +233,17 @@ limits:                     # short, so that you need not wait: tokens live {TOK
         self.must(status == 200, f"the server answers {status}")
         self.say(f"token {got['access_token'][:6]}… of generation {got['gen']}; the server says it is “{who['sub']}”")
 
+    def gen(self):
+        return self.grantctl("grant", "get", self.grant)["grant"]["layers"]["token"]["gen"]
+
     def stay_alive(self):
         self.step("grantd keeps it alive: two scheduled refreshes, nobody asked for them")
-        before = self.report()["refresh"]
+        begun = self.gen()
         for more in (1, 2):
-            self.wait(lambda more=more: self.report()["refresh"] >= before + more, 4 * TOKEN_SECONDS,
-                      "no scheduled refresh came")
-            self.say(f"refresh {more}: the server gave new tokens, the old refresh token is spent")
+            self.wait(lambda more=more: self.gen() >= begun + more, 4 * TOKEN_SECONDS, "no scheduled refresh came")
+            self.say(f"refresh {more}: new tokens are stored and current, the old refresh token is spent")
         got = self.token()
-        self.must(self.userinfo(got["access_token"])[0] == 200, "the token does not work")
+        self.must(got["gen"] >= begun + 2 and self.userinfo(got["access_token"])[0] == 200, "the token does not work")
         self.say(f"the token is now of generation {got['gen']} and works")
 
     def crash(self):
@@ -271,14 +273,19 @@ limits:                     # short, so that you need not wait: tokens live {TOK
         self.step("The client leaves: revoke, and the server agrees that it is gone")
         token = self.token()["access_token"]
         self.must(self.introspect(token), "the token should still live")
-        self.grantctl("grant", "revoke", self.grant, "--reason", "client left", show=True)
+        self.say(f"$ grantctl grant revoke {self.grant} --reason 'client left'")
+        ended = self.grantctl("grant", "revoke", self.grant, "--reason", "client left")
+        self.must(ended["grant"]["state"] == "ended", f"the grant is {ended['grant']['state']}")
+        for surface in ended["surfaces"]:
+            self.must(surface["state"] in ("closed", "gone"), f"surface {surface}")
+            self.say(f"state ended; surface {surface['kind']}: {surface['state']}")
         self.must(not self.introspect(token), "the server still takes the token")
         self.must(self.userinfo(token)[0] == 401, "the server still answers to the token")
         self.say("introspection: active=false; userinfo: 401")
 
     def audit(self):
         self.step("The audit log of all this, and its chain")
-        self.grantctl("audit", "list", "--subject", self.grant, show=True)
+        self.grantctl("audit", "list", show=True)
         self.grantctl("audit", "verify", show=True)
         self.must(self.grantctl("audit", "verify")["ok"], "the chain is broken")
 
