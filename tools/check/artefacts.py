@@ -49,6 +49,18 @@ def hardening(path):
     return out
 
 
+def writable_data(path):
+    """Objects of its own that stay writable after start; tables with addresses lie in .data.rel.ro and do not."""
+    sections = dict(re.findall(r"^\s*\[\s*(\d+)\]\s+(\.\S+)", run("readelf", "-SW", path), re.M))
+    out = []
+    for line in run("readelf", "-sW", path).splitlines():
+        field = line.split()
+        if len(field) == 8 and field[3] in ("OBJECT", "TLS") and sections.get(field[6]) in (
+                ".data", ".bss", ".tdata", ".tbss"):
+            out.append(field[7])
+    return sorted({name for name in out if not name.startswith(("_", "completed."))})
+
+
 def platform_faults(path):
     out = []
     names = defined(path)
@@ -57,8 +69,7 @@ def platform_faults(path):
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-dW", path)))
     if needed - LIBRARIES_OF_PLATFORMS:
         out.append(f"links {sorted(needed - LIBRARIES_OF_PLATFORMS)}")
-    writable = [line.split()[-1] for line in run("nm", path).splitlines() if re.search(r" [bBdD] ", line)]
-    writable = [name for name in writable if not name.startswith(("_", "completed."))]
+    writable = writable_data(path)
     if writable:
         out.append(f"has writable data: {writable}")
     return out

@@ -188,7 +188,8 @@ class Artefacts(Planted):
 
     def test_platforms(self):
         hard = ["-shared", "-fPIC", "-Wl,-z,relro,-z,now,-z,defs"]
-        good = self.build("platforms/a.so", "const int grantd_platform_v1 = 1;", *hard)
+        good = self.build("platforms/a.so", "static const char *const words[] = { \"a\", \"b\" }; const struct { "
+                          "const char *const *w; } grantd_platform_v1 = { words };", *hard)
         self.assertEqual(artefacts.platform_faults(good), [])
         bad = self.build("platforms/b.so", "const int grantd_platform_v1 = 1; int other; static int hidden = 4; "
                          "int *get(void) { hidden++; return &hidden; }", *hard)
