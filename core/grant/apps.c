@@ -142,7 +142,8 @@ static bool check_options(const struct gd_app_state *a, json_t *checks)
     bool all = true;
 
     for (; o && o->key; o++) {
-        bool set = json_object_get(a->app.options, o->key) != NULL;
+        bool set =
+            json_object_get(a->app.options, o->key) || (!strcmp(o->key, "provider") && a->app.provider);
 
         if (!(o->flags & GRANTD_OPT_REQUIRED) || (o->flags & GRANTD_OPT_HUB) || o->dflt)
             continue;

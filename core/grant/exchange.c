@@ -133,14 +133,37 @@ static void on_closed(uv_handle_t *h)
     gd_busy(b, -1);
 }
 
+static void on_recorded(void *arg, const struct gd_err *err)
+{
+    struct exchange *x = arg;
+
+    (void)err; /* what happened has happened; the log says by itself that it could not be written */
+    x->fn(x->arg, &x->result);
+    uv_close((uv_handle_t *)&x->again, on_closed);
+}
+
+/* The outcome is in the audit log before anybody is told. */
 static void finish(struct exchange *x)
 {
+    bool bad = x->result.end == GD_EXCHANGE_FAILED || x->result.end == GD_EXCHANGE_DECLINED;
+    GD_AUTO_JSON data = json_pack("{s:s, s:s, s:s, s:O}", "app", x->f->app->app.id, "flow", x->f->id, "end",
+                                  gd_exchange_word(x->result.end), "grants", x->result.grants);
+    struct gd_audit_entry e = { .act = "portal.consent",
+                                .phase = "done",
+                                .outcome = bad ? gd_reason_word(x->result.err.reason) : "ok",
+                                .workspace = x->f->workspace,
+                                .client = x->f->client,
+                                .subject = x->f->request,
+                                .uid = -1,
+                                .gid = -1,
+                                .pid = -1,
+                                .data = data };
+
     gd_events_wake(x->b->d.events);
     GD_LOG(x->b->d.log, x->result.end == GD_EXCHANGE_FAILED ? GD_LOG_WARN : GD_LOG_INFO, "flow.end",
            GD_F_STR("flow", x->f->id), GD_F_STR("app", x->f->app->app.id),
            GD_F_STR("outcome", gd_exchange_word(x->result.end)), GD_F_STR("text", x->result.err.text));
-    x->fn(x->arg, &x->result);
-    uv_close((uv_handle_t *)&x->again, on_closed);
+    gd_audit_write(x->b->d.audit, &e, on_recorded, x);
 }
 
 void gd_exchange_start(struct gd_broker *b, struct gd_flow *f, json_t *query, const char *raw, json_t *inputs,

@@ -38,6 +38,7 @@ struct start {
 
 static void on_link(void *arg);
 static void on_dek(void *arg, const struct gd_dek *dek, const struct gd_err *err);
+static void on_recorded(void *arg, const struct gd_err *err);
 static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_flow_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
@@ -159,7 +160,29 @@ static char *random_text(struct gd_broker *b, struct gd_arena *a)
     return text;
 }
 
+/* Approving is in the audit log before the platform hears of it. */
 static void on_dek(void *arg, const struct gd_dek *dek, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    struct start *s = c->state;
+    GD_AUTO_JSON data = json_pack("{s:s, s:s}", "app", s->app, "flow", s->flow.id);
+    struct gd_audit_entry e = { .act = "portal.approve",
+                                .phase = "request",
+                                .workspace = s->flow.workspace,
+                                .client = s->flow.client,
+                                .subject = s->flow.request,
+                                .uid = -1,
+                                .gid = -1,
+                                .pid = -1,
+                                .data = data };
+
+    if (!dek)
+        start_fail(c, err);
+    else
+        gd_audit_write(c->b->d.audit, &e, on_recorded, c);
+}
+
+static void on_recorded(void *arg, const struct gd_err *err)
 {
     struct gd_call *c = arg;
     struct start *s = c->state;
@@ -175,7 +198,7 @@ static void on_dek(void *arg, const struct gd_dek *dek, const struct gd_err *err
     char challenge[64];
     json_t *doc;
 
-    if (!dek) {
+    if (err) {
         start_fail(c, err);
         return;
     }

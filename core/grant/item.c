@@ -122,14 +122,15 @@ static void on_declined(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     gd_call_done(c, json_pack("{s:s}", "outcome", "declined"));
 }
 
-static void on_decline_link(void *arg)
+static void on_decline_recorded(void *arg, const struct gd_err *err)
 {
     struct gd_call *c = arg;
     struct page *p = c->state;
     struct gd_tx *tx;
 
-    if (p->link.err.reason) {
-        gd_call_error(c, &p->link.err);
+    if (err) {
+        gd_link_done(&p->link);
+        gd_call_error(c, err);
         return;
     }
     tx = gd_tx_new(c->b->d.store);
@@ -138,6 +139,25 @@ static void on_decline_link(void *arg)
     gd_event_add(c->b->d.events, tx, p->link.workspace, "request.declined", p->link.request, NULL);
     gd_link_done(&p->link);
     gd_store_commit(c->b->d.store, tx, on_declined, c);
+}
+
+static void on_decline_link(void *arg)
+{
+    struct gd_call *c = arg;
+    struct page *p = c->state;
+    struct gd_audit_entry e = { .act = "portal.decline",
+                                .phase = "request",
+                                .workspace = p->link.workspace,
+                                .client = p->link.client,
+                                .subject = p->item,
+                                .uid = -1,
+                                .gid = -1,
+                                .pid = -1 };
+
+    if (p->link.err.reason)
+        gd_call_error(c, &p->link.err);
+    else
+        gd_audit_write(c->b->d.audit, &e, on_decline_recorded, c);
 }
 
 void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char *item, gd_reply_fn *reply,
