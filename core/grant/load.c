@@ -10,10 +10,9 @@ GD_SQL(sql_keys_meta, "SELECT name, value FROM meta");
 GD_SQL(sql_keys_meta_set, "INSERT INTO meta (name, value) VALUES ($1, $2)");
 GD_SQL(sql_data_keys,
        "SELECT workspace, client_id, wrapped FROM data_keys WHERE state = 'active' ORDER BY created_at");
-GD_SQL(sql_flows_interrupted,
-       "UPDATE flows SET status = 'failed', outcome = 'failed', reason = 'FLOW_INTERRUPTED',"
-       " reason_text = 'grantd was stopped while the platform was being asked'"
-       " WHERE status = 'exchanging' AND outcome IS NULL");
+GD_SQL(sql_flows_interrupted, "UPDATE flows SET status = 'failed', outcome = 'failed', reason = $1,"
+                              " reason_text = 'grantd was stopped while the platform was being asked'"
+                              " WHERE status = 'exchanging' AND outcome IS NULL");
 GD_SQL(sql_flows_waiting,
        "UPDATE flows SET status = 'waiting' WHERE status = 'exchanging' AND outcome = 'waiting'");
 GD_SQL(
@@ -166,7 +165,7 @@ static int settle_interrupted(struct loading *l)
     l->tx = gd_tx_new(l->b->d.store);
     l->n = 0;
     gd_tx_add_(l->tx, &sql_flows_waiting, NULL, 0);
-    gd_tx_add_(l->tx, &sql_flows_interrupted, NULL, 0);
+    gd_tx_add(l->tx, &sql_flows_interrupted, GD_P_TEXT(gd_reason_word(GD_R_FLOW_INTERRUPTED)));
     if (gd_store_scan(l->b->d.store, &sql_intents_open, on_open_intent, l, l->err)) {
         gd_tx_free(l->tx);
         return -1;
