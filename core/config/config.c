@@ -3,6 +3,7 @@
 #include "config/config_int.h"
 #include "config/read.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -36,26 +37,27 @@ static bool file_ok(struct ctx *c, int fd)
     return false;
 }
 
-/* The text, NUL-terminated; NULL with an error. */
+/* The text, NUL-terminated; NULL with an error. It may have grown since it was looked at. */
 static char *read_all(struct ctx *c, int fd, size_t *ret_n)
 {
-    char *text = gd_new(GD_CONFIG_FILE_MAX + 2);
-    size_t n = 0;
+    char part[8192];
+    struct gd_buf b;
+    ssize_t n;
 
-    while (n <= GD_CONFIG_FILE_MAX) {
-        ssize_t k = read(fd, text + n, GD_CONFIG_FILE_MAX + 1 - n);
-
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
+    gd_buf_init(&b, GD_CONFIG_FILE_MAX);
+    while ((n = read(fd, part, sizeof part)) != 0 && !b.failed)
+        if (n > 0)
+            gd_buf_add(&b, part, (size_t)n);
+        else if (errno != EINTR)
             break;
-        n += (size_t)k;
-    }
-    *ret_n = n;
-    if (n <= GD_CONFIG_FILE_MAX)
-        return text;
-    gd_config_fail(c, NULL, GD_R_CONFIG_UNREADABLE, "it has more than %d bytes", GD_CONFIG_FILE_MAX);
-    gd_free(text);
+    *ret_n = b.len;
+    if (n == 0 && !b.failed)
+        return gd_buf_steal(&b);
+    if (b.failed)
+        gd_config_fail(c, NULL, GD_R_CONFIG_UNREADABLE, "it has more than %d bytes", GD_CONFIG_FILE_MAX);
+    else
+        gd_config_fail(c, NULL, GD_R_CONFIG_UNREADABLE, "%s", strerror(errno));
+    gd_buf_done(&b);
     return NULL;
 }
 

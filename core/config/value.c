@@ -221,22 +221,32 @@ bool gd_config_host_port(const char *text, bool address)
     return split_host_port(text, host, &port) && host_chars(host) && (!address || is_address(host));
 }
 
+/* Printable, without blanks; a backslash is a slash to some browsers. */
+static bool url_chars(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s <= 0x20 || *s == 0x7f || *s == '\\')
+            return false;
+    return true;
+}
+
 bool gd_config_url_ok(const char *url, bool origin)
 {
     bool tls = !strncmp(url, "https://", 8), plain = !strncmp(url, "http://", 7);
-    const char *at = url + (tls ? 8 : 7), *p;
     char authority[300], host[256];
-    size_t n = strcspn(at, "/?#");
+    const char *at, *colon;
     int64_t port;
+    size_t n;
 
-    if ((!tls && !plain) || n == 0 || n > GD_HOST_NAME_MAX + 8 || (origin && at[n]))
+    if ((!tls && !plain) || !url_chars(url))
         return false;
-    for (p = url; *p; p++)
-        if ((unsigned char)*p <= 0x20 || *p == 0x7f || *p == '\\')
-            return false;
+    at = url + (tls ? 8 : 7);
+    n = strcspn(at, "/?#");
+    if (n == 0 || n > GD_HOST_NAME_MAX + 8 || (origin && at[n]))
+        return false;
     (void)snprintf(authority, sizeof authority, "%.*s", (int)n, at);
-    p = strrchr(authority, ':');
-    if (!p || strchr(p, ']'))
+    colon = strrchr(authority, ':');
+    if (!colon || strchr(colon, ']'))
         (void)snprintf(authority + n, sizeof authority - n, ":%d", tls ? 443 : 80);
     return split_host_port(authority, host, &port) && host_chars(host) && port > 0 &&
            (tls || is_loopback(host));

@@ -362,6 +362,7 @@ static const struct {
     { "public_url: http://example.com\n", GD_R_CONFIG_VALUE_INVALID, 1, 13, "https" },
     { "public_url: https://example.com/path\n", GD_R_CONFIG_VALUE_INVALID, 1, 13, "https" },
     { "public_url: https://a@example.com\n", GD_R_CONFIG_VALUE_INVALID, 1, 13, "https" },
+    { "public_url: h\n", GD_R_CONFIG_VALUE_INVALID, 1, 13, "https" },
     { "public_url: https://\n", GD_R_CONFIG_VALUE_INVALID, 1, 13, "https" },
     { "public_url: http://127.0.0.1.example.com\n", GD_R_CONFIG_VALUE_INVALID, 1, 13, "https" },
     { "tls: {cert: a}\n", GD_R_CONFIG_MISSING, 1, 6, "both" },
