@@ -110,6 +110,41 @@ static void a_disk_that_fills_within_a_line_recovers(void **state)
     full_disk(*state, 100);
 }
 
+/* An append-only file (chattr +a) keeps a part that was written: the rest has to follow it, or the chain is
+ * torn. */
+static void a_part_that_cannot_be_taken_back_is_finished(void **state)
+{
+    struct gd_audit_entry e = {
+        .act = "background", .phase = "done", .outcome = "ok", .uid = -1, .gid = -1, .pid = -1
+    };
+    struct kit *k = *state;
+    GD_AUTO_FREE char *text = NULL;
+    GD_AUTO_JSON resume = NULL;
+    off_t before;
+    size_t n;
+
+    kit_write(k, 3);
+    before = size_of(k);
+    limit_files((size_t)before + 100);
+    kit_send(k, "refused", "a", NULL);
+    kit_wait(k, k->ended + 1);
+    assert_int_equal(k->refused, 1);
+    assert_int_equal(size_of(k), before + 100); /* it is still there */
+    gd_audit_write(k->a, &e, NULL, NULL);
+    limit_files(RLIM_INFINITY);
+    wait_usable(k);
+    kit_write(k, 20);
+    kit_expect_whole(k);
+    text = kit_read(k->path, &n);
+    assert_non_null(
+        strstr(text, "\"act\":\"refused\"")); /* what was asked is on record, though it was refused */
+    resume = resume_record(k);
+    assert_int_equal(json_integer_value(gd_json_at(resume, "data.held")), 1);
+    kit_close(k);
+    assert_int_equal(kit_open(k, NULL), 0);
+    kit_expect_whole(k);
+}
+
 static void held_records_have_a_number(void **state)
 {
     struct kit *k = *state;
@@ -172,13 +207,16 @@ static void a_failing_sync_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_failing_sync_refuses), /* first: it counts syncs */
-        T(a_full_disk_refuses_and_recovers), T(a_disk_that_fills_within_a_line_recovers),
-        T(held_records_have_a_number),       T(closing_a_full_log_ends),
+        T(a_failing_sync_refuses),                       /* first: it counts syncs */
+        T(a_part_that_cannot_be_taken_back_is_finished), /* second: it counts cuts */
+        T(a_full_disk_refuses_and_recovers),
+        T(a_disk_that_fills_within_a_line_recovers),
+        T(held_records_have_a_number),
+        T(closing_a_full_log_ends),
     };
 
     (void)signal(SIGXFSZ, SIG_IGN);
-    (void)setenv("GRANTD_FAULT", "audit.sync:eio:3", 1);
+    (void)setenv("GRANTD_FAULT", "audit.sync:eio:3,audit.cut:eio:2", 1);
     gd_json_setup();
     if (gd_crypto_setup(NULL) != 0)
         return 1;
