@@ -138,13 +138,24 @@ static void on_heartbeat(uv_timer_t *t)
     gd_notify("WATCHDOG=1");
 }
 
+static void on_minute(uv_timer_t *t)
+{
+    struct gd_daemon *d = t->data;
+    GD_AUTO_JSON counts = gd_broker_counts(d->broker);
+
+    gd_audit_set_counts(d->audit, counts);
+    gd_broker_reconcile(d->broker);
+}
+
 static void start_signals(struct gd_daemon *d)
 {
     uv_signal_init(&d->loop, &d->sigterm);
     uv_signal_init(&d->loop, &d->sigint);
     uv_signal_init(&d->loop, &d->sighup);
     uv_timer_init(&d->loop, &d->heartbeat);
-    d->sigterm.data = d->sigint.data = d->sighup.data = d->heartbeat.data = d;
+    uv_timer_init(&d->loop, &d->minute);
+    d->sigterm.data = d->sigint.data = d->sighup.data = d->heartbeat.data = d->minute.data = d;
+    uv_timer_start(&d->minute, on_minute, 60000, 60000);
     uv_signal_start(&d->sigterm, on_end_signal, SIGTERM);
     uv_signal_start(&d->sigint, on_end_signal, SIGINT);
     uv_signal_start(&d->sighup, on_hup, SIGHUP);

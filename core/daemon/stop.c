@@ -87,4 +87,5 @@ static void on_audit_closed(void *arg)
     uv_close((uv_handle_t *)&d->sigint, NULL);
     uv_close((uv_handle_t *)&d->sighup, NULL);
     uv_close((uv_handle_t *)&d->heartbeat, NULL);
+    uv_close((uv_handle_t *)&d->minute, NULL);
 }

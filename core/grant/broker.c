@@ -326,11 +326,11 @@ json_t *gd_broker_status(struct gd_broker *b)
     json_t *by = json_object();
 
     count_states(b, by);
-    return json_pack("{s:I, s:I, s:I, s:o, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "clients",
-                     (json_int_t)b->ix.clients.count, "grants", (json_int_t)b->ix.grants.count, "credentials",
-                     (json_int_t)b->ix.creds.count, "by_state", by, "in_flight", (json_int_t)b->flights.count,
-                     "memory", "index", (json_int_t)gd_index_bytes(&b->ix), "token_cache",
-                     (json_int_t)gd_tokens_bytes(b->tokens), "tokens", (json_int_t)gd_tokens_count(b->tokens),
-                     "token_file", (json_int_t)gd_tokens_file_bytes(b->tokens), "vends",
-                     (json_int_t)gd_vends_bytes(b->vends));
+    return json_pack(
+        "{s:I, s:I, s:I, s:o, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "clients", (json_int_t)b->ix.clients.count,
+        "grants", (json_int_t)b->ix.grants.count, "credentials", (json_int_t)b->ix.creds.count, "by_state",
+        by, "in_flight", (json_int_t)b->flights.count, "late", (json_int_t)b->late, "memory", "index",
+        (json_int_t)gd_index_bytes(&b->ix), "token_cache", (json_int_t)gd_tokens_bytes(b->tokens), "tokens",
+        (json_int_t)gd_tokens_count(b->tokens), "token_file", (json_int_t)gd_tokens_file_bytes(b->tokens),
+        "vends", (json_int_t)gd_vends_bytes(b->vends));
 }

@@ -85,11 +85,17 @@ void gd_broker_resume(struct gd_broker *b);
 /* What the scheduler does when a job is due. */
 void gd_broker_act(struct gd_broker *b, uint32_t cred);
 void gd_broker_look(struct gd_broker *b, const char *workspace, const char *item);
+/* Compares the timers with the store; to be called about once a minute. What it finds late is in the status
+ * ("late"). */
+void gd_broker_reconcile(struct gd_broker *b);
 /* No new exchanges from now on; done when none is in flight (at most the deadline). */
 void gd_broker_drain(struct gd_broker *b, void (*done)(void *), void *arg);
 void gd_broker_free(struct gd_broker *b); /* after the drain and after the store has finished */
 /* {"grants","credentials","by_state":{...},"in_flight","memory":{...}} */
 json_t *gd_broker_status(struct gd_broker *b);
+
+/* What audit checkpoints carry: how many tokens were vended. New reference. */
+json_t *gd_broker_counts(struct gd_broker *b);
 
 /* Who asks; copied where it is kept. */
 struct gd_actor {

@@ -50,6 +50,7 @@ struct gd_broker {
     uv_async_t wake;
     void (*drained)(void *);
     void *drained_arg;
+    int64_t late;          /* wake-ups that were lost and found: must stay 0 */
     int64_t audit_lost_at; /* monotonic; 0: the audit log works */
     struct gd_broker_ears ears;
     struct gd_buf endings; /* ids of grants whose closing was interrupted, one a line: gd_broker_resume */
@@ -151,7 +152,6 @@ json_t *gd_grant_document(const char *role, const char *mode, const char *asset_
 /* ---- vend.c ---- */
 struct gd_vends *gd_vends_new(void);
 void gd_vends_free(struct gd_vends *v);
-json_t *gd_vends_counts(struct gd_broker *b);
 size_t gd_vends_bytes(const struct gd_vends *v);
 
 /* ---- request.c ---- */
@@ -160,6 +160,9 @@ size_t gd_vends_bytes(const struct gd_vends *v);
 void gd_request_reply(struct gd_call *c, const char *request, const char *link, json_t *grant_ids);
 
 /* ---- grants.c ---- */
+/* Number of a grant in the index; GD_NONE when this workspace has none of that id. Every act that takes a
+ * grant from the index takes it from here. */
+uint32_t gd_grant_number(const struct gd_broker *b, const char *workspace, const struct gd_id *grant);
 /* Columns of one grant joined with its credential, and the JSON of such a row. */
 #define GD_GRANT_COLUMNS                                                                                \
     "g.id, g.client_id, g.request_id, g.item_id, g.credential_id, g.app, g.asset_id, g.asset_kind, "    \

@@ -167,7 +167,7 @@ void gd_grant_revoke(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
     const char *text = gd_param(c, "grant");
     struct gd_id id;
-    uint32_t n = gd_id_parse(&id, "gr", text, strlen(text)) ? gd_index_grant(&b->ix, &id) : GD_NONE;
+    uint32_t n = gd_id_parse(&id, "gr", text, strlen(text)) ? gd_grant_number(b, c->workspace, &id) : GD_NONE;
     struct closing *x;
 
     if (n == GD_NONE || gd_grant_at(&b->ix, n)->lifecycle >= GD_LIFE_ENDED) {

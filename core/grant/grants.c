@@ -204,6 +204,16 @@ void gd_grant_get(struct gd_broker *b, const struct gd_actor *who, json_t *param
     gd_grant_reply(c, gd_param(c, "grant"), NULL);
 }
 
+uint32_t gd_grant_number(const struct gd_broker *b, const char *workspace, const struct gd_id *grant)
+{
+    uint32_t n = gd_index_grant(&b->ix, grant);
+    uint32_t client = n == GD_NONE ? GD_NONE : gd_grant_at(&b->ix, n)->client;
+
+    if (client == GD_NONE || strcmp(b->workspaces[gd_client_at(&b->ix, client)->workspace], workspace) != 0)
+        return GD_NONE;
+    return n;
+}
+
 const char *gd_grant_client(struct gd_broker *b, const struct gd_id *grant, const char **ret_workspace)
 {
     static char text[GD_ID_TEXT_MAX];
@@ -351,7 +361,8 @@ static void on_confirmed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
 
     if (gd_call_store_failed(c, r, err))
         return;
-    if (!gd_id_parse(&id, "gr", text, strlen(text)) || (n = gd_index_grant(&c->b->ix, &id)) == GD_NONE) {
+    if (!gd_id_parse(&id, "gr", text, strlen(text)) ||
+        (n = gd_grant_number(c->b, c->workspace, &id)) == GD_NONE) {
         gd_call_fail(c, GD_R_NOT_FOUND, "no grant of that id is visible to you");
         return;
     }
@@ -397,7 +408,7 @@ void gd_grant_refresh(struct gd_broker *b, const struct gd_actor *who, json_t *p
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
     const char *text = gd_param(c, "grant");
     struct gd_id id;
-    uint32_t n = gd_id_parse(&id, "gr", text, strlen(text)) ? gd_index_grant(&b->ix, &id) : GD_NONE;
+    uint32_t n = gd_id_parse(&id, "gr", text, strlen(text)) ? gd_grant_number(b, c->workspace, &id) : GD_NONE;
 
     if (n == GD_NONE)
         gd_call_fail(c, GD_R_NOT_FOUND, "no grant of that id is visible to you");

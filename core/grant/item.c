@@ -8,11 +8,11 @@ GD_SQL(sql_waiting,
        "SELECT f.workspace, f.id, f.link_id, f.request_id, f.client_id, f.app, f.sealed, f.notes, f.status,"
        " r.confirm FROM items i JOIN flows f ON f.workspace = i.workspace AND f.id = i.flow_id"
        " JOIN requests r ON r.workspace = i.workspace AND r.id = i.request_id"
-       " WHERE i.workspace = $1 AND i.id = $2 AND i.state = 'waiting'");
+       " WHERE i.workspace = $1 AND i.id = $2 AND i.state = 'waiting' AND ($3 = '' OR i.request_id = $3)");
 GD_SQL(sql_waiting_items,
        "SELECT s.id, s.role, s.mode, s.asset, s.scope, s.expect_account FROM items s JOIN items i"
-       " ON i.workspace = s.workspace AND i.flow_id = s.flow_id WHERE i.workspace = $1 AND i.id = $2 ORDER "
-       "BY s.position");
+       " ON i.workspace = s.workspace AND i.flow_id = s.flow_id WHERE i.workspace = $1 AND i.id = $2"
+       " AND s.state = 'waiting' ORDER BY s.position");
 GD_SQL(sql_waiting_take,
        "UPDATE flows SET status = 'exchanging' WHERE workspace = $1 AND id = $2 AND status = 'waiting'");
 GD_SQL(sql_decline,
@@ -206,9 +206,10 @@ static void waiting_refuse(struct waiting *w, enum gd_reason reason, const char 
     waiting_end(w, &r);
 }
 
-/* Runs the platform's grant function for the flow that an item waits in. fn may be NULL. */
-static void waiting_run(struct gd_broker *b, const char *workspace, const char *item, json_t *inputs,
-                        gd_exchange_fn *fn, void *arg)
+/* Runs the platform's grant function for the flow that an item waits in. request NULL: of any; fn may be
+ * NULL. */
+static void waiting_run(struct gd_broker *b, const char *workspace, const char *request, const char *item,
+                        json_t *inputs, gd_exchange_fn *fn, void *arg)
 {
     struct waiting *w = gd_new(sizeof *w);
     struct gd_tx *tx = gd_tx_new(b->d.store);
@@ -219,7 +220,7 @@ static void waiting_run(struct gd_broker *b, const char *workspace, const char *
     w->fn = fn;
     w->arg = arg;
     gd_busy(b, 1);
-    gd_tx_add(tx, &sql_waiting, GD_P_TEXT(workspace), GD_P_TEXT(item));
+    gd_tx_add(tx, &sql_waiting, GD_P_TEXT(workspace), GD_P_TEXT(item), GD_P_TEXT(request ? request : ""));
     gd_tx_add(tx, &sql_waiting_items, GD_P_TEXT(workspace), GD_P_TEXT(item));
     gd_store_read(b->d.store, tx, on_waiting_row, w);
 }
@@ -288,7 +289,7 @@ static void on_waiting_end(void *arg, const struct gd_exchange_result *r)
 void gd_broker_look(struct gd_broker *b, const char *workspace, const char *item)
 {
     if (!b->draining)
-        waiting_run(b, workspace, item, NULL, NULL, NULL);
+        waiting_run(b, workspace, NULL, item, NULL, NULL, NULL);
 }
 
 /* ---- handed in: by the client on the page ---- */
@@ -321,7 +322,7 @@ static void on_submit_link(void *arg)
     if (!known)
         gd_call_fail(c, GD_R_ITEM_UNKNOWN, "there is no such item in this request");
     else
-        waiting_run(c->b, p->link.workspace, p->item, inputs, on_submitted, c);
+        waiting_run(c->b, p->link.workspace, p->link.request, p->item, inputs, on_submitted, c);
     json_decref(inputs);
 }
 
@@ -364,6 +365,7 @@ void gd_grant_submit(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
     json_t *inputs = submitted_inputs(json_object_get(params, "inputs"));
 
-    waiting_run(b, c->workspace, gd_param(c, "item"), inputs, on_operator_submitted, c);
+    waiting_run(b, c->workspace, gd_param(c, "request"), gd_param(c, "item"), inputs, on_operator_submitted,
+                c);
     json_decref(inputs);
 }

@@ -74,7 +74,7 @@ size_t gd_vends_bytes(const struct gd_vends *v)
     return v->cap * sizeof *v->slots;
 }
 
-json_t *gd_vends_counts(struct gd_broker *b)
+json_t *gd_broker_counts(struct gd_broker *b)
 {
     return json_pack("{s:I}", "vends", (json_int_t)b->vends->total);
 }

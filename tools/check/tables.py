@@ -39,7 +39,8 @@ def check_reasons(tree):
                 used.add(word)
                 if word not in known and word != "_COUNT":
                     out.append(f"{name}:{number}: GD_R_{word} is not in {where}")
-    said = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', "\n".join(texts.values())))
+    # In quotes of its own, or within a longer text (JSON, SQL).
+    said = set(re.findall(r"""["'\\]([A-Z][A-Z0-9_]+)["'\\]""", "\n".join(texts.values())))
     plain = set(re.findall(r"\b([A-Z][A-Z0-9_]{3,})\b", "\n".join(bare(text) for text in texts.values())))
     for word, number in known.items():
         if word not in used and word not in said and word not in plain and not waived(tree.lines(where)[number - 1]):
