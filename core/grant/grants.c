@@ -13,10 +13,9 @@ GD_SQL(sql_surfaces,
 GD_SQL(sql_list, "SELECT " GD_GRANT_COLUMNS FROM
                  " WHERE g.workspace = $1 AND g.id > $2 AND ($3 = '' OR g.client_id = $3)"
                  " AND ($4 = '' OR g.app = $4) ORDER BY g.id LIMIT $5");
+GD_SQL(sql_confirming, "SELECT g.lifecycle, c.account_id" FROM " WHERE g.workspace = $1 AND g.id = $2");
 GD_SQL(sql_confirm,
-       "UPDATE grants SET lifecycle = 'live' WHERE workspace = $1 AND id = $2 AND lifecycle = 'confirming'"
-       " AND ($3 = '' OR EXISTS (SELECT 1 FROM credentials c WHERE c.workspace = $1"
-       " AND c.id = grants.credential_id AND c.account_id = $3))");
+       "UPDATE grants SET lifecycle = 'live' WHERE workspace = $1 AND id = $2 AND lifecycle = 'confirming'");
 
 enum { /* columns of GD_GRANT_COLUMNS */
        G_ID,
@@ -350,7 +349,7 @@ void gd_broker_doctor(struct gd_broker *b, const struct gd_actor *who, json_t *p
     list_page(c);
 }
 
-/* ---- confirm ---- */
+/* ---- confirm: read first, so that the event is only written with what it says ---- */
 
 static void on_confirmed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
@@ -361,33 +360,50 @@ static void on_confirmed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
 
     if (gd_call_store_failed(c, r, err))
         return;
-    if (!gd_id_parse(&id, "gr", text, strlen(text)) ||
-        (n = gd_grant_number(c->b, c->workspace, &id)) == GD_NONE) {
+    n = gd_id_parse(&id, "gr", text, strlen(text)) ? gd_grant_number(c->b, c->workspace, &id) : GD_NONE;
+    if (n != GD_NONE && gd_tx_changes(tx, 0) == 1 &&
+        gd_grant_at(&c->b->ix, n)->lifecycle == GD_LIFE_CONFIRMING) /* and no revoke has begun meanwhile */
+        gd_grant_at(&c->b->ix, n)->lifecycle = GD_LIFE_LIVE;
+    gd_events_wake(c->b->d.events);
+    gd_grant_reply(c, text, NULL);
+}
+
+static void on_confirm_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    const char *account = gd_param(c, "account"), *grant = gd_param(c, "grant"), *is;
+    struct gd_tx *w;
+
+    if (gd_call_store_failed(c, r, err))
+        return;
+    if (gd_tx_rows(tx, 0) == 0) {
         gd_call_fail(c, GD_R_NOT_FOUND, "no grant of that id is visible to you");
         return;
     }
-    if (gd_tx_changes(tx, 0) == 0 && gd_grant_at(&c->b->ix, n)->lifecycle == GD_LIFE_CONFIRMING) {
+    if (strcmp(gd_tx_text(tx, 0, 0, 0), "confirming") != 0) { /* nothing is left to confirm */
+        gd_grant_reply(c, grant, NULL);
+        return;
+    }
+    is = gd_tx_text(tx, 0, 0, 1);
+    if (account && (!is || strcmp(is, account) != 0)) {
         gd_call_fail(c, GD_R_ACCOUNT_UNEXPECTED,
                      "another account approved this grant than the one you named");
         return;
     }
-    if (gd_tx_changes(tx, 0) == 1)
-        gd_grant_at(&c->b->ix, n)->lifecycle = GD_LIFE_LIVE;
-    gd_events_wake(c->b->d.events);
-    gd_grant_reply(c, text, NULL);
+    w = gd_tx_new(c->b->d.store);
+    gd_tx_add(w, &sql_confirm, GD_P_TEXT(c->workspace), GD_P_TEXT(grant));
+    gd_event_add(c->b->d.events, w, c->workspace, "grant.confirmed", grant, NULL);
+    gd_store_commit(c->b->d.store, w, on_confirmed, c);
 }
 
 void gd_grant_confirm(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
                       void *arg)
 {
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
-    const char *account = gd_param(c, "account");
     struct gd_tx *tx = gd_tx_new(b->d.store);
 
-    gd_tx_add(tx, &sql_confirm, GD_P_TEXT(c->workspace), GD_P_TEXT(gd_param(c, "grant")),
-              GD_P_TEXT(account ? account : ""));
-    gd_event_add(b->d.events, tx, c->workspace, "grant.confirmed", gd_param(c, "grant"), NULL);
-    gd_store_commit(b->d.store, tx, on_confirmed, c);
+    gd_tx_add(tx, &sql_confirming, GD_P_TEXT(c->workspace), GD_P_TEXT(gd_param(c, "grant")));
+    gd_store_read(b->d.store, tx, on_confirm_read, c);
 }
 
 /* ---- refresh, because somebody says so ---- */
