@@ -120,5 +120,7 @@ gd_act_fn gd_broker_doctor; /* every grant that is not active, why, and who must
 
 /* Client that a grant belongs to, for the policy ("" when it does not exist). Borrowed until the next act. */
 const char *gd_grant_client(struct gd_broker *b, const struct gd_id *grant, const char **ret_workspace);
+/* Name of the platform of a grant, for the policy; NULL when it does not exist. */
+const char *gd_grant_platform(struct gd_broker *b, const struct gd_id *grant);
 
 #endif

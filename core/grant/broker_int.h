@@ -130,6 +130,11 @@ void gd_journal_publish(struct gd_broker *b, const json_t *rec, const char *acce
 typedef void gd_refresh_fn(void *arg, const struct gd_err *err);
 /* Joins the attempt in flight or starts one. fn (may be NULL) runs later, once. */
 void gd_refresh(struct gd_broker *b, uint32_t cred, const char *cause, gd_refresh_fn *fn, void *arg);
+/* The scheduler's turn: as gd_refresh, and the scheduler is told once when it is over, whether a flight was
+ * begun, joined or refused. */
+void gd_refresh_due(struct gd_broker *b, uint32_t cred);
+/* Gives that turn back on the loop's next turn. */
+void gd_refresh_not_now(struct gd_broker *b, uint32_t cred);
 bool gd_refresh_in_flight(const struct gd_broker *b, const char *cred);
 /* Moves the next action in index and scheduler. */
 void gd_cred_due(struct gd_broker *b, uint32_t cred, int64_t due);

@@ -228,6 +228,14 @@ const char *gd_grant_client(struct gd_broker *b, const struct gd_id *grant, cons
     return text;
 }
 
+const char *gd_grant_platform(struct gd_broker *b, const struct gd_id *grant)
+{
+    uint32_t n = gd_index_grant(&b->ix, grant);
+    uint16_t app = n == GD_NONE ? UINT16_MAX : gd_grant_at(&b->ix, n)->app;
+
+    return app < b->napps ? b->apps[app].app.platform->p.name : NULL;
+}
+
 /* ---- list and doctor: pages of rows, filtered by what is derived ---- */
 
 #define PAGE 500

@@ -270,7 +270,7 @@ void gd_broker_act(struct gd_broker *b, uint32_t cred)
     char id[GD_ID_TEXT_MAX];
 
     if (!(c->flags & GD_IX_REVOKING)) {
-        gd_refresh(b, cred, "due", NULL, NULL);
+        gd_refresh_due(b, cred);
         return;
     }
     for (uint32_t g = c->first_grant; g != GD_NONE; g = gd_grant_at(&b->ix, g)->next_of_cred)
@@ -283,6 +283,5 @@ void gd_broker_act(struct gd_broker *b, uint32_t cred)
         gd_id_text(id, "cr", &c->id);
         gd_close_orphan(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
     }
-    if (b->ears.flight_end)
-        b->ears.flight_end(b->ears.arg, c->app);
+    gd_refresh_not_now(b, cred);
 }

@@ -13,6 +13,7 @@
 
 #define COMMIT_RETRY_MS   1000
 #define AUDIT_PATIENCE_MS (10 * 60 * 1000)
+#define NO_DUE_MS         60000
 
 GD_SQL(sql_lease, "UPDATE credentials SET lease_owner = $1, lease_epoch = lease_epoch + 1, lease_until = $2, "
                   "lease_attempt = $3"
@@ -34,6 +35,8 @@ GD_SQL(sql_current,
 GD_SQL(sql_others,
        "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2 AND state = 'open'"
        " AND attempt_id <> $3");
+GD_SQL(sql_outcome, "SELECT current_attempt, gen, expires_at, status, next_at FROM credentials"
+                    " WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_settle,
        "UPDATE credentials SET status = $1, next_at = $2, attempts = $3, reason = $4, reason_text = $5,"
        " lease_owner = NULL, lease_until = 0 WHERE workspace = $6 AND id = $7 AND gen = $8 AND lease_attempt "
@@ -89,11 +92,15 @@ struct gd_flight {
     bool mismatch;           /* rec holds another account's tokens: kept, not used */
     bool last;               /* rec came with the end of the operation, not with a save */
     bool saved;              /* something became durable in this flight */
+    bool admitted;           /* by the scheduler, which is told of the end */
+    size_t outcome;          /* statement that reads the row after the answer */
     struct gd_err err;
     bool failed;
     uv_timer_t again;
 };
 
+static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool admitted, gd_refresh_fn *fn,
+                    void *arg);
 static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 struct verdict {
     enum gd_cred_status status;
@@ -109,6 +116,7 @@ static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_promoted(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
 void gd_cred_due(struct gd_broker *b, uint32_t cred, int64_t due)
 {
@@ -169,8 +177,9 @@ static void finish(struct gd_flight *f)
            GD_F_STR("reason", f->failed ? gd_reason_word(f->err.reason) : "OK"),
            GD_F_STR("text", f->failed ? f->err.text : ""));
     gd_map_del(&f->b->flights, f->id);
-    if (f->due)
-        gd_cred_due(f->b, f->cred, f->due);
+    if (!f->due) /* every flight leaves a next action behind */
+        f->due = gd_now(f->b->d.clock) + NO_DUE_MS;
+    gd_cred_due(f->b, f->cred, f->due);
     gd_list_take(&waiters, &f->waiters);
     while ((n = gd_list_pop(&waiters))) {
         struct waiter *w = gd_container_of(n, struct waiter, node);
@@ -179,7 +188,7 @@ static void finish(struct gd_flight *f)
         (void)GD_FAULT("F20");
         gd_free(w);
     }
-    if (f->b->ears.flight_end)
+    if (f->admitted && f->b->ears.flight_end)
         f->b->ears.flight_end(f->b->ears.arg, app);
     uv_close((uv_handle_t *)&f->again, on_again_closed);
 }
@@ -224,6 +233,7 @@ struct refused {
     gd_refresh_fn *fn;
     void *arg;
     uint16_t app;
+    bool admitted;
     struct gd_err err;
 };
 
@@ -233,20 +243,25 @@ static void tell_refused(void *arg)
 
     if (r->fn)
         r->fn(r->arg, &r->err);
-    if (r->b->ears.flight_end)
+    if (r->admitted && r->b->ears.flight_end)
         r->b->ears.flight_end(r->b->ears.arg, r->app);
     gd_busy(r->b, -1);
     gd_free(r);
 }
 
-static void refuse(struct gd_broker *b, uint32_t cred, const struct gd_err *err, gd_refresh_fn *fn, void *arg)
+/* err NULL: nothing was refused, only the scheduler's turn is given back. */
+static void refuse(struct gd_broker *b, uint32_t cred, const struct gd_err *err, bool admitted,
+                   gd_refresh_fn *fn, void *arg)
 {
     struct refused *r = gd_new(sizeof *r);
     int64_t now = gd_now(b->d.clock);
 
-    *r = (struct refused){ b, fn, arg, gd_cred_at(&b->ix, cred)->app, *err };
+    *r = (struct refused){ b, fn, arg, gd_cred_at(&b->ix, cred)->app, admitted, { 0 } };
+    if (err)
+        r->err = *err;
     gd_busy(b, 1);
-    if (err->reason != GD_R_CREDENTIAL_REVOKED && err->reason != GD_R_SHUTTING_DOWN)
+    /* Only the scheduler's own attempt used up its timer; a caller's moves nothing. */
+    if (admitted && err && err->reason != GD_R_CREDENTIAL_REVOKED && err->reason != GD_R_SHUTTING_DOWN)
         gd_cred_due(b, cred, now + GD_INTERLOCK_PROBE_MS / 5 + (int64_t)gd_rng_below(b->d.rng, 30000));
     gd_defer(b, tell_refused, r);
 }
@@ -288,6 +303,22 @@ static struct gd_flight *flight_new(struct gd_broker *b, uint32_t cred)
 
 void gd_refresh(struct gd_broker *b, uint32_t cred, const char *cause, gd_refresh_fn *fn, void *arg)
 {
+    refresh(b, cred, cause, false, fn, arg);
+}
+
+void gd_refresh_due(struct gd_broker *b, uint32_t cred)
+{
+    refresh(b, cred, "due", true, NULL, NULL);
+}
+
+void gd_refresh_not_now(struct gd_broker *b, uint32_t cred)
+{
+    refuse(b, cred, NULL, true, NULL, NULL);
+}
+
+static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool admitted, gd_refresh_fn *fn,
+                    void *arg)
+{
     const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
     struct gd_clocks k = { .retry_class = c->retry_class };
     char id[GD_ID_TEXT_MAX];
@@ -299,13 +330,16 @@ void gd_refresh(struct gd_broker *b, uint32_t cred, const char *cause, gd_refres
     f = gd_map_get(&b->flights, id);
     if (f) {
         join(f, fn, arg);
+        if (admitted) /* the flight's own end is that of whoever began it */
+            gd_refresh_not_now(b, cred);
         return;
     }
     if (may_start(b, cred, &err)) {
-        refuse(b, cred, &err, fn, arg);
+        refuse(b, cred, &err, admitted, fn, arg);
         return;
     }
     f = flight_new(b, cred);
+    f->admitted = admitted;
     join(f, fn, arg);
     GD_LOG(b->d.log, GD_LOG_DEBUG, "refresh.start", GD_F_STR("credential", id), GD_F_STR("cause", cause));
     (void)GD_FAULT("F01");
@@ -441,6 +475,7 @@ static void commit_answer(struct gd_flight *f)
     struct gd_tx *tx = gd_tx_new(f->b->d.store);
 
     gd_journal_statements(f->b, tx, f->rec, true, NULL);
+    f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     gd_store_commit(f->b->d.store, tx, on_committed, f);
 }
 
@@ -496,6 +531,30 @@ static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
     }
 }
 
+/* Is the answer what the credential now stands on? Asked of the row and not of the number of rows that
+ * changed: a commit that was in doubt, and repeated, may have happened the first time. */
+static bool became_current(const struct gd_flight *f, const struct gd_tx *tx)
+{
+    const char *attempt = gd_tx_rows(tx, f->outcome) ? gd_tx_text(tx, f->outcome, 0, 0) : NULL;
+
+    return attempt && !strcmp(attempt, f->attempt);
+}
+
+/* Somebody else moved the credential, and the answer stays a candidate: the index follows the store. */
+static void follow_store(struct gd_flight *f, const struct gd_tx *tx)
+{
+    struct gd_ix_cred *c = gd_cred_at(&f->b->ix, f->cred);
+    enum gd_cred_status status;
+
+    if (gd_tx_rows(tx, f->outcome) == 0 || !gd_cred_status_parse(gd_tx_text(tx, f->outcome, 0, 3), &status))
+        return;
+    gd_tokens_drop(f->b->tokens, f->cred);
+    c->gen = (uint32_t)gd_tx_int(tx, f->outcome, 0, 1);
+    c->expires_at = gd_tx_int(tx, f->outcome, 0, 2);
+    c->status = (uint8_t)status;
+    f->due = status == GD_CRED_REVOKED ? GD_NEVER_DUE : gd_tx_int(tx, f->outcome, 0, 4);
+}
+
 static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_flight *f = arg;
@@ -507,17 +566,18 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
         uv_timer_start(&f->again, on_again, COMMIT_RETRY_MS, 0);
         return;
     }
-    /* version, promote: 0 rows means that somebody else moved the credential; the answer stays a candidate */
     if (f->mismatch) {
         end_mismatch(f);
         return;
     }
-    current = gd_tx_changes(tx, 1) == 1;
+    current = became_current(f, tx);
     if (current)
         gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
     gd_journal_publish(f->b, f->rec, f->answer.ptr, current);
     if (current)
         f->due = gd_json_i64(f->rec, "due", 0);
+    else
+        follow_store(f, tx);
     json_decref(f->rec);
     f->rec = NULL;
     f->saved = true;
@@ -641,11 +701,20 @@ static void promote_sibling(struct gd_flight *f)
     gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->current_attempt),
               GD_P_TEXT("rejected"));
     gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->intent));
-    gd_tokens_drop(f->b->tokens, f->cred);
-    gd_cred_at(&f->b->ix, f->cred)->gen++;
-    gd_cred_at(&f->b->ix, f->cred)->status = GD_CRED_RETRYING;
+    f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     f->due = now;
-    gd_store_commit(f->b->d.store, tx, on_settled, f);
+    gd_store_commit(f->b->d.store, tx, on_promoted, f);
+}
+
+static void on_promoted(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_flight *f = arg;
+
+    if (r == GD_STORE_OK)
+        follow_store(f, tx);
+    else
+        f->due += 5000; /* nothing moved, or nobody knows: the next attempt reads the row */
+    on_settled(f, tx, r, err);
 }
 
 /* The platform says that the token is no good. Never dead at the first answer. */

@@ -117,7 +117,8 @@ static int check_policy(const struct gd_broker *b, const struct gd_policy *p, co
     char client[GD_ID_TEXT_MAX];
 
     gd_id_text(client, "cl", &cl->id);
-    if (gd_policy_allows(p, c, "grant.token", workspace, client))
+    if (gd_policy_allows_on(p, c, "grant.token", workspace, client,
+                            g->app < b->napps ? b->apps[g->app].app.platform->p.name : NULL))
         return 0;
     if (gd_policy_allows(p, c, "grant.token", NULL, NULL))
         return gd_err_set(err, GD_R_NOT_FOUND, "no grant of that id is visible to you");
@@ -176,11 +177,14 @@ GD_SQL(sql_token, "SELECT c.gen, v.attempt_id, v.parent_gen, v.created_at, v.sea
                   " JOIN token_versions v ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt"
                   " WHERE c.workspace = $1 AND c.id = $2");
 
+#define AGAIN_MAX 8
+
 struct vending {
     uint32_t grant, cred, gen;
     char id[GD_ID_TEXT_MAX], client[GD_ID_TEXT_MAX];
     struct gd_secret token;
     bool refreshed;
+    unsigned again; /* how often a newer generation came while the token was read */
 };
 
 static void vend_go(struct gd_call *c);
@@ -400,8 +404,13 @@ static void on_audited(void *arg, const struct gd_err *err)
         vend_end(c, NULL, &e);
         return;
     }
-    if (v->gen != cred->gen) {
+    if (v->gen != cred->gen && v->again++ < AGAIN_MAX) {
         vend_go(c);
+        return;
+    }
+    if (v->gen != cred->gen) {
+        gd_err_set(&e, GD_R_CONFLICT, "the credential is being renewed right now");
+        vend_end(c, NULL, &e);
         return;
     }
     vends_remember(b->vends, v->cred, c->who.number, v->gen);

@@ -58,11 +58,16 @@ static void check_result(struct call *call)
 #endif
 }
 
+/* platform NULL: what is asked about belongs to none. */
+static bool sees_on(const struct call *call, const char *client, const char *platform)
+{
+    return gd_policy_allows_on(call->rpc->policy, &call->caller, call->method->schema->method,
+                               call->workspace, client, platform);
+}
+
 bool gd_call_sees(const struct call *call, const char *client)
 {
-    const struct gd_rpc *r = call->rpc;
-
-    return gd_policy_allows(r->policy, &call->caller, call->method->schema->method, call->workspace, client);
+    return sees_on(call, client, NULL);
 }
 
 /* Leaves out of a listing what this caller may not see. The result is the handler's: a copy is made. */
@@ -81,7 +86,7 @@ static void filter_result(struct call *call)
         const char *client =
             strcmp(member, "event") ? gd_json_text(one, member, "") : gd_event_client(call->rpc, one);
 
-        if (gd_call_sees(call, client))
+        if (sees_on(call, client, gd_json_text(one, "platform", NULL)))
             json_array_append(kept, one);
     }
     copy = json_copy(call->result);
@@ -337,13 +342,16 @@ static void by_client(struct call *call, const char *client)
 static void by_grant(struct call *call, const char *text)
 {
     const char *workspace = NULL, *client = NULL;
+    const char *platform = NULL;
     struct gd_id id;
 
-    if (gd_id_parse(&id, "gr", text, strlen(text)))
+    if (gd_id_parse(&id, "gr", text, strlen(text))) {
         client = gd_grant_client(call->rpc->broker, &id, &workspace);
+        platform = gd_grant_platform(call->rpc->broker, &id);
+    }
     if (!client || !workspace || strcmp(workspace, call->workspace) != 0)
         client = "";
-    if (!gd_call_sees(call, client)) {
+    if (!sees_on(call, client, platform)) {
         not_visible(call, "grant");
         return;
     }

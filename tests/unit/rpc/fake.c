@@ -193,6 +193,13 @@ void gd_grant_token(struct gd_broker *b, const struct gd_actor *who, json_t *par
     }
 }
 
+const char *gd_grant_platform(struct gd_broker *b, const struct gd_id *grant)
+{
+    (void)b;
+    (void)grant;
+    return "oauth2";
+}
+
 const char *gd_grant_client(struct gd_broker *b, const struct gd_id *grant, const char **ret_workspace)
 {
     (void)b;
@@ -235,11 +242,18 @@ enum gd_vend_end gd_vend_try(struct gd_broker *b, const struct gd_policy *policy
  */
 
 #ifndef REAL_POLICY
+bool gd_policy_allows_on(const struct gd_policy *p, const struct gd_caller *c, const char *method,
+                         const char *workspace, const char *client, const char *platform)
+{
+    (void)p;
+    (void)platform;
+    return !fake.rule || fake.rule(c, method, workspace, client);
+}
+
 bool gd_policy_allows(const struct gd_policy *p, const struct gd_caller *c, const char *method,
                       const char *workspace, const char *client)
 {
-    (void)p;
-    return !fake.rule || fake.rule(c, method, workspace, client);
+    return gd_policy_allows_on(p, c, method, workspace, client, NULL);
 }
 #endif
 
