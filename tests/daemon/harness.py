@@ -124,7 +124,7 @@ class Daemon:
         self.event = threading.Event()
         self.process = subprocess.Popen([program("grantd"), "--config", box.config_path, "--own-platforms"], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=given, cwd=box.folder,
-                                        start_new_session=True)
+                                        start_new_session=True, preexec_fn=start.die_with_parent)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         self._rpc = None
@@ -302,9 +302,12 @@ class Box:
     def browser(self):
         return Browser(self.origins)
 
-    def consent(self, app, login="anna", **item):
+    def consent_unconfirmed(self, app):
+        return self.consent(app, confirm=True)
+
+    def consent(self, app, login="anna", confirm=False, **item):
         """The whole way of one client: returns the id of the grant."""
-        link, request = self.ask(app, **item)
+        link, request = self.ask(app, confirm=confirm, **item)
         browser = self.browser()
         page = browser.open(link)
         if page.status != 200:

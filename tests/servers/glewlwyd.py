@@ -20,6 +20,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import start
+
 SCHEMA = "/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3"
 MODULES = "/usr/lib/glewlwyd"
 WEBAPP = "/usr/share/glewlwyd/webapp/"
@@ -127,7 +129,8 @@ class Glewlwyd:
         config = write_config(folder, self.port, self.origin)
         self.output = open(os.path.join(folder, "glewlwyd.out"), "ab")
         self.process = subprocess.Popen([self.program(), "-c", config], stdout=self.output, stderr=self.output,
-                                        stdin=subprocess.DEVNULL, start_new_session=True)
+                                        stdin=subprocess.DEVNULL, start_new_session=True,
+                                        preexec_fn=start.die_with_parent)
         self.api = Api(self.base)
         try:
             self.wait()

@@ -1,4 +1,5 @@
 """Starts the servers of the tests as child processes, tells their ports, and ends them whatever happens."""
+import ctypes
 import json
 import os
 import select
@@ -13,6 +14,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 READY_SECONDS = 40
 
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent():
+    """Runs in the child: whatever becomes of the test, its servers do not outlive it."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Child:
     """One server: started with its output in a file, ready when it printed its ready line."""
 
@@ -21,7 +31,8 @@ class Child:
         self.log = os.path.join(folder, name + ".log")
         self.errors = open(self.log, "ab")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, stdin=subprocess.DEVNULL,
-                                        env={**os.environ, **(env or {})}, start_new_session=True)
+                                        env={**os.environ, **(env or {})}, start_new_session=True,
+                                        preexec_fn=die_with_parent)
         self.ready = self._wait()
         self.port = self.ready["port"]
         self.base = f"http://127.0.0.1:{self.port}"

@@ -114,7 +114,8 @@ limits:                     # short, so that you need not wait: tokens live {TOK
     def start_daemon(self):
         log = open(os.path.join(self.folder, "grantd.log"), "ab")
         self.daemon = subprocess.Popen([self.find("grantd"), "--config", self.config, "--own-platforms"], stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                                       preexec_fn=start.die_with_parent)
         ready = threading.Event()
 
         def read(stream):
