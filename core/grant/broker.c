@@ -311,6 +311,11 @@ void gd_broker_free(struct gd_broker *b)
         uv_close((uv_handle_t *)&b->wake, free_broker);
 }
 
+static void put_number(json_t *j, const char *key, int64_t n)
+{
+    json_object_set_new(j, key, json_integer(n));
+}
+
 static void count_states(struct gd_broker *b, json_t *by)
 {
     int64_t counts[GD_CRED__COUNT] = { 0 };
@@ -323,14 +328,20 @@ static void count_states(struct gd_broker *b, json_t *by)
 
 json_t *gd_broker_status(struct gd_broker *b)
 {
-    json_t *by = json_object();
+    json_t *j = json_object(), *by = json_object(), *memory = json_object();
 
     count_states(b, by);
-    return json_pack(
-        "{s:I, s:I, s:I, s:o, s:I, s:{s:I, s:I, s:I, s:I, s:I}}", "clients", (json_int_t)b->ix.clients.count,
-        "grants", (json_int_t)b->ix.grants.count, "credentials", (json_int_t)b->ix.creds.count, "by_state",
-        by, "in_flight", (json_int_t)b->flights.count, "late", (json_int_t)b->late, "memory", "index",
-        (json_int_t)gd_index_bytes(&b->ix), "token_cache", (json_int_t)gd_tokens_bytes(b->tokens), "tokens",
-        (json_int_t)gd_tokens_count(b->tokens), "token_file", (json_int_t)gd_tokens_file_bytes(b->tokens),
-        "vends", (json_int_t)gd_vends_bytes(b->vends));
+    put_number(j, "clients", b->ix.clients.count);
+    put_number(j, "grants", b->ix.grants.count);
+    put_number(j, "credentials", b->ix.creds.count);
+    put_number(j, "in_flight", (int64_t)b->flights.count);
+    put_number(j, "late", b->late);
+    put_number(memory, "index", (int64_t)gd_index_bytes(&b->ix));
+    put_number(memory, "token_cache", (int64_t)gd_tokens_bytes(b->tokens));
+    put_number(memory, "token_file", (int64_t)gd_tokens_file_bytes(b->tokens));
+    put_number(memory, "tokens", (int64_t)gd_tokens_count(b->tokens));
+    put_number(memory, "vends", (int64_t)gd_vends_bytes(b->vends));
+    json_object_set_new(j, "by_state", by);
+    json_object_set_new(j, "memory", memory);
+    return j;
 }
