@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,9 +111,175 @@ bool gd_json_bool(const json_t *obj, const char *key, bool dflt)
     return json_is_boolean(v) ? json_is_true(v) : dflt;
 }
 
+/* ---- writing: what json_dumps(JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) writes, byte for byte, at a
+ * fifth of its cost; every refresh writes three of these. ---- */
+
+#define DUMP_DEPTH_MAX 2048 /* as jansson's own */
+#define SORTED_FEW     32
+
+struct dump {
+    char *p;
+    size_t n, cap;
+    unsigned depth;
+    bool failed; /* nested too deep, or within itself */
+};
+struct member {
+    const char *key;
+    json_t *value;
+};
+
+static char *dump_room(struct dump *d, size_t more)
+{
+    if (d->n + more > d->cap) {
+        while (d->n + more > d->cap)
+            d->cap *= 2;
+        d->p = gd_resize(d->p, d->cap);
+    }
+    return d->p + d->n;
+}
+
+static void dump_bytes(struct dump *d, const char *p, size_t n)
+{
+    memcpy(dump_room(d, n), p, n);
+    d->n += n;
+}
+
+static void dump_escaped(struct dump *d, unsigned char c)
+{
+    static const char shorts[] = "\bb\ff\nn\rr\tt\"\"\\\\", digits[] = "0123456789ABCDEF";
+    char long_form[] = "\\u0000";
+
+    for (const char *s = shorts; *s; s += 2)
+        if ((unsigned char)*s == c) {
+            dump_bytes(d, (const char[]){ '\\', s[1] }, 2);
+            return;
+        }
+    long_form[4] = digits[c >> 4];
+    long_form[5] = digits[c & 15];
+    dump_bytes(d, long_form, 6);
+}
+
+static void dump_text(struct dump *d, const char *s, size_t n)
+{
+    size_t from = 0;
+
+    dump_bytes(d, "\"", 1);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)s[i];
+
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        dump_bytes(d, s + from, i - from);
+        dump_escaped(d, c);
+        from = i + 1;
+    }
+    dump_bytes(d, s + from, n - from);
+    dump_bytes(d, "\"", 1);
+}
+
+static void dump_value(struct dump *d, const json_t *v);
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const struct member *)a)->key, ((const struct member *)b)->key);
+}
+
+static void dump_object(struct dump *d, json_t *o)
+{
+    struct member few[SORTED_FEW], *m = few;
+    size_t n = 0;
+    const char *key;
+    json_t *v;
+
+    if (json_object_size(o) > SORTED_FEW)
+        m = gd_new_array(json_object_size(o), sizeof *m);
+    json_object_foreach(o, key, v) m[n++] = (struct member){ key, v };
+    qsort(m, n, sizeof *m, by_key);
+    dump_bytes(d, "{", 1);
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            dump_bytes(d, ",", 1);
+        dump_text(d, m[i].key, strlen(m[i].key));
+        dump_bytes(d, ":", 1);
+        dump_value(d, m[i].value);
+    }
+    dump_bytes(d, "}", 1);
+    if (m != few)
+        gd_free(m);
+}
+
+static void dump_array(struct dump *d, const json_t *a)
+{
+    dump_bytes(d, "[", 1);
+    for (size_t i = 0; i < json_array_size(a); i++) {
+        if (i)
+            dump_bytes(d, ",", 1);
+        dump_value(d, json_array_get(a, i));
+    }
+    dump_bytes(d, "]", 1);
+}
+
+static void dump_number(struct dump *d, const json_t *v)
+{
+    GD_AUTO_FREE char *real = NULL;
+    char text[24];
+    int n;
+
+    if (json_is_integer(v)) {
+        n = snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        dump_bytes(d, text, (size_t)n);
+        return;
+    }
+    real = json_dumps(v, JSON_ENCODE_ANY);
+    d->failed |= !real;
+    if (real)
+        dump_bytes(d, real, strlen(real));
+}
+
+static void dump_value(struct dump *d, const json_t *v)
+{
+    if (d->failed || ++d->depth > DUMP_DEPTH_MAX) {
+        d->failed = true;
+        return;
+    }
+    switch (v ? json_typeof(v) : JSON_NULL) {
+    case JSON_OBJECT:
+        dump_object(d, (json_t *)(uintptr_t)v);
+        break;
+    case JSON_ARRAY:
+        dump_array(d, v);
+        break;
+    case JSON_STRING:
+        dump_text(d, json_string_value(v), json_string_length(v));
+        break;
+    case JSON_TRUE:
+        dump_bytes(d, "true", 4);
+        break;
+    case JSON_FALSE:
+        dump_bytes(d, "false", 5);
+        break;
+    case JSON_NULL:
+        dump_bytes(d, "null", 4);
+        break;
+    default:
+        dump_number(d, v);
+    }
+    d->depth--;
+}
+
 char *gd_json_dump(const json_t *j)
 {
-    return json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    struct dump d = { .cap = 1024 };
+
+    if (!j)
+        return NULL;
+    d.p = gd_new(d.cap);
+    dump_value(&d, j);
+    dump_bytes(&d, "", 1);
+    if (!d.failed)
+        return d.p;
+    gd_free(d.p);
+    return NULL;
 }
 
 void gd_json_setup(void)

@@ -87,6 +87,18 @@ static size_t encode64(char *out, const unsigned char *p, size_t n, const char *
     return (size_t)(o - out);
 }
 
+/* Value of a base64 digit; -1 for everything else. */
+static int digit64(char c, const char *set)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == set[62] ? 62 : c == set[63] ? 63 : -1;
+}
+
 static long decode64(unsigned char *out, size_t cap, const char *s, size_t n, const char *set)
 {
     uint32_t acc = 0;
@@ -96,11 +108,11 @@ static long decode64(unsigned char *out, size_t cap, const char *s, size_t n, co
     if (n % 4 == 1)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        const char *at = s[i] ? strchr(set, s[i]) : NULL;
+        int digit = digit64(s[i], set);
 
-        if (!at)
+        if (digit < 0)
             return -1;
-        acc = (acc << 6) | (uint32_t)(at - set);
+        acc = (acc << 6) | (uint32_t)digit;
         bits += 6;
         if (bits < 8)
             continue;

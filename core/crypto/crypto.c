@@ -34,9 +34,9 @@ void gd_must(bool ok, const char *what)
 static void drop_all(void)
 {
     EVP_MD_free(algs.sha256);
+    EVP_MD_free(algs.sha512);
     EVP_CIPHER_free(algs.gcm);
     EVP_MAC_free(algs.hmac);
-    EVP_KDF_free(algs.hkdf);
     EVP_KDF_free(algs.scrypt);
     OSSL_LIB_CTX_free(algs.ctx);
     algs = (struct gd_algs){ 0 };
@@ -50,9 +50,9 @@ static void fetch_all(void)
     algs.ctx = OSSL_LIB_CTX_new();
     gd_must(algs.ctx != NULL, "library context");
     algs.sha256 = EVP_MD_fetch(algs.ctx, "SHA256", NULL);
+    algs.sha512 = EVP_MD_fetch(algs.ctx, "SHA512", NULL);
     algs.gcm = EVP_CIPHER_fetch(algs.ctx, "AES-256-GCM", NULL);
     algs.hmac = EVP_MAC_fetch(algs.ctx, "HMAC", NULL);
-    algs.hkdf = EVP_KDF_fetch(algs.ctx, "HKDF", NULL);
     algs.scrypt = EVP_KDF_fetch(algs.ctx, "SCRYPT", NULL);
     (void)OPENSSL_atexit(drop_all);
     (void)atexit(
@@ -70,7 +70,7 @@ int gd_crypto_setup(struct gd_err *err)
     const struct gd_algs *a = gd_algs();
     unsigned char one[32], two[32];
 
-    if (!a->sha256 || !a->gcm || !a->hmac || !a->hkdf || !a->scrypt)
+    if (!a->sha256 || !a->sha512 || !a->gcm || !a->hmac || !a->scrypt)
         return gd_err_set(err, GD_R_INTERNAL, "OpenSSL lacks an algorithm that grantd needs");
     if (RAND_priv_bytes_ex(a->ctx, one, sizeof one, 256) != 1 ||
         RAND_priv_bytes_ex(a->ctx, two, sizeof two, 256) != 1 || CRYPTO_memcmp(one, two, sizeof one) == 0)
@@ -126,20 +126,56 @@ static OSSL_PARAM octets(const char *name, const void *p, size_t n)
     return OSSL_PARAM_construct_octet_string(name, n ? (void *)(uintptr_t)p : (void *)(uintptr_t) "", n);
 }
 
-void gd_hkdf(void *out, size_t nout, const char *md, const void *key, size_t nkey, const void *salt,
+/* HMAC in one call each, so that HKDF costs its hashing and little else: through EVP_KDF, which fetches its
+ * digest by name each time, deriving the key of one record took longer than all the rest of opening it. */
+static void hmac(unsigned char *out, const EVP_MD *md, const void *key, size_t nkey,
+                 const struct gd_field_bytes *parts, size_t nparts)
+{
+    unsigned char pad[2][128] = { { 0 } }, inner[64];
+    size_t block = (size_t)EVP_MD_get_block_size(md), size = (size_t)EVP_MD_get_size(md);
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    bool ok = c && block <= sizeof pad[0] && size <= sizeof inner;
+
+    if (ok && nkey > block)
+        ok = EVP_Digest(key, nkey, pad[0], NULL, md, NULL) == 1;
+    else if (ok && nkey)
+        memcpy(pad[0], key, nkey);
+    for (size_t i = 0; ok && i < block; i++) {
+        pad[1][i] = pad[0][i] ^ 0x5c;
+        pad[0][i] ^= 0x36;
+    }
+    ok = ok && EVP_DigestInit_ex2(c, md, NULL) == 1 && EVP_DigestUpdate(c, pad[0], block) == 1;
+    for (size_t i = 0; ok && i < nparts; i++)
+        ok = parts[i].n == 0 || EVP_DigestUpdate(c, parts[i].p, parts[i].n) == 1;
+    ok = ok && EVP_DigestFinal_ex(c, inner, NULL) == 1 && EVP_DigestInit_ex2(c, md, NULL) == 1 &&
+         EVP_DigestUpdate(c, pad[1], block) == 1 && EVP_DigestUpdate(c, inner, size) == 1 &&
+         EVP_DigestFinal_ex(c, out, NULL) == 1;
+    gd_must(ok, "HMAC");
+    EVP_MD_CTX_free(c);
+    gd_wipe(pad, sizeof pad);
+    gd_wipe(inner, sizeof inner);
+}
+
+void gd_hkdf(void *out, size_t nout, const char *md_name, const void *key, size_t nkey, const void *salt,
              size_t nsalt, const void *info, size_t ninfo)
 {
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)md, 0),
-        octets(OSSL_KDF_PARAM_KEY, key, nkey),
-        octets(OSSL_KDF_PARAM_SALT, salt, nsalt),
-        octets(OSSL_KDF_PARAM_INFO, info, ninfo),
-        OSSL_PARAM_construct_end(),
-    };
-    EVP_KDF_CTX *c = EVP_KDF_CTX_new(gd_algs()->hkdf);
+    const EVP_MD *md = strcmp(md_name, "SHA512") == 0 ? gd_algs()->sha512 : gd_algs()->sha256;
+    size_t size = (size_t)EVP_MD_get_size(md), done = 0, n;
+    unsigned char prk[64], t[64], count = 0;
+    struct gd_field_bytes parts[] = { { key, nkey } }, next[] = { { t, 0 }, { info, ninfo }, { &count, 1 } };
 
-    gd_must(c && EVP_KDF_derive(c, out, nout, params) == 1, "HKDF");
-    EVP_KDF_CTX_free(c);
+    gd_must((md == gd_algs()->sha512 || strcmp(md_name, "SHA256") == 0) && nout <= 255 * size, "HKDF");
+    hmac(prk, md, salt, nsalt, parts, 1); /* RFC 5869 2.2; no salt is a salt of zeros, as HMAC pads it */
+    while (done < nout) {
+        count++;
+        hmac(t, md, prk, size, next, 3);
+        next[0].n = size;
+        n = nout - done < size ? nout - done : size;
+        memcpy((unsigned char *)out + done, t, n);
+        done += n;
+    }
+    gd_wipe(prk, sizeof prk);
+    gd_wipe(t, sizeof t);
 }
 
 int gd_scrypt_params(void *out, size_t nout, const char *pass, size_t npass, const void *salt, size_t nsalt,

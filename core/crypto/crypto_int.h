@@ -10,10 +10,10 @@
  * changes them. */
 struct gd_algs {
     OSSL_LIB_CTX *ctx;
-    EVP_MD *sha256;
+    EVP_MD *sha256, *sha512;
     EVP_CIPHER *gcm;
     EVP_MAC *hmac;
-    EVP_KDF *hkdf, *scrypt;
+    EVP_KDF *scrypt;
 };
 const struct gd_algs *gd_algs(void);
 

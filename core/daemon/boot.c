@@ -267,7 +267,8 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
     GD_AUTO_FREE struct gd_app *apps = gd_new_array(c->napps, sizeof *apps);
     GD_AUTO_FREE struct gd_hub *hubs = gd_new_array(c->nhubs, sizeof *hubs);
     struct gd_sched_ops ops = { act, look, d };
-    struct gd_sched_options so = { 0 };
+    /* More refreshes are under way than may be at the platform: the others wait for the disk. */
+    struct gd_sched_options so = { .in_flight = c->concurrency > 16 ? 4 * (unsigned)c->concurrency : 0 };
     struct gd_broker_options o = { .ears = { ear_due, ear_look, ear_flight_end, d },
                                    .public_url = c->public_url,
                                    .node = d->node,
@@ -277,6 +278,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .hubs = hubs,
                                    .nhubs = c->nhubs,
                                    .origins = c->origins,
+                                   .titles = c->titles,
                                    .deadline_ms = c->request_deadline_ms,
                                    .quiet_ms = c->quiet_ms,
                                    .skew_ms = c->skew_ms,

@@ -170,28 +170,77 @@ static json_t *at(const grantd_doc *d, const char *path)
     return *path == '/' ? at_pointer(d->json, path) : gd_json_at(d->json, path);
 }
 
-/* Same dotted path, where a star of the field stands for any name. */
+/* Same dotted path, where a star of the field stands for any name. Asked for every field of a table at each
+ * look-up, so the first character that differs ends it. */
 static bool same_path(const char *field, const char *path)
 {
-    for (;;) {
-        size_t nf = strcspn(field, "."), np = strcspn(path, ".");
+    bool begins = true; /* a name */
 
-        if (!(nf == 1 && *field == '*') && (nf != np || strncmp(field, path, nf) != 0))
-            return false;
-        if (!field[nf] || !path[np])
-            return !field[nf] && !path[np];
-        field += nf + 1;
-        path += np + 1;
+    while (*field && *path) {
+        if (begins && *field == '*' && (!field[1] || field[1] == '.')) {
+            field++;
+            path = strchrnul(path, '.');
+            begins = false;
+        } else {
+            if (*field != *path)
+                return false;
+            begins = *field == '.';
+            field++;
+            path++;
+        }
+    }
+    return !*field && !*path;
+}
+
+static const char *default_of(const struct grantd_field *f, const char *path)
+{
+    for (; f && f->path; f++)
+        if (f->dflt && same_path(f->path, path))
+            return f->dflt;
+    return NULL;
+}
+
+/* What stands in the map for everything below "inputs" when a star of the table may match there: no path
+ * begins so. A star as the first name stands for all: just the mark. */
+static void star_key(char out[64], const char *path)
+{
+    size_t n = strcspn(path, ".");
+
+    n = n == 1 && *path == '*' ? 0 : n < 62 ? n : 62;
+    out[0] = '\x01';
+    memcpy(out + 1, path, n);
+    out[n + 1] = '\0';
+}
+
+void gd_doc_defaults(struct gd_map *m, const struct grantd_field *fields)
+{
+    char key[64];
+
+    for (const struct grantd_field *f = fields; f && f->path; f++) {
+        star_key(key, f->path);
+        if (f->dflt && strchr(f->path, '*'))
+            (void)gd_map_set(m, key, (void *)(uintptr_t) "");
+        else if (f->dflt && !gd_map_get(m, f->path))
+            (void)gd_map_set(m, f->path, (void *)(uintptr_t)f->dflt);
     }
 }
 
 /* The default that a description's table has for an absent field. */
 static const char *default_at(const grantd_doc *d, const char *path)
 {
-    for (const struct grantd_field *f = d && path ? d->fields : NULL; f && f->path; f++)
-        if (same_path(f->path, path))
-            return f->dflt;
-    return NULL;
+    const char *dflt;
+    char key[64];
+
+    if (!d || !path || *path == '\x01' || !d->fields)
+        return NULL;
+    if (!d->defaults || !d->defaults->count)
+        return default_of(d->fields, path);
+    dflt = gd_map_get(d->defaults, path);
+    if (dflt)
+        return dflt;
+    star_key(key, path);
+    return gd_map_get(d->defaults, key) || gd_map_get(d->defaults, "\x01") ? default_of(d->fields, path)
+                                                                           : NULL;
 }
 
 int gd_doc_type(const grantd_doc *d, const char *path)

@@ -4,6 +4,7 @@
 #define GD_PLUGIN_DOC_H
 
 #include "base/json.h"
+#include "base/map.h"
 #include "http/http.h"
 
 #include <grantd/platform.h>
@@ -17,6 +18,7 @@ struct grantd_doc {
     struct gd_http_header *headers; /* copies */
     size_t nheaders;
     const struct grantd_field *fields; /* of a description: its defaults; else NULL */
+    const struct gd_map *defaults;     /* the same by path, so that fields need not be searched; or NULL */
 };
 
 /* Bytes that reading this answer will take, roughly and never too few: a body of a megabyte can be half a
@@ -24,6 +26,8 @@ struct grantd_doc {
 size_t gd_doc_cost(const struct gd_http_answer *a);
 struct grantd_doc *gd_doc_answer(const struct gd_http_answer *a);             /* copies */
 struct grantd_doc *gd_doc_json(json_t *j, const struct grantd_field *fields); /* takes j */
+/* Defaults by path, for defaults of a document; m is empty. The texts are the table's own. */
+void gd_doc_defaults(struct gd_map *m, const struct grantd_field *fields);
 void gd_doc_free(struct grantd_doc *d); /* and all that follow; NULL is fine */
 
 /* As the functions of struct grantd_host of these names. */

@@ -51,20 +51,24 @@ static void *h_alloc(grantd_op *p, size_t n)
 __attribute__((format(printf, 2, 3))) static const char *h_strf(grantd_op *p, const char *fmt, ...)
 {
     struct gd_op *op = gd_op_of(p);
+    char first[256]; /* nearly always enough: formatted once */
     va_list ap;
     char *s;
     int n;
 
     va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    n = vsnprintf(first, sizeof first, fmt, ap);
     va_end(ap);
     s = n < 0 ? NULL : gd_op_alloc(op, (size_t)n + 1);
-    if (!s)
-        return "";
-    va_start(ap, fmt);
-    (void)vsnprintf(s, (size_t)n + 1, fmt, ap);
-    va_end(ap);
-    return s;
+    if (s && (size_t)n < sizeof first) {
+        memcpy(s, first, (size_t)n + 1);
+    } else if (s) {
+        va_start(ap, fmt);
+        (void)vsnprintf(s, (size_t)n + 1, fmt, ap);
+        va_end(ap);
+    }
+    gd_wipe(first, n < 0 ? 0 : (size_t)n < sizeof first ? (size_t)n : sizeof first); /* may be a token */
+    return s ? s : "";
 }
 
 /* ---- reading
@@ -110,6 +114,7 @@ static const grantd_doc *h_document(grantd_op *p, int id)
     if (op->run.fixed[id])
         return op->run.fixed[id];
     d = gd_doc_json(json_incref(j), id == GRANTD_DOC_DESCRIPTION ? op->platform->p.description : NULL);
+    d->defaults = &op->platform->defaults;
     /* behind the answers: these are no documents that lead anywhere new */
     d->next = op->run.docs;
     op->run.docs = d;

@@ -1,6 +1,7 @@
 /* plugin/platform.c - loading platforms and knowing them. What was loaded stays mapped until the process
  * ends. */
 #include "plugin/platform.h"
+#include "plugin/doc.h"
 #include "plugin/check.h"
 #include "plugin/place.h"
 #include "base/mem.h"
@@ -28,6 +29,7 @@ void gd_platform_free(struct gd_platform *p)
     if (!p)
         return;
     gd_map_done(&p->providers, free_provider);
+    gd_map_done(&p->defaults, NULL);
     gd_free(p->path);
     gd_free(p);
 }
@@ -261,6 +263,7 @@ int gd_platforms_add(struct gd_platforms *ps, struct gd_platform *p, struct gd_e
                           gd_platforms_find(ps, p->p.name)->path);
     if (ps->count == GD_PLATFORMS_MAX)
         return gd_err_set(err, GD_R_PLATFORM_TOO_MANY, "more than %d platforms", GD_PLATFORMS_MAX);
+    gd_doc_defaults(&p->defaults, p->p.description);
     ps->list[ps->count++] = p;
     return 0;
 }

@@ -199,6 +199,69 @@ static void noise_is_judged(void **state)
     assert_true(taken > 100 && taken < 19000);
 }
 
+/* A value of any kind; smaller the deeper. */
+static json_t *any(struct gd_rng *r, unsigned depth)
+{
+    static const char *const texts[] = {
+        "", "a", "tok_en-1", "\"\\/\b\f\n\r\t", "\x01\x1f\x7f", "\xc3\xa9 \xf0\x9f\x94\x91"
+    };
+    uint64_t kind = gd_rng_below(r, depth ? 9 : 7), n = gd_rng_below(r, depth == 3 ? 50 : 5);
+    json_t *v = kind == 7 ? json_array() : json_object();
+    char key[24];
+
+    switch (kind) {
+    case 7:
+    case 8:
+        for (uint64_t i = 0; i < n; i++) {
+            (void)snprintf(key, sizeof key, "%s%d", i % 3 ? "k\"" : "", (int)gd_rng_below(r, 1000));
+            if (kind == 7)
+                json_array_append_new(v, any(r, depth - 1));
+            else
+                json_object_set_new(v, key, any(r, depth - 1));
+        }
+        return v;
+    default:
+        json_decref(v);
+        return kind == 0   ? json_null()
+               : kind == 1 ? json_boolean(n % 2)
+               : kind == 2 ? json_integer((json_int_t)gd_rng_u64(r))
+               : kind == 3 ? json_real((double)gd_rng_below(r, 1000) / 7)
+                           : json_string(texts[gd_rng_below(r, sizeof texts / sizeof *texts)]);
+    }
+}
+
+/* Written as jansson writes it. */
+static void dumps_like_jansson(void **state)
+{
+    struct gd_rng_seeded rng;
+
+    (void)state;
+    gd_rng_seed(&rng, 7);
+    for (int i = 0; i < 3000; i++) {
+        GD_AUTO_JSON v = any(&rng.rng, 3);
+        char *ours = gd_json_dump(v),
+             *theirs = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+
+        assert_string_equal(ours, theirs);
+        gd_free(ours);
+        gd_free(theirs);
+    }
+    assert_null(gd_json_dump(NULL));
+}
+
+static void a_ring_is_not_dumped(void **state)
+{
+    json_t *a = json_array(), *b = json_array();
+
+    (void)state;
+    json_array_append(a, b);
+    json_array_append(b, a);
+    assert_null(gd_json_dump(a));
+    json_array_clear(b);
+    json_decref(a);
+    json_decref(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +273,8 @@ int main(void)
         cmocka_unit_test(members_have_types),
         cmocka_unit_test(dumps_are_canonical),
         cmocka_unit_test(noise_is_judged),
+        cmocka_unit_test(dumps_like_jansson),
+        cmocka_unit_test(a_ring_is_not_dumped),
     };
 
     gd_json_setup();

@@ -129,6 +129,31 @@ static void forms(void **state)
     gd_doc_free(d);
 }
 
+static void check_defaults(const struct grantd_field *fields, const struct gd_map *defaults)
+{
+    struct grantd_doc *d = gd_doc_json(
+        json_pack("{s:{s:s}, s:[{},{s:s}]}", "token", "method", "GET", "errors", "class", "config"), fields);
+
+    d->defaults = defaults;
+    assert_string_equal(gd_doc_text(d, "token.method"), "GET");
+    assert_int_equal(gd_doc_num(d, "refresh.margin_s", 1), 300);
+    assert_int_equal(gd_doc_num(d, "scope.fixed", 0), 1);
+    assert_string_equal(gd_doc_text(d, "errors.0.class"), "protocol");
+    assert_string_equal(gd_doc_text(d, "errors.1.class"), "config");
+    assert_null(gd_doc_text(d, "errors.0"));
+    assert_null(gd_doc_text(d, "errors"));
+    assert_null(gd_doc_text(d, "errors.0.class.x"));
+    assert_null(gd_doc_text(d, "errors.0.classes"));
+    assert_null(gd_doc_text(d, "refresh.margin"));
+    assert_null(gd_doc_text(d, "title"));
+    assert_null(gd_doc_text(d, "unknown"));
+    assert_null(gd_doc_text(d, "\x01"
+                               "errors"));
+    assert_int_equal(gd_doc_type(d, "refresh.margin_s"), GRANTD_IS_ABSENT);
+    assert_int_equal(gd_doc_status(d), 0);
+    gd_doc_free(d);
+}
+
 static void defaults_of_a_description(void **state)
 {
     static const struct grantd_field fields[] = {
@@ -139,19 +164,35 @@ static void defaults_of_a_description(void **state)
         { "title", GRANTD_F_TEXT, 0, 0, 0, "none" },
         { 0 },
     };
-    struct grantd_doc *d = gd_doc_json(
-        json_pack("{s:{s:s}, s:[{},{s:s}]}", "token", "method", "GET", "errors", "class", "config"), fields);
+    struct gd_map by_path = { 0 };
 
     (void)state;
-    assert_string_equal(gd_doc_text(d, "token.method"), "GET");
-    assert_int_equal(gd_doc_num(d, "refresh.margin_s", 1), 300);
-    assert_int_equal(gd_doc_num(d, "scope.fixed", 0), 1);
-    assert_string_equal(gd_doc_text(d, "errors.0.class"), "protocol");
-    assert_string_equal(gd_doc_text(d, "errors.1.class"), "config");
-    assert_null(gd_doc_text(d, "title"));
-    assert_null(gd_doc_text(d, "unknown"));
-    assert_int_equal(gd_doc_type(d, "refresh.margin_s"), GRANTD_IS_ABSENT);
-    assert_int_equal(gd_doc_status(d), 0);
+    gd_doc_defaults(&by_path, fields);
+    check_defaults(fields, NULL); /* searched, and looked up: the same */
+    check_defaults(fields, &by_path);
+    gd_map_done(&by_path, NULL);
+}
+
+/* A star in front stands for any name. */
+static void star_in_front(void **state)
+{
+    static const struct grantd_field fields[] = { { "a.b", GRANTD_F_TEXT, 0, 0, "1", "" },
+                                                  { "*.c", GRANTD_F_TEXT, 0, 0, "2", "" },
+                                                  { 0 } };
+    struct gd_map by_path = { 0 };
+    struct grantd_doc *d = gd_doc_json(json_object(), fields);
+
+    (void)state;
+    gd_doc_defaults(&by_path, fields);
+    for (int i = 0; i < 2; i++) {
+        d->defaults = i ? &by_path : NULL;
+        assert_string_equal(gd_doc_text(d, "a.b"), "1");
+        assert_string_equal(gd_doc_text(d, "a.c"), "2");
+        assert_string_equal(gd_doc_text(d, "anything.c"), "2");
+        assert_null(gd_doc_text(d, "c"));
+        assert_null(gd_doc_text(d, "a.b.c"));
+    }
+    gd_map_done(&by_path, NULL);
     gd_doc_free(d);
 }
 
@@ -229,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_nul_is_never_cut),
         cmocka_unit_test(forms),
         cmocka_unit_test(defaults_of_a_description),
+        cmocka_unit_test(star_in_front),
         cmocka_unit_test(the_cost_is_never_too_low),
         cmocka_unit_test(origins),
         cmocka_unit_test(host_patterns),
