@@ -108,6 +108,7 @@ static struct gd_config *fresh(void)
     g->margin_min_ms = 60000;
     g->log_level = GD_LOG_INFO;
     g->origins = json_object();
+    g->titles = json_object();
     g->policy = json_array();
     g->allow_private = json_array();
     return g;
@@ -236,6 +237,7 @@ void gd_config_free(struct gd_config *c)
     free_apps(c);
     free_hubs(c);
     json_decref(c->origins);
+    json_decref(c->titles);
     json_decref(c->policy);
     json_decref(c->allow_private);
     gd_free(c);
@@ -306,6 +308,7 @@ json_t *gd_config_json(const struct gd_config *c)
     json_object_set_new(j, "tls", json_pack("{s:s?,s:s?}", "cert", c->tls_cert, "key", c->tls_key));
     json_object_set_new(j, "trusted_proxies", list_json(c->trusted_proxies));
     json_object_set_new(j, "workspaces", list_json(c->workspaces));
+    json_object_set(j, "titles", c->titles);
     json_object_set_new(j, "store",
                         json_pack("{s:s,s:s,s:I}", "engine", "sqlite", "path", c->store_path, "group_wait_us",
                                   (json_int_t)c->store_group_wait_us));

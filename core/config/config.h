@@ -45,6 +45,7 @@ struct gd_config {
     size_t napps;
     struct gd_config_hub *hubs;
     size_t nhubs;
+    json_t *titles;  /* object: workspace -> who clients read that asks them; default: the workspace's name */
     json_t *origins; /* object: "https://graph.example.com" -> "http://127.0.0.1:7700/graph.example.com" */
     json_t *policy;  /* array of rules for gd_policy_new; each carries "at": file:line:column */
     json_t *allow_private;                  /* array of "host:port" */

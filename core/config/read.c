@@ -157,6 +157,27 @@ static void read_origins(struct ctx *c, const struct key *k, yaml_node_t *n, voi
     }
 }
 
+/* What clients read on the page: who it is that asks. */
+static void read_titles(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    json_t *map = *(json_t **)to;
+    yaml_node_pair_t *p;
+    size_t np;
+
+    if (!gd_config_pairs(c, n, k->name, &p, &np))
+        return;
+    for (; np; np--, p++) {
+        yaml_node_t *v = gd_config_node(c, p->value);
+        const char *workspace = gd_config_key(c, p), *title = gd_config_scalar(c, v, workspace);
+
+        if (title && (!*title || strlen(title) > GD_NAME_MAX || strchr(title, '\n')))
+            gd_config_fail(c, v, GD_R_CONFIG_VALUE_INVALID, "a title is one line of at most %d bytes",
+                           GD_NAME_MAX);
+        else if (title)
+            json_object_set_new(map, workspace, json_string(title));
+    }
+}
+
 static void read_allow_private(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
 {
     yaml_node_item_t *items;
@@ -336,6 +357,7 @@ static const struct key top_keys[] = {
     { "store", gd_read_sub, 0, store_keys, 0, 0 },
     { "key", gd_read_sub, 0, key_keys, 0, 0 },
     { "workspaces", read_workspaces, AT(workspaces), NULL, 0, 0 },
+    { "titles", read_titles, AT(titles), NULL, 0, 0 },
     { "apps", read_later, 0, NULL, 0, 0 },
     { "hubs", read_later, 0, NULL, 0, 0 },
     { "origins", read_origins, AT(origins), NULL, 0, 0 },

@@ -214,6 +214,7 @@ static void copy_options(struct gd_broker *b, const struct gd_broker_options *o)
     b->public_url = gd_strdup(o->public_url);
     b->node = gd_strdup(o->node);
     b->origins = json_incref(o->origins);
+    b->titles = json_incref(o->titles);
     while (o->workspaces[n])
         n++;
     b->workspaces = gd_new_array(n + 1, sizeof *b->workspaces);
@@ -297,6 +298,7 @@ static void free_broker(uv_handle_t *h)
     gd_free(b->public_url);
     gd_free(b->node);
     json_decref(b->origins);
+    json_decref(b->titles);
     gd_map_done(&b->flights, NULL);
     gd_buf_done(&b->endings);
     gd_tokens_free(b->tokens);

@@ -50,6 +50,7 @@ struct gd_broker_options {
     const struct gd_hub *hubs;
     size_t nhubs;
     json_t *origins;     /* for URLs that a browser is sent to */
+    json_t *titles;      /* workspace -> who clients read that asks; NULL: the workspaces' names */
     int64_t deadline_ms; /* T: hard total deadline of one exchange */
     int64_t quiet_ms;    /* patience after a doubt; 0: deadline + 2 * skew */
     int64_t skew_ms;

@@ -38,7 +38,7 @@ struct gd_broker {
     struct gd_app_state *apps;
     struct gd_hub *hubs;
     unsigned napps, nhubs;
-    json_t *origins;
+    json_t *origins, *titles;
     struct gd_op_env env;
     struct gd_index ix;
     struct gd_tokens *tokens;
@@ -104,6 +104,8 @@ unsigned char *gd_seal_text(struct gd_broker *b, const struct gd_seal_name *name
 /* Opens what gd_seal_text made: NUL-terminated, caller frees with gd_free (which wipes). */
 char *gd_open_text(struct gd_broker *b, const struct gd_seal_name *name, const void *rec, size_t n,
                    struct gd_err *err);
+
+#define GD_DRAIN_TRIES 5 /* of a commit that fails while the daemon drains */
 
 /* ---- journal.c: what a platform answered, as a record; the record as a transaction ---- */
 struct gd_answer {                               /* made by refresh.c and flow.c */

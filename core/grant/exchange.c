@@ -34,6 +34,7 @@ struct exchange {
     json_t *kept, *assets;
     char *account;
     bool last, waiting; /* waiting: not from a callback, may go back to waiting */
+    unsigned tries;     /* of a commit, in a drain */
     uv_timer_t again;
     struct gd_exchange_result result;
 };
@@ -288,14 +289,29 @@ static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
     save_notes(x, r);
 }
 
+/* As with a refresh: again while the process lives; after a drain the next start reads the spool. */
+static void commit_again(struct exchange *x, const struct gd_err *err)
+{
+    GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.commit_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
+    if (!x->b->draining || ++x->tries < GD_DRAIN_TRIES) {
+        uv_timer_start(&x->again, on_again, COMMIT_RETRY_MS, 0);
+        return;
+    }
+    if (x->op)
+        gd_op_cancel(&x->op);
+    x->result.end = GD_EXCHANGE_FAILED;
+    gd_err_set(&x->result.err, GD_R_STORE_FAILED,
+               "what the platform answered is in the spool and becomes durable at the next start");
+    finish(x);
+}
+
 static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct exchange *x = arg;
 
     (void)tx;
     if (r != GD_STORE_OK) {
-        GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.commit_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
-        uv_timer_start(&x->again, on_again, COMMIT_RETRY_MS, 0);
+        commit_again(x, err);
         return;
     }
     gd_journal_publish(x->b, x->rec, x->answer.ptr, true);

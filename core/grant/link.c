@@ -208,6 +208,7 @@ json_t *gd_link_page(struct gd_broker *b, const struct gd_link *l)
     }
     return json_pack("{s:{s:s, s:s?, s:o}, s:s, s:{s:s, s:s}, s:{s:s, s:s?}, s:o, s:I, s:b}", "request", "id",
                      l->request, "message", l->message, "expires_at", gd_time_json(l->expires_at), "link",
-                     l->id, "workspace", "name", l->workspace, "title", l->workspace, "client", "name",
-                     l->client_name, "locale", l->locale, "groups", groups, "open", open, "done", open == 0);
+                     l->id, "workspace", "name", l->workspace, "title",
+                     gd_json_text(b->titles, l->workspace, l->workspace), "client", "name", l->client_name,
+                     "locale", l->locale, "groups", groups, "open", open, "done", open == 0);
 }

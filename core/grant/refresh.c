@@ -94,6 +94,7 @@ struct gd_flight {
     bool saved;              /* something became durable in this flight */
     bool admitted;           /* by the scheduler, which is told of the end */
     size_t outcome;          /* statement that reads the row after the answer */
+    unsigned tries;          /* of its commit, in a drain */
     struct gd_err err;
     bool failed;
     uv_timer_t again;
@@ -531,6 +532,24 @@ static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
     }
 }
 
+/* While the process lives it is tried again. A drain gives up after a while: the spool has the record, and
+ * the next start reads it. */
+static void commit_again(struct gd_flight *f, const struct gd_err *err)
+{
+    struct gd_err e = { .reason = GD_R_STORE_FAILED,
+                        .text = "the answer is in the spool and becomes durable at the next start" };
+
+    GD_LOG(f->b->d.log, GD_LOG_ERROR, "refresh.commit_failed", GD_F_STR("credential", f->id), GD_F_ERR(err));
+    if (!f->b->draining || ++f->tries < GD_DRAIN_TRIES) {
+        uv_timer_start(&f->again, on_again, COMMIT_RETRY_MS, 0);
+        return;
+    }
+    if (f->op)
+        gd_op_cancel(&f->op);
+    fail(f, &e);
+    finish(f);
+}
+
 /* Is the answer what the credential now stands on? Asked of the row and not of the number of rows that
  * changed: a commit that was in doubt, and repeated, may have happened the first time. */
 static bool became_current(const struct gd_flight *f, const struct gd_tx *tx)
@@ -561,9 +580,7 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     bool current;
 
     if (r != GD_STORE_OK) { /* keep it, the same attempt id makes repeating harmless */
-        GD_LOG(f->b->d.log, GD_LOG_ERROR, "refresh.commit_failed", GD_F_STR("credential", f->id),
-               GD_F_ERR(err));
-        uv_timer_start(&f->again, on_again, COMMIT_RETRY_MS, 0);
+        commit_again(f, err);
         return;
     }
     if (f->mismatch) {
