@@ -44,5 +44,42 @@ class Workspaces(GrantdTest):
         self.assertEqual(types.count("grant.confirmed"), 1)
 
 
+class Commits(GrantdTest):
+    def test_a_commit_in_doubt_that_happened(self):
+        """The store does not say whether it kept an answer, and it did: it is published, vended and renewed again."""
+        server = self.box.accounting()
+        self.box.policy_app(server, "strict", at_ttl=12)
+        self.box.start()
+        grant = self.box.consent("strict")
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start(faults="F17:enospc:1")
+        before = self.rpc.call("grant.token", grant=grant)
+        shown = self.rpc.call("grant.refresh", grant=grant)["grant"]["layers"]["token"]
+        self.assertEqual((shown["gen"], shown["status"]), (before["gen"] + 1, "current"))
+        after = Rpc(self.box.socket_path, timeout=5).call("grant.token", grant=grant)
+        self.assertEqual(after["gen"], before["gen"] + 1)
+        self.assertNotEqual(after["access_token"], before["access_token"])
+        wait_for(lambda: server.get("/_ctl/report")["families"][-1]["accepted"] >= 2, 20)
+        self.assertEqual(server.get("/_ctl/report")["families"][-1]["reuse_presented"], 0)
+
+    def test_a_drain_with_a_store_that_is_gone(self):
+        """The store takes nothing any more while an answer waits: the daemon ends, and the next start has the answer."""
+        server = self.box.accounting()
+        self.box.policy_app(server, "strict", at_ttl=600)
+        self.box.start()
+        grant = self.box.consent("strict")
+        gen = self.rpc.call("grant.token", grant=grant)["gen"]
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start(faults="F16:eio:1")
+        self.rpc.send("grant.refresh", grant=grant)
+        wait_for(lambda: "refresh.commit_failed" in self.box.log_tail(), 10)
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start()
+        self.assertEqual(self.rpc.call("grant.token", grant=grant)["gen"], gen + 1)
+        self.rpc.call("grant.refresh", grant=grant)
+        report = server.get("/_ctl/report")["families"][-1]
+        self.assertEqual((report["accepted"], report["reuse_presented"]), (2, 0))
+
+
 if __name__ == "__main__":
     unittest.main()
