@@ -56,6 +56,7 @@
 #define GD_STORE_TX_MAX             (64 * 1024 * 1024) /* parameters and results of one transaction */
 #define GD_STORE_ROWS_MAX           100000 /* rows that one statement may return; more: gd_store_scan, pages */
 #define GD_STORE_PARAMS_MAX         64     /* parameters of one statement */
+#define GD_STORE_SCRUB_MAX          (64 * 1024 * 1024) /* a file of more bytes is not rewritten by a scrub */
 #define GD_STORE_BALLAST            (4 * 1024 * 1024) /* space kept for answers that arrive on a full disk */
 #define GD_SPOOL_TRIM               (1024 * 1024)     /* a spool with nothing open is emptied beyond this */
 #define GD_SPOOL_FILE_MAX           (256 * 1024 * 1024)

@@ -371,6 +371,63 @@ static void sqlite_tidy(struct gd_engine *e)
         GD_LOG(e->log, GD_LOG_WARN, "store.checkpoint_failed", GD_F_STR("path", e->path), GD_F_ERR(&err));
 }
 
+static int64_t sqlite_bytes(const struct gd_engine *e)
+{
+    GD_AUTO_FREE char *wal = gd_strf("%s-wal", e->path);
+    struct stat st;
+    int64_t n = 0;
+
+    if (stat(e->path, &st) == 0)
+        n += st.st_size;
+    if (stat(wal, &st) == 0)
+        n += st.st_size;
+    return n;
+}
+
+/* secure_delete overwrites what is deleted, but not the copies that stay behind when rows move between pages:
+ * only a file written anew has none. */
+static int rewrite(struct gd_engine *e)
+{
+    int rc;
+
+    if (sqlite_bytes(e) > GD_STORE_SCRUB_MAX) {
+        GD_LOG(e->log, GD_LOG_WARN, "store.not_rewritten", GD_F_STR("path", e->path));
+        return SQLITE_OK;
+    }
+    (void)sqlite3_limit(e->w.db, SQLITE_LIMIT_ATTACHED, 1); /* it works in a database of its own, in memory */
+    rc = sqlite3_exec(e->w.db, "VACUUM", NULL, NULL, NULL);
+    (void)sqlite3_limit(e->w.db, SQLITE_LIMIT_ATTACHED, 0);
+    return rc;
+}
+
+static int end_log(struct gd_engine *e)
+{
+    int rc;
+
+    pthread_mutex_lock(&e->read_lock); /* a reader would keep the log from ending */
+    rc = sqlite3_wal_checkpoint_v2(e->w.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    pthread_mutex_unlock(&e->read_lock);
+    if (rc == SQLITE_OK)
+        e->wal_pages = e->wal_copied = 0;
+    return rc;
+}
+
+static int sqlite_scrub(struct gd_engine *e, struct gd_err *err)
+{
+    int rc = end_log(e);
+
+    if (rc == SQLITE_OK)
+        rc = rewrite(e);
+    if (rc == SQLITE_OK)
+        rc = end_log(e);
+    if (rc == SQLITE_OK)
+        return 0;
+    gd_sqlite_explain(err, e->w.db, rc);
+    if (classify(rc) == FAIL_STOP)
+        stop(e, err);
+    return -1;
+}
+
 /* ---- reading
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -429,24 +486,12 @@ static int sqlite_scan(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn 
     return rc == SQLITE_OK ? 0 : -1;
 }
 
-static int64_t sqlite_bytes(const struct gd_engine *e)
-{
-    GD_AUTO_FREE char *wal = gd_strf("%s-wal", e->path);
-    struct stat st;
-    int64_t n = 0;
-
-    if (stat(e->path, &st) == 0)
-        n += st.st_size;
-    if (stat(wal, &st) == 0)
-        n += st.st_size;
-    return n;
-}
-
 const struct gd_store_engine gd_store_sqlite = {
     .name = "sqlite",
     .open = gd_sqlite_open,
     .write = sqlite_write,
     .tidy = sqlite_tidy,
+    .scrub = sqlite_scrub,
     .read = sqlite_read,
     .scan = sqlite_scan,
     .bytes = sqlite_bytes,

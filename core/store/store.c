@@ -142,6 +142,32 @@ static void move_all(struct gd_list *to, struct gd_list *from)
         gd_list_add(to, l);
 }
 
+static int scrub(struct gd_store *s, struct gd_err *err)
+{
+    if (s->ops->scrub(s->engine, err) < 0)
+        return -1;
+    return s->spool ? gd_spool_clear(s->spool, err) : 0;
+}
+
+/* Once for all that asked for it; they hear how it ended. */
+static void scrub_group(struct gd_store *s, struct gd_list *group)
+{
+    struct gd_err err = { 0 };
+    int rc = 1;
+
+    gd_list_each(it, group)
+    {
+        struct gd_tx *tx = gd_tx_of(it);
+
+        if (!tx->scrub || tx->result != GD_STORE_OK)
+            continue;
+        if (rc > 0)
+            rc = scrub(s, &err);
+        if (rc < 0)
+            gd_tx_fail(tx, GD_STORE_FAILED, &err);
+    }
+}
+
 static void run_group(struct gd_store *s, struct gd_list *group)
 {
     struct gd_list refused;
@@ -155,6 +181,7 @@ static void run_group(struct gd_store *s, struct gd_list *group)
         write_group(s, group, &refused);
     if (answers)
         gd_spool_settle(s->spool, group);
+    scrub_group(s, group);
     move_all(group, &refused);
     if (answers)
         (void)GD_FAULT("F18");
@@ -330,6 +357,14 @@ void gd_store_commit(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void 
 void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg)
 {
     submit(s, &s->reads, tx, done, arg);
+}
+
+void gd_store_scrub(struct gd_store *s, gd_tx_fn *done, void *arg)
+{
+    struct gd_tx *tx = gd_tx_new(s);
+
+    tx->scrub = true;
+    submit(s, &s->writes, tx, done, arg);
 }
 
 int gd_store_scan(struct gd_store *s, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err)

@@ -76,6 +76,12 @@ void gd_store_commit(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void 
 /* Reads: a consistent view that includes every commit acknowledged before; runs beside writes. */
 void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
 
+/* Leaves no copy of what the commits before it deleted: rewrites the file when it is not too large
+ * (GD_STORE_SCRUB_MAX; overwriting alone misses what moved between pages), ends the log and empties the
+ * spool. Call it when what was deleted has been committed. FAILED: it is deleted, but copies may still be
+ * there; ask again. */
+void gd_store_scrub(struct gd_store *s, gd_tx_fn *done, void *arg);
+
 /* Results, valid inside done. */
 int64_t gd_tx_changes(const struct gd_tx *tx, size_t stmt); /* rows that an INSERT, UPDATE, DELETE touched */
 size_t gd_tx_rows(const struct gd_tx *tx, size_t stmt);

@@ -29,6 +29,7 @@ struct gd_tx {
     void *arg;
     enum gd_store_result result;
     struct gd_err err;
+    bool scrub;   /* after its commit the engine's scrub */
     bool once;    /* its statements are not worth keeping prepared */
     bool too_big; /* the arena's budget was passed while it was made */
 };
@@ -51,6 +52,8 @@ struct gd_store_engine {
     int (*write)(struct gd_engine *e, struct gd_list *group);
     /* [writer thread] Housekeeping between two groups, after the answers went out. */
     void (*tidy)(struct gd_engine *e);
+    /* [writer thread] No copy of what was deleted is left; the size is GD_STORE_SCRUB_MAX's business. */
+    int (*scrub)(struct gd_engine *e, struct gd_err *err);
     /* [reader thread, or the loop while nobody else reads] Fills result, err and the rows. */
     void (*read)(struct gd_engine *e, struct gd_tx *tx);
     int (*scan)(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);

@@ -121,6 +121,13 @@ enum gd_store_result kit_read(struct kit *k, struct gd_tx *tx, struct shot *s)
     return s->r;
 }
 
+void kit_scrub(struct kit *k, struct shot *s)
+{
+    *s = (struct shot){ 0 };
+    gd_store_scrub(k->s, on_done, s);
+    kit_wait(k, s);
+}
+
 struct gd_tx *kit_put(struct kit *k, const char *key, int64_t v, const char *spool)
 {
     struct gd_tx *tx = gd_tx_new(k->s);

@@ -14,6 +14,7 @@ GD_SQL(sql_upsert, "INSERT INTO kv (workspace, k, v) VALUES ('w', $1, $2) "
                    "ON CONFLICT (workspace, k) DO UPDATE SET v = excluded.v");
 GD_SQL(sql_all, "SELECT k, v FROM kv WHERE workspace = 'w' ORDER BY k");
 GD_SQL(sql_delete, "DELETE FROM kv WHERE workspace = 'w' AND k = $1");
+GD_SQL(sql_grow, "UPDATE kv SET data = $2 WHERE workspace = 'w' AND k = $1");
 GD_SQL(sql_two, "SELECT 1; SELECT 2");
 GD_SQL(sql_wrong, "SELECT nothing FROM nowhere");
 GD_SQL(sql_qmark, "SELECT ?");
@@ -514,6 +515,93 @@ static void test_deleted_is_gone(void **state)
     assert_false(on_disk("CANARY-4711"));
 }
 
+#define MOVED 3000
+
+/* Every second one is deleted later; the others keep its page alive. */
+static struct gd_param key_of(char out[16], int i)
+{
+    (void)snprintf(out, 16, "%s%04d.", i % 2 ? "stays" : "moved", i);
+    return GD_P_TEXT(out);
+}
+
+/* Rows that grow are moved to other pages, and copies of them stay behind. */
+static void put_and_grow(void)
+{
+    struct gd_tx *put = gd_tx_new(k.s), *grow = gd_tx_new(k.s);
+    GD_AUTO_FREE char *pad = gd_new(200);
+    char key[16];
+
+    for (int i = 0; i < MOVED; i++)
+        gd_tx_add(put, &sql_put, key_of(key, i), GD_P_INT(i));
+    gd_tx_spool(put, "moved by a spool", 16);
+    assert_int_equal(kit_commit(&k, put, NULL), GD_STORE_OK);
+    for (int i = 0, at = 7; i < MOVED; i++, at = (at + 1361) % MOVED)
+        gd_tx_add(grow, &sql_grow, key_of(key, at), GD_P_BYTES(pad, (size_t)(at * 7919 % 200)));
+    assert_int_equal(kit_commit(&k, grow, NULL), GD_STORE_OK);
+}
+
+static void test_scrub(void **state)
+{
+    struct gd_tx *tx = gd_tx_new(k.s);
+    char name[128], key[16];
+    struct shot s;
+    struct stat st;
+
+    (void)state;
+    put_and_grow();
+    for (int i = 0; i < MOVED; i += 2)
+        gd_tx_add(tx, &sql_delete, key_of(key, i));
+    assert_int_equal(kit_commit(&k, tx, NULL), GD_STORE_OK);
+    assert_true(on_disk("moved"));
+    kit_scrub(&k, &s);
+    assert_int_equal(s.r, GD_STORE_OK);
+    assert_false(on_disk("moved"));
+    (void)snprintf(name, sizeof name, "%s-wal", k.path);
+    assert_int_equal(stat(name, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(stat(k.spool, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(kit_rows(&k), MOVED / 2);
+    assert_int_equal(kit_commit(&k, kit_put(&k, "more", 6, "rec"), NULL), GD_STORE_OK);
+    assert_int_equal(kit_value(&k, "more"), 6);
+}
+
+/* Somebody else reads the file: what is deleted stays deleted, but a copy is left, and the caller hears it.
+ */
+static void test_scrub_while_read(void **state)
+{
+    struct shot s = { 0 };
+    int to[2], from[2], rc;
+    pid_t pid;
+    char byte = 0;
+
+    (void)state;
+    kit_commit(&k, kit_put(&k, "a", 1, NULL), NULL);
+    assert_int_equal(pipe(to), 0);
+    assert_int_equal(pipe(from), 0);
+    pid = fork();
+    if (pid == 0) {
+        (void)dup2(to[0], 0);
+        (void)dup2(from[1], 1);
+        close(to[1]);
+        execlp("sqlite3", "sqlite3", k.path, (char *)NULL);
+        _exit(9);
+    }
+    close(from[1]);
+    assert_int_equal(write(to[1], "BEGIN; SELECT k FROM kv;\n", 25), 25);
+    assert_int_equal(read(from[0], &byte, 1), 1);
+    kit_commit(&k, kit_put(&k, "b", 2, NULL), NULL); /* the reader now needs the log */
+    kit_scrub(&k, &s);
+    assert_int_equal(s.r, GD_STORE_FAILED);
+    assert_int_equal(kit_value(&k, "b"), 2);
+    close(to[1]);
+    assert_int_equal(waitpid(pid, &rc, 0), pid);
+    kit_scrub(&k, &s);
+    assert_int_equal(s.r, GD_STORE_OK);
+    close(to[0]);
+    close(from[0]);
+}
+
 static void test_status(void **state)
 {
     (void)state;
@@ -567,6 +655,8 @@ int main(void)
         T(test_close_finishes_then_refuses),
         T(test_files_are_private),
         T(test_deleted_is_gone),
+        T(test_scrub),
+        T(test_scrub_while_read),
         T(test_status),
         T(test_spool_needs_a_spool),
     };
