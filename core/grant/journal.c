@@ -40,7 +40,7 @@ GD_SQL(sql_version_supersede,
        " (SELECT 1 FROM credentials WHERE workspace = $1 AND id = $3 AND current_attempt = $2)");
 GD_SQL(sql_version_collect, "DELETE FROM token_versions WHERE workspace = $1 AND credential_id = $2"
                             " AND status = 'superseded' AND parent_gen < $3");
-GD_SQL(sql_intent_close, "UPDATE intents SET state = 'closed' WHERE workspace = $1 AND attempt_id = $2");
+GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_id = $2");
 GD_SQL(sql_grant_insert, "INSERT INTO grants (workspace, id, client_id, credential_id, request_id, item_id, "
                          "app, asset_id, asset_kind,"
                          " asset_name, role_asked, role_granted, lifecycle, native, created_at)"
@@ -123,17 +123,19 @@ static struct gd_clocks clocks_of(const json_t *rec)
 static int64_t due_of(struct gd_broker *b, const json_t *rec, const struct grantd_result *res)
 {
     struct gd_clocks c = clocks_of(rec);
-    int64_t now = gd_now(b->d.clock), due = gd_plan_due(&b->plan, &c, now, b->d.rng);
+    int64_t now = gd_now(b->d.clock), due = gd_plan_due(&b->plan, &c, now, b->d.rng), margin;
 
     if (due == GD_NEVER_DUE)
         return due;
-    if (res->margin > 0 && c.expires_at)
-        due = c.expires_at - (int64_t)res->margin * 1000;
+    if (res->margin > 0 && c.expires_at) { /* where the bounds cross, the upper one wins: as in the plan */
+        margin = (c.expires_at - c.issued_at) * 8 / 10;
+        due = c.expires_at - ((int64_t)res->margin * 1000 < margin ? (int64_t)res->margin * 1000 : margin);
+    }
     if (res->idle > 0 && due > c.issued_at + (int64_t)res->idle * 1000)
         due = c.issued_at + (int64_t)res->idle * 1000;
     if (res->min_age > 0 && due < c.issued_at + (int64_t)res->min_age * 1000)
         due = c.issued_at + (int64_t)res->min_age * 1000;
-    return due > now ? due : now;
+    return due > now + GD_PLAN_GAP_MS ? due : now + GD_PLAN_GAP_MS;
 }
 
 json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err)

@@ -62,6 +62,16 @@ int64_t gd_plan_due(const struct gd_plan_options *o, const struct gd_clocks *c, 
     return max64(due, now);
 }
 
+int64_t gd_plan_unchanged(const struct gd_plan_options *o, const struct gd_clocks *c, int64_t now,
+                          struct gd_rng *rng)
+{
+    int64_t due = gd_plan_due(o, c, now, rng), left = c->expires_at - now;
+
+    if (due == GD_NEVER_DUE || c->expires_at == 0)
+        return due;
+    return max64(due, now + (left > 0 ? max64(left / 10, GD_PLAN_GAP_MS) : MINUTE));
+}
+
 int64_t gd_plan_backoff(const struct gd_plan_options *o, const struct gd_clocks *c, unsigned n, int64_t now,
                         struct gd_rng *rng)
 {

@@ -27,6 +27,11 @@ struct gd_clocks {
 };
 /* How long before the expiry the first attempt is made. */
 int64_t gd_plan_margin(const struct gd_plan_options *o, const struct gd_clocks *c);
+/* However short a life or however odd its dates: two refreshes are not nearer to each other than this. */
+#define GD_PLAN_GAP_MS 1000
+/* A platform said "unchanged" when it was asked at now: the next look, never at once. */
+int64_t gd_plan_unchanged(const struct gd_plan_options *o, const struct gd_clocks *c, int64_t now,
+                          struct gd_rng *rng);
 /* The next action of a healthy credential. GD_NEVER_DUE for seats. */
 int64_t gd_plan_due(const struct gd_plan_options *o, const struct gd_clocks *c, int64_t now,
                     struct gd_rng *rng);

@@ -20,11 +20,11 @@ GD_SQL(sql_lease, "UPDATE credentials SET lease_owner = $1, lease_epoch = lease_
                   " WHERE workspace = $4 AND id = $5 AND status <> 'revoked'"
                   " AND (lease_owner IS NULL OR lease_owner = $1 OR lease_until < $6)");
 GD_SQL(sql_intent, "INSERT INTO intents (workspace, attempt_id, credential_id, gen, epoch, node, deadline, "
-                   "state, created_at)"
-                   " SELECT workspace, $3, id, gen, lease_epoch, $4, $5, 'open', $6 FROM credentials"
+                   "created_at)"
+                   " SELECT workspace, $3, id, gen, lease_epoch, $4, $5, $6 FROM credentials"
                    " WHERE workspace = $1 AND id = $2 AND lease_attempt = $3");
-GD_SQL(sql_intents_forget, "UPDATE intents SET state = 'closed' WHERE workspace = $1 AND credential_id = $2"
-                           " AND state = 'open' AND attempt_id <> $3 AND deadline < $4");
+GD_SQL(sql_intents_forget, "DELETE FROM intents WHERE workspace = $1 AND credential_id = $2"
+                           " AND attempt_id <> $3 AND deadline < $4");
 GD_SQL(sql_current,
        "SELECT c.gen, c.account_id, c.scope, c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, "
        "c.shape,"
@@ -33,7 +33,7 @@ GD_SQL(sql_current,
        " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
        "$2");
 GD_SQL(sql_others,
-       "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2 AND state = 'open'"
+       "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2"
        " AND attempt_id <> $3");
 GD_SQL(sql_outcome, "SELECT current_attempt, gen, expires_at, status, next_at FROM credentials"
                     " WHERE workspace = $1 AND id = $2");
@@ -42,9 +42,10 @@ GD_SQL(sql_settle,
        " lease_owner = NULL, lease_until = 0 WHERE workspace = $6 AND id = $7 AND gen = $8 AND lease_attempt "
        "= $9"
        " AND status <> 'revoked'");
-GD_SQL(sql_intent_close, "UPDATE intents SET state = 'closed' WHERE workspace = $1 AND attempt_id = $2");
-GD_SQL(sql_sibling, "SELECT attempt_id FROM token_versions WHERE workspace = $1 AND credential_id = $2"
-                    " AND status = 'candidate' ORDER BY created_at DESC LIMIT 1");
+GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_id = $2");
+/* The newest: ids sort by the time they were made. NULL when there is none. */
+GD_SQL(sql_sibling, "SELECT MAX(attempt_id) FROM token_versions WHERE workspace = $1 AND credential_id = $2"
+                    " AND status = 'candidate'");
 GD_SQL(sql_version_status, "UPDATE token_versions SET status = $3 WHERE workspace = $1 AND attempt_id = $2");
 GD_SQL(sql_promote_sibling,
        "UPDATE credentials SET gen = gen + 1, current_attempt = $1, status = 'retrying', next_at = $2,"
@@ -743,7 +744,8 @@ static struct verdict refused(struct gd_flight *f)
     if (f->others > 0) /* another attempt may still bring the answer that explains this */
         return (struct verdict){ GD_CRED_UNCERTAIN, gd_plan_patience(&b->plan, &f->clocks, now, now),
                                  f->attempts + 1, true };
-    if (f->status != GD_CRED_QUARANTINED)
+    /* What a frozen app is told says nothing about this one client. */
+    if (f->status != GD_CRED_QUARANTINED || f->app->interlock.frozen)
         return (struct verdict){ GD_CRED_QUARANTINED, gd_plan_confirm(&b->plan, &f->clocks, now),
                                  f->attempts + 1, true };
     return (struct verdict){ GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts + 1, true };
@@ -757,6 +759,9 @@ static bool in_doubt(const struct gd_op_result *r)
         return true;
     if (r->fail_class == GRANTD_E_DEADLINE || r->fail_class == GRANTD_E_CANCELLED)
         return r->spent;
+    /* It answered well and we do not understand it: what was spent may have been replaced. */
+    if (r->fail_class == GRANTD_E_PROTOCOL || r->fail_class == GRANTD_E_PLUGIN)
+        return r->spent && (r->spent_status == 0 || r->spent_status / 100 == 2);
     return r->fail_class == GRANTD_E_TRANSIENT && r->spent && r->spent_status >= 500 &&
            r->spent_status != 503;
 }
@@ -803,7 +808,7 @@ static void end_unchanged(struct gd_flight *f)
     struct verdict v = { .status = GD_CRED_CURRENT, .close_intent = true };
 
     gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
-    v.next_at = gd_plan_due(&f->b->plan, &f->clocks, gd_now(f->b->d.clock), f->b->d.rng);
+    v.next_at = gd_plan_unchanged(&f->b->plan, &f->clocks, gd_now(f->b->d.clock), f->b->d.rng);
     settle(f, &v);
 }
 

@@ -276,7 +276,7 @@ static void vend_go(struct gd_call *c)
     struct gd_err err = { 0 };
     char text[GD_ID_TEXT_MAX];
     struct gd_tx *tx;
-    bool expired;
+    bool expired, may_refresh;
 
     if (check_life(g, &err) || check_cred(b, g, &err)) {
         vend_end(c, NULL, &err);
@@ -286,12 +286,15 @@ static void vend_go(struct gd_call *c)
     cred = gd_cred_at(&b->ix, v->cred);
     gd_id_text(v->client, "cl", &gd_client_at(&b->ix, g->client)->id);
     expired = cred->expires_at && cred->expires_at <= now;
-    if (expired && (v->refreshed || (cred->status != GD_CRED_CURRENT && cred->status != GD_CRED_RETRYING))) {
+    gd_id_text(text, "cr", &cred->id);
+    /* What is being retried has its date, which may be the platform's own: callers do not move it. */
+    may_refresh = !v->refreshed && (cred->status == GD_CRED_CURRENT || gd_refresh_in_flight(b, text));
+    if (expired && !may_refresh) {
         vend_no_token(c, cred);
         return;
     }
     if (expired ||
-        (cred->expires_at && cred->expires_at - now < ttl && !v->refreshed && may_refresh_early(cred))) {
+        (cred->expires_at && cred->expires_at - now < ttl && may_refresh && may_refresh_early(cred))) {
         v->refreshed = true;
         gd_refresh(b, v->cred, "vend", on_refreshed, c);
         return;
@@ -302,7 +305,6 @@ static void vend_go(struct gd_call *c)
         vend_end(c, NULL, &err);
         return;
     }
-    gd_id_text(text, "cr", &cred->id);
     tx = gd_tx_new(b->d.store);
     gd_tx_add(tx, &sql_token, GD_P_TEXT(c->workspace), GD_P_TEXT(text));
     gd_store_read(b->d.store, tx, on_token, c);

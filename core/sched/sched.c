@@ -178,12 +178,20 @@ static struct ready heap_pop(struct app *a)
     return top;
 }
 
+/* Somebody else did it while it waited: it has another date, in the wheel, or none. */
+static bool moved(const struct gd_sched *s, uint32_t n)
+{
+    return s->jobs[n].due == INT64_MAX || gd_wheel_due(&s->wheel, n) != INT64_MAX;
+}
+
 static void pump(struct gd_sched *s, struct app *a)
 {
     while (a->count && a->in_flight < s->o.in_flight) {
         struct ready r = heap_pop(a);
 
         s->jobs[r.job].waiting = 0;
+        if (moved(s, r.job))
+            continue;
         a->in_flight++;
         s->fired++;
         s->ops.act(s->ops.arg, r.job);

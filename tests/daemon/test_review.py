@@ -81,5 +81,41 @@ class Commits(GrantdTest):
         self.assertEqual((report["accepted"], report["reuse_presented"]), (2, 0))
 
 
+class Platforms(GrantdTest):
+    def setUp(self):
+        super().setUp()
+        self.server = self.box.accounting()
+
+    def test_an_answer_that_cannot_be_read_is_a_doubt(self):
+        """200 and garbage: a family server has rotated. The spent token is not shown again while the old one lives."""
+        self.box.policy_app(self.server, "family", at_ttl=600)
+        self.box.start()
+        for action in ("garbage", "html", "empty"):
+            with self.subTest(action=action):
+                grant = self.box.consent("family")
+                self.server.post("/_ctl/fault", {"action": action, "grant_type": "refresh_token"})
+                for _ in range(2):
+                    with self.assertRaises(RpcError):
+                        self.rpc.call("grant.refresh", grant=grant)
+                self.assertEqual(self.box.grant(grant)["layers"]["token"]["status"], "uncertain")
+                report = self.server.get("/_ctl/report")["families"][-1]
+                self.assertEqual((report["reuse_presented"], report["revoked"]), (0, None))
+                self.assertEqual(self.rpc.call("grant.token", grant=grant)["token_type"], "Bearer")
+
+    def test_callers_do_not_hurry_a_platform_that_is_down(self):
+        """An expired token and a platform in trouble: a hundred vends are no hundred requests."""
+        self.box.policy_app(self.server, "none", at_ttl=4)
+        self.box.start()
+        grant = self.box.consent("none")
+        self.server.post("/_ctl/fault", {"action": "status", "status": 503, "retry_after": 3600, "count": 1000,
+                                         "grant_type": "refresh_token"})
+        wait_for(lambda: self.box.grant(grant)["layers"]["token"]["status"] == "retrying", 10)
+        time.sleep(4)
+        before = self.server.get("/_ctl/report")["seen"]["refresh"]
+        for _ in range(100):
+            self.refused("CREDENTIAL_RETRYING", "grant.token", grant=grant)
+        self.assertLessEqual(self.server.get("/_ctl/report")["seen"]["refresh"] - before, 1)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -74,6 +74,23 @@ static void due_is_spread_and_never_after_the_margin(void **state)
                      NOW + HOUR); /* the horizon is an event of its own */
 }
 
+/* "Unchanged" from a platform whose margin is reached already would otherwise be asked again at once, for
+ * ever. */
+static void unchanged_is_not_asked_again_at_once(void **state)
+{
+    struct gd_clocks c = clocks(HOUR, GRANTD_RETRY_NONE);
+    struct gd_rng_seeded r;
+
+    (void)state;
+    gd_rng_seed(&r, 5);
+    assert_true(gd_plan_unchanged(&usual, &c, NOW + 50 * MINUTE, &r.rng) >= NOW + 51 * MINUTE);
+    assert_true(gd_plan_unchanged(&usual, &c, NOW + HOUR - 1, &r.rng) >= NOW + HOUR - 1 + GD_PLAN_GAP_MS);
+    assert_true(gd_plan_unchanged(&usual, &c, NOW + 2 * HOUR, &r.rng) >= NOW + 2 * HOUR + MINUTE);
+    assert_true(gd_plan_unchanged(&usual, &c, NOW, &r.rng) < NOW + 30 * MINUTE);
+    c.shape = GRANTD_SHAPE_SEAT;
+    assert_int_equal(gd_plan_unchanged(&usual, &c, NOW, &r.rng), GD_NEVER_DUE);
+}
+
 static void patience_by_class(void **state)
 {
     struct gd_clocks c = clocks(HOUR, GRANTD_RETRY_FAMILY);
@@ -250,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(margins_follow_the_formula),
         cmocka_unit_test(due_is_spread_and_never_after_the_margin),
+        cmocka_unit_test(unchanged_is_not_asked_again_at_once),
         cmocka_unit_test(patience_by_class),
         cmocka_unit_test(leases_outlast_attempts),
         cmocka_unit_test(backoff_stays_in_its_bounds),

@@ -104,6 +104,29 @@ static void a_job_waits_once(void **state)
     assert_int_equal(s->count, 3);
 }
 
+/* A caller renewed it while it waited for admission: it has a date in the future and is not done again now.
+ */
+static void what_was_done_meanwhile_is_not_done_again(void **state)
+{
+    struct seen *s = *state;
+
+    gd_sched_start(s->sched, NULL);
+    for (uint32_t i = 0; i < 4; i++)
+        gd_sched_set(s->sched, i, NOW + 1, NOW + 1000 + i, 0);
+    gd_clock_virtual_advance(&s->clock, 5);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->count, 2);
+    gd_sched_set(s->sched, 2, NOW + 500, NOW + 1000, 0);
+    gd_sched_set(s->sched, 3, INT64_MAX, 0, 0); /* and this one is over */
+    gd_sched_flight_end(s->sched, 0);
+    gd_sched_flight_end(s->sched, 0);
+    assert_int_equal(s->count, 2);
+    gd_clock_virtual_advance(&s->clock, 500);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->count, 3);
+    assert_int_equal(s->jobs[2], 2);
+}
+
 static void cancelled_jobs_stay_away(void **state)
 {
     struct seen *s = *state;
@@ -173,6 +196,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_before_the_start, up, down),
         cmocka_unit_test_setup_teardown(who_expires_first_goes_first, up, down),
         cmocka_unit_test_setup_teardown(a_job_waits_once, up, down),
+        cmocka_unit_test_setup_teardown(what_was_done_meanwhile_is_not_done_again, up, down),
         cmocka_unit_test_setup_teardown(cancelled_jobs_stay_away, up, down),
         cmocka_unit_test_setup_teardown(looks_come_at_their_time, up, down),
         cmocka_unit_test_setup_teardown(a_forward_step_is_no_burst, up, down),
