@@ -113,7 +113,7 @@ typedef void gd_act_fn(struct gd_broker *b, const struct gd_actor *who, json_t *
  * ("main"). */
 gd_act_fn gd_app_list, gd_app_get, gd_app_check, gd_hub_list, gd_hub_get, gd_hub_check;
 gd_act_fn gd_platform_list, gd_platform_get, gd_platform_providers;
-gd_act_fn gd_client_create, gd_client_list, gd_client_get, gd_client_update;
+gd_act_fn gd_client_create, gd_client_list, gd_client_get, gd_client_update, gd_client_erase;
 gd_act_fn gd_request_create, gd_request_list, gd_request_get, gd_request_remind, gd_request_cancel;
 gd_act_fn gd_grant_list, gd_grant_get, gd_grant_token, gd_grant_submit, gd_grant_confirm, gd_grant_refresh,
     gd_grant_verify, gd_grant_revoke;

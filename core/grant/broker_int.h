@@ -5,6 +5,7 @@
  *   keys.c     data keys of clients                       vend.c     the hot path and grant.token
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
  *   close.c    revoke                                     look.c     verify, polls of pending asks
+ *   erase.c    a client is forgotten
  */
 #ifndef GD_GRANT_BROKER_INT_H
 #define GD_GRANT_BROKER_INT_H
@@ -44,6 +45,7 @@ struct gd_broker {
     struct gd_tokens *tokens;
     struct gd_vends *vends;
     struct gd_map flights; /* credential id -> struct gd_flight */
+    struct gd_map closings; /* grant id, or that of an orphaned credential -> what closes it */
     unsigned busy;         /* operations and commits that a drain waits for */
     bool draining;
     struct gd_list ready; /* replies that wait for the loop's next turn */
@@ -53,7 +55,8 @@ struct gd_broker {
     int64_t late;          /* wake-ups that were lost and found: must stay 0 */
     int64_t audit_lost_at; /* monotonic; 0: the audit log works */
     struct gd_broker_ears ears;
-    struct gd_buf endings; /* ids of grants whose closing was interrupted, one a line: gd_broker_resume */
+    struct gd_buf endings; /* workspace and id, one a line: grants whose closing was interrupted, clients
+                              whose erasing was: gd_broker_resume */
 };
 
 /* ---- broker.c ---- */
@@ -150,6 +153,10 @@ int gd_load(struct gd_broker *b, struct gd_err *err);
 void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant);
 /* A credential that no grant references: revoked at the platform and here. */
 void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cred);
+
+/* ---- client.c, erase.c ---- */
+void gd_client_reply(struct gd_call *c, const char *client); /* ends the call with {"client": ...} */
+void gd_erase_resume(struct gd_broker *b, const char *workspace, const char *client);
 
 /* ---- look.c ---- */
 /* JSON document GRANTD_DOC_GRANT of a row; new reference. */

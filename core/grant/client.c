@@ -10,7 +10,8 @@ GD_SQL(sql_insert, "INSERT INTO clients (workspace, id, name, email, locale, sta
 GD_SQL(sql_get, "SELECT " COLUMNS " FROM clients WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_list, "SELECT " COLUMNS " FROM clients WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3");
 GD_SQL(sql_update, "UPDATE clients SET name = COALESCE($1, name), email = COALESCE($2, email),"
-                   " locale = COALESCE($3, locale), updated_at = $4 WHERE workspace = $5 AND id = $6");
+                   " locale = COALESCE($3, locale), updated_at = $4 WHERE workspace = $5 AND id = $6"
+                   " AND state NOT IN ('erasing', 'erased')");
 
 static json_t *row_json(const char *workspace, const struct gd_tx *tx, size_t stmt, size_t row)
 {
@@ -33,7 +34,7 @@ static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
         gd_call_done(c, json_pack("{s:o}", "client", row_json(c->workspace, tx, 0, 0)));
 }
 
-static void read_back(struct gd_call *c, const char *client)
+void gd_client_reply(struct gd_call *c, const char *client)
 {
     struct gd_tx *tx = gd_tx_new(c->b->d.store);
 
@@ -53,7 +54,7 @@ static void on_created(void *arg, struct gd_tx *tx, enum gd_store_result r, cons
     if (gd_id_parse(&id, "cl", text, strlen(text)))
         gd_index_add_client(&c->b->ix, &id, (uint16_t)gd_workspace_number(c->b, c->workspace));
     gd_events_wake(c->b->d.events);
-    read_back(c, text);
+    gd_client_reply(c, text);
 }
 
 void gd_client_create(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
@@ -82,16 +83,36 @@ void gd_client_get(struct gd_broker *b, const struct gd_actor *who, json_t *para
 {
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
 
-    read_back(c, gd_param(c, "client"));
+    gd_client_reply(c, gd_param(c, "client"));
+}
+
+/* Not there, or being forgotten. */
+static void on_unchanged(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+
+    if (gd_call_store_failed(c, r, err))
+        return;
+    if (gd_tx_rows(tx, 0) == 0)
+        gd_call_fail(c, GD_R_NOT_FOUND, "no client of that id is visible to you");
+    else
+        gd_call_fail(c, GD_R_CLIENT_ENDED, "this client is %s", gd_tx_text(tx, 0, 0, 4));
 }
 
 static void on_updated(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_call *c = arg;
+    struct gd_tx *look;
 
-    (void)tx;
-    if (!gd_call_store_failed(c, r, err))
-        read_back(c, gd_param(c, "client"));
+    if (gd_call_store_failed(c, r, err))
+        return;
+    if (gd_tx_changes(tx, 0) == 1) {
+        gd_client_reply(c, gd_param(c, "client"));
+        return;
+    }
+    look = gd_tx_new(c->b->d.store);
+    gd_tx_add(look, &sql_get, GD_P_TEXT(c->workspace), GD_P_TEXT(gd_param(c, "client")));
+    gd_store_read(c->b->d.store, look, on_unchanged, c);
 }
 
 void gd_client_update(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,

@@ -6,7 +6,8 @@
 
 GD_SQL(sql_key_insert,
        "INSERT INTO data_keys (workspace, client_id, id, state, kek_version, wrapped, created_at)"
-       " VALUES ($1, $2, $3, 'active', $4, $5, $6)");
+       " SELECT $1, $2, $3, 'active', $4, $5, $6 WHERE NOT EXISTS"
+       " (SELECT 1 FROM data_keys WHERE workspace = $1 AND client_id = $2 AND state = 'erased')");
 
 struct need {
     struct gd_broker *b;
@@ -34,10 +35,11 @@ static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 {
     struct need *n = arg;
 
-    (void)tx;
-    if (r != GD_STORE_OK) {
+    if (r != GD_STORE_OK || gd_tx_changes(tx, 0) == 0) {
         n->failed = true;
-        if (err)
+        if (r == GD_STORE_OK)
+            gd_err_set(&n->err, GD_R_CLIENT_ENDED, "this client is erased");
+        else if (err)
             n->err = *err;
         else
             gd_err_set(&n->err, GD_R_STORE_FAILED, "the new data key could not be stored");

@@ -9,7 +9,10 @@
 GD_SQL(sql_keys_meta, "SELECT name, value FROM meta");
 GD_SQL(sql_keys_meta_set, "INSERT INTO meta (name, value) VALUES ($1, $2)");
 GD_SQL(sql_data_keys,
-       "SELECT workspace, client_id, wrapped FROM data_keys WHERE state = 'active' ORDER BY created_at");
+       "SELECT workspace, client_id, wrapped FROM data_keys k WHERE state = 'active' AND NOT EXISTS"
+       " (SELECT 1 FROM data_keys t WHERE t.workspace = k.workspace AND t.client_id = k.client_id"
+       " AND t.state = 'erased') ORDER BY created_at");
+GD_SQL(sql_tombstones, "SELECT workspace, client_id FROM data_keys WHERE state = 'erased'");
 GD_SQL(sql_flows_interrupted, "UPDATE flows SET status = 'failed', outcome = 'failed', reason = $1,"
                               " reason_text = 'grantd was stopped while the platform was being asked'"
                               " WHERE status = 'exchanging' AND outcome IS NULL");
@@ -24,7 +27,7 @@ GD_SQL(sql_doubt,
        "UPDATE credentials SET status = $1, next_at = $2, lease_owner = NULL, lease_until = 0, reason = $3,"
        " reason_text = 'grantd was stopped while a refresh was under way' WHERE workspace = $4 AND id = $5"
        " AND status IN ('current', 'retrying', 'uncertain')");
-GD_SQL(sql_clients, "SELECT workspace, id FROM clients");
+GD_SQL(sql_clients, "SELECT workspace, id, state FROM clients");
 GD_SQL(sql_creds, "SELECT workspace, id, client_id, app, gen, status, shape, retry_class, expires_at, next_at"
                   " FROM credentials WHERE status <> 'revoked'");
 GD_SQL(sql_grants, "SELECT workspace, id, credential_id, client_id, app, lifecycle, native FROM grants"
@@ -39,7 +42,8 @@ struct loading {
     enum gd_store_result result;
     char kcv[33];
     bool kcv_seen;
-    struct gd_tx *tx; /* being filled by a scan */
+    struct gd_map tombs; /* "workspace\nclient" of those whose key was destroyed */
+    struct gd_tx *tx;    /* being filled by a scan */
     int64_t n;
 };
 
@@ -110,6 +114,38 @@ static void on_data_key(void *arg, const struct gd_row *row)
             !gd_keyring_add_dek(l->b->d.keyring, gd_row_text(row, 0), gd_row_text(row, 1), wrapped, l->err);
 }
 
+/* ---- clients that were erased ---- */
+
+static bool is_tomb(const struct loading *l, const char *workspace, const char *client)
+{
+    GD_AUTO_FREE char *name = gd_strf("%s\n%s", workspace, client);
+
+    return gd_map_get(&l->tombs, name) != NULL;
+}
+
+static void on_tombstone(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+    GD_AUTO_FREE char *name = gd_strf("%s\n%s", gd_row_text(row, 0), gd_row_text(row, 1));
+
+    (void)gd_map_set(&l->tombs, name, l);
+}
+
+/* True for a client that is forgotten. What of it a crash left, or a backup brought back, is erased again:
+ * either database remembers it for the other. */
+static bool is_erased(struct loading *l, const char *workspace, const char *client, const char *state)
+{
+    struct gd_broker *b = l->b;
+    bool erased = !strcmp(state, "erased"), tomb = is_tomb(l, workspace, client);
+
+    if (!erased && !tomb && strcmp(state, "erasing") != 0)
+        return false;
+    if (!erased || !tomb || gd_keyring_dek(b->d.keyring, workspace, client))
+        gd_buf_addf(&b->endings, "%s %s\n", workspace, client);
+    gd_keyring_forget(b->d.keyring, workspace, client);
+    return true;
+}
+
 /* ---- what the last process left ---- */
 
 static void on_spooled(void *arg, const void *rec, size_t n)
@@ -123,6 +159,8 @@ static void on_spooled(void *arg, const void *rec, size_t n)
         l->failed = true;
         return;
     }
+    if (is_tomb(l, gd_json_text(j, "workspace", ""), gd_json_text(j, "client", "")))
+        return;
     tx = gd_tx_new(l->b->d.store);
     gd_journal_statements(l->b, tx, j, false, NULL);
     if (commit_now(l, l->b->d.store, tx))
@@ -197,6 +235,8 @@ static void on_client(void *arg, const struct gd_row *row)
     int ws = gd_workspace_number(l->b, gd_row_text(row, 0));
     struct gd_id id;
 
+    if (is_erased(l, gd_row_text(row, 0), gd_row_text(row, 1), gd_row_text(row, 2)))
+        return;
     if (ws >= 0 && row_id(row, 1, "cl", &id))
         gd_index_add_client(&l->b->ix, &id, (uint16_t)ws);
 }
@@ -273,15 +313,25 @@ static int load_index(struct loading *l)
                : 0;
 }
 
+static int load_all(struct loading *l)
+{
+    struct gd_store *keys = l->b->d.keys;
+
+    if (check_kek(l) || gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) || l->failed ||
+        gd_store_scan(keys, &sql_tombstones, on_tombstone, l, l->err))
+        return -1;
+    if (replay(l) || settle_interrupted(l))
+        return -1;
+    return load_index(l);
+}
+
 int gd_load(struct gd_broker *b, struct gd_err *err)
 {
     struct loading l = { .b = b, .err = err };
+    int rc = load_all(&l);
 
-    if (check_kek(&l) || gd_store_scan(b->d.keys, &sql_data_keys, on_data_key, &l, err) || l.failed)
-        return -1;
-    if (replay(&l) || settle_interrupted(&l))
-        return -1;
-    return load_index(&l);
+    gd_map_done(&l.tombs, NULL);
+    return rc;
 }
 
 void gd_broker_resume(struct gd_broker *b)
@@ -292,7 +342,10 @@ void gd_broker_resume(struct gd_broker *b)
         char *space = strchr(p, ' '), *end = strchr(p, '\n');
 
         *space = *end = '\0';
-        gd_close_resume(b, p, space + 1);
+        if (!strncmp(space + 1, "cl", 2))
+            gd_erase_resume(b, p, space + 1);
+        else
+            gd_close_resume(b, p, space + 1);
         p = end + 1;
     }
     gd_buf_clear(&b->endings);

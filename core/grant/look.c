@@ -18,7 +18,7 @@ GD_SQL(sql_surfaces,
 GD_SQL(sql_observed,
        "UPDATE grants SET observed = $3, role_observed = COALESCE($4, role_observed), verified_at = $5,"
        " native = CASE WHEN native = 'none' THEN 'none' WHEN $6 = 'no' THEN 'gone' WHEN $6 = 'yes'"
-       " THEN 'present' ELSE native END WHERE workspace = $1 AND id = $2");
+       " THEN 'present' ELSE native END WHERE workspace = $1 AND id = $2 AND lifecycle <> 'erased'");
 
 json_t *gd_grant_document(const char *role, const char *mode, const char *asset_id, const char *asset_kind,
                           const char *asset_name, json_t *surfaces)
@@ -277,7 +277,6 @@ void gd_broker_act(struct gd_broker *b, uint32_t cred)
         if (gd_grant_at(&b->ix, g)->lifecycle == GD_LIFE_ENDING) {
             gd_id_text(id, "gr", &gd_grant_at(&b->ix, g)->id);
             gd_close_resume(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
-            break;
         }
     if (c->first_grant == GD_NONE && c->status != GD_CRED_REVOKED) {
         gd_id_text(id, "cr", &c->id);

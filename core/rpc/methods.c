@@ -272,6 +272,7 @@ static const struct {
     { "audit.list", NULL, audit_list },
     { "audit.verify", NULL, audit_verify },
     { "client.create", gd_client_create, NULL },
+    { "client.erase", gd_client_erase, NULL },
     { "client.get", gd_client_get, NULL },
     { "client.list", gd_client_list, NULL },
     { "client.update", gd_client_update, NULL },

@@ -43,7 +43,8 @@ static const struct {
       " client.list daemon.doctor daemon.help daemon.status event.list event.subscribe grant.list "
       "platform.get platform.list "
       "platform.providers request.list " },
-    { 1005, 5005, " client.create client.get client.list client.update daemon.help request.create " },
+    { 1005, 5005,
+      " client.create client.erase client.get client.list client.update daemon.help request.create " },
 };
 
 struct fix {
@@ -234,8 +235,8 @@ static void only_the_listed_cells_pass(void **state)
             cells++;
             passed += !refused;
         }
-    assert_int_equal(cells, 5 * 37);
-    assert_int_equal(passed, 1 + 2 + 9 + 11 + 6);
+    assert_int_equal(cells, 5 * 38);
+    assert_int_equal(passed, 1 + 2 + 9 + 11 + 7);
 }
 
 static void another_clients_things_are_not_there(void **state)
