@@ -7,12 +7,16 @@
 
 #include <string.h>
 
+#define AGAIN_MS 5000 /* after a failure of the store */
+
 GD_SQL(
     sql_ending,
-    "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = $3 WHERE workspace = $1"
+    "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = COALESCE($3, "
+    "reason_text) WHERE workspace = $1"
     " AND id = $2 AND lifecycle IN ('confirming', 'live', 'ending')");
 GD_SQL(sql_others, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2 AND id <> $3"
                    " AND lifecycle IN ('confirming', 'live')");
+GD_SQL(sql_any, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2");
 GD_SQL(sql_cred, "SELECT c.client_id, c.app, c.account_id, c.status, c.attempts, v.attempt_id, v.parent_gen, "
                  "v.created_at, v.sealed"
                  " FROM credentials c LEFT JOIN token_versions v ON v.workspace = c.workspace AND "
@@ -31,22 +35,26 @@ GD_SQL(sql_surface_add,
        " SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM grants WHERE workspace = $1 AND id = $3 AND NOT EXISTS"
        " (SELECT 1 FROM surfaces WHERE workspace = $1 AND grant_id = $3 AND kind = $4)");
 GD_SQL(sql_ended,
-       "UPDATE grants SET lifecycle = 'ended', ended_at = $3, reason = 'GRANT_ENDED', reason_text = $4,"
+       "UPDATE grants SET lifecycle = 'ended', ended_at = $3, reason = 'GRANT_ENDED',"
+       " reason_text = COALESCE($4, reason_text),"
        " native = CASE WHEN native = 'none' THEN 'none' ELSE 'gone' END WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_cred_revoked,
        "UPDATE credentials SET status = 'revoked', ended_at = $3, next_at = $4, reason = NULL,"
        " reason_text = NULL, lease_owner = NULL WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_versions_drop, "DELETE FROM token_versions WHERE workspace = $1 AND credential_id = $2");
-GD_SQL(sql_intents_close, "UPDATE intents SET state = 'closed' WHERE workspace = $1 AND credential_id = $2");
+GD_SQL(sql_intents_close, "DELETE FROM intents WHERE workspace = $1 AND credential_id = $2");
 GD_SQL(sql_cred_again,
        "UPDATE credentials SET next_at = $3, attempts = attempts + 1, reason = $4, reason_text = $5"
        " WHERE workspace = $1 AND id = $2");
 
+/* One for each grant (or orphan) at a time; who asks meanwhile waits for its end. */
 struct closing {
     struct gd_broker *b;
-    struct gd_call *call; /* NULL: resumed, or an orphan */
+    struct gd_call **calls; /* none: resumed, or an orphan */
+    unsigned ncalls;
     struct gd_arena *arena;
     const char *workspace, *grant; /* grant "": an orphan */
+    const char *key;               /* in gd_broker.closings */
     const char *why;
     char cred[GD_ID_TEXT_MAX]; /* "": native only, or others still use it */
     uint32_t ix_grant, ix_cred;
@@ -60,12 +68,15 @@ struct closing {
 };
 
 static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static bool wait_for_flight(struct closing *x);
 static void after_flight(void *arg, const struct gd_err *err);
 static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_revoked(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_closed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
-static struct closing *closing_new(struct gd_broker *b, const char *workspace, const char *grant)
+/* cred: of an orphan, where grant is "". */
+static struct closing *closing_new(struct gd_broker *b, const char *workspace, const char *grant,
+                                   const char *cred)
 {
     struct closing *x = gd_new(sizeof *x);
 
@@ -75,42 +86,61 @@ static struct closing *closing_new(struct gd_broker *b, const char *workspace, c
     x->grant = gd_arena_strdup(x->arena, grant);
     x->ix_grant = x->ix_cred = GD_NONE;
     x->before = GD_LIFE_ENDING;
+    (void)snprintf(x->cred, sizeof x->cred, "%s", cred);
+    x->key = gd_arena_strdup(x->arena, grant[0] ? grant : cred);
+    (void)gd_map_set(&b->closings, x->key, x);
     gd_busy(b, 1);
     return x;
+}
+
+static void closing_join(struct closing *x, struct gd_call *c)
+{
+    x->calls = gd_resize(x->calls, (x->ncalls + 1) * sizeof *x->calls);
+    x->calls[x->ncalls++] = c;
 }
 
 static void closing_free(struct closing *x)
 {
     struct gd_broker *b = x->b;
 
+    (void)gd_map_del(&b->closings, x->key);
     gd_secret_done(&x->access);
     gd_secret_done(&x->refresh);
     json_decref(x->kept);
     json_decref(x->surfaces);
     gd_arena_free(x->arena);
+    gd_free(x->calls);
     gd_free(x);
     gd_busy(b, -1);
 }
 
+/* The grant stays "ending" and is tried again: by the credential's clock where it is being revoked, else by
+ * one of its own. */
+static void close_later(struct closing *x, int64_t at)
+{
+    struct gd_broker *b = x->b;
+
+    if (x->ix_cred != GD_NONE && (gd_cred_at(&b->ix, x->ix_cred)->flags & GD_IX_REVOKING))
+        gd_cred_due(b, x->ix_cred, at);
+    else if (x->grant[0] && b->ears.look)
+        b->ears.look(b->ears.arg, x->workspace, x->grant, at);
+}
+
 static void close_failed(struct closing *x, const struct gd_err *err)
 {
-    struct gd_call *c = x->call;
-
     GD_LOG(x->b->d.log, GD_LOG_ERROR, "close.failed", GD_F_STR("grant", x->grant),
            GD_F_STR("credential", x->cred), GD_F_ERR(err));
+    for (unsigned i = 0; i < x->ncalls; i++)
+        gd_call_error(x->calls[i], err);
     closing_free(x);
-    if (c)
-        gd_call_error(c, err);
 }
 
 static void close_done(struct closing *x)
 {
-    struct gd_call *c = x->call;
-
     gd_events_wake(x->b->d.events);
+    for (unsigned i = 0; i < x->ncalls; i++)
+        gd_grant_reply(x->calls[i], x->grant, json_pack("{s:[]}", "surfaces"));
     closing_free(x);
-    if (c)
-        gd_grant_reply(c, gd_param(c, "grant"), json_pack("{s:[]}", "surfaces"));
 }
 
 /* ---- from here on nothing is vended ---- */
@@ -127,6 +157,13 @@ static bool others_live(const struct gd_broker *b, uint32_t cred, uint32_t but)
     return false;
 }
 
+/* Nothing is vended or refreshed any more. */
+static void hold_cred(struct closing *x)
+{
+    gd_cred_at(&x->b->ix, x->ix_cred)->flags |= GD_IX_REVOKING;
+    gd_tokens_drop(x->b->tokens, x->ix_cred);
+}
+
 static void stop_vending(struct closing *x)
 {
     struct gd_ix_grant *g = gd_grant_at(&x->b->ix, x->ix_grant);
@@ -138,10 +175,8 @@ static void stop_vending(struct closing *x)
         return;
     gd_id_text(x->cred, "cr", &gd_cred_at(&x->b->ix, g->cred)->id);
     x->shared = others_live(x->b, g->cred, x->ix_grant);
-    if (x->shared)
-        return;
-    gd_cred_at(&x->b->ix, g->cred)->flags |= GD_IX_REVOKING;
-    gd_tokens_drop(x->b->tokens, g->cred);
+    if (!x->shared)
+        hold_cred(x);
 }
 
 static void undo_stop(struct closing *x)
@@ -174,8 +209,13 @@ void gd_grant_revoke(struct gd_broker *b, const struct gd_actor *who, json_t *pa
         gd_grant_reply(c, text, json_pack("{s:[]}", "surfaces")); /* ended long ago, or not there */
         return;
     }
-    x = closing_new(b, c->workspace, text);
-    x->call = c;
+    x = gd_map_get(&b->closings, text);
+    if (x) {
+        closing_join(x, c);
+        return;
+    }
+    x = closing_new(b, c->workspace, text, "");
+    closing_join(x, c);
     x->ix_grant = n;
     x->why =
         gd_arena_strdup(x->arena, gd_param(c, "reason") ? gd_param(c, "reason") : "revoked by an operator");
@@ -188,9 +228,10 @@ void gd_close_resume(struct gd_broker *b, const char *workspace, const char *gra
     uint32_t n = gd_id_parse(&id, "gr", grant, strlen(grant)) ? gd_index_grant(&b->ix, &id) : GD_NONE;
     struct closing *x;
 
-    if (n == GD_NONE || b->draining)
+    if (n == GD_NONE || b->draining || gd_grant_at(&b->ix, n)->lifecycle != GD_LIFE_ENDING ||
+        gd_map_get(&b->closings, grant))
         return;
-    x = closing_new(b, workspace, grant);
+    x = closing_new(b, workspace, grant, "");
     x->ix_grant = n;
     start_closing(x);
 }
@@ -201,13 +242,11 @@ void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cre
     uint32_t n = gd_id_parse(&id, "cr", cred, strlen(cred)) ? gd_index_cred(&b->ix, &id) : GD_NONE;
     struct closing *x;
 
-    if (n == GD_NONE)
+    if (n == GD_NONE || b->draining || gd_map_get(&b->closings, cred))
         return;
-    x = closing_new(b, workspace, "");
+    x = closing_new(b, workspace, "", cred);
     x->ix_cred = n;
-    (void)snprintf(x->cred, sizeof x->cred, "%s", cred);
-    gd_cred_at(&b->ix, n)->flags |= GD_IX_REVOKING;
-    gd_tokens_drop(b->tokens, n);
+    hold_cred(x);
     after_flight(x, NULL);
 }
 
@@ -219,15 +258,27 @@ static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the store could not be written; nothing was revoked" };
 
-    if (r != GD_STORE_OK || gd_tx_changes(tx, 0) == 0) {
+    if (r == GD_STORE_FAILED) {
         undo_stop(x);
-        close_failed(x, r != GD_STORE_OK && err ? err : &e);
-        return;
-    }
-    if (x->cred[0] && !x->shared && gd_refresh_in_flight(x->b, x->cred))
-        gd_refresh(x->b, x->ix_cred, "revoke waits", after_flight, x); /* joins */
-    else
+        close_failed(x, err ? err : &e);
+    } else if (r != GD_STORE_OK) { /* it may be "ending" there: go on as if, it is the safe side */
+        close_later(x, gd_now(x->b->d.clock) + AGAIN_MS);
+        close_failed(x, err ? err : &e);
+    } else if (gd_tx_changes(tx, 0) == 0) { /* has ended meanwhile */
+        gd_grant_at(&x->b->ix, x->ix_grant)->lifecycle = GD_LIFE_ENDED;
+        close_done(x);
+    } else if (x->shared || !wait_for_flight(x)) {
         after_flight(x, NULL);
+    }
+}
+
+/* True: a refresh of the credential is under way, and what it brings is what will be revoked. */
+static bool wait_for_flight(struct closing *x)
+{
+    if (!x->cred[0] || x->ix_cred == GD_NONE || !gd_refresh_in_flight(x->b, x->cred))
+        return false;
+    gd_refresh(x->b, x->ix_cred, "revoke waits", after_flight, x); /* joins */
+    return true;
 }
 
 static void after_flight(void *arg, const struct gd_err *err)
@@ -239,7 +290,10 @@ static void after_flight(void *arg, const struct gd_err *err)
     gd_tx_add(tx, &sql_grant, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
     gd_tx_add(tx, &sql_surfaces, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
     gd_tx_add(tx, &sql_cred, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
-    gd_tx_add(tx, &sql_others, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_TEXT(x->grant));
+    if (x->grant[0])
+        gd_tx_add(tx, &sql_others, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_TEXT(x->grant));
+    else
+        gd_tx_add(tx, &sql_any, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
     gd_store_read(x->b->d.store, tx, on_facts, x);
 }
 
@@ -293,14 +347,13 @@ static void copy_grant(struct closing *x, const struct gd_tx *tx)
     }
 }
 
-static void end_shared(struct closing *x)
+/* Nothing is left to be asked of the platform for this grant. */
+static void end_here(struct closing *x, const char *note)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
     int64_t now = gd_now(x->b->d.clock);
 
-    gd_tx_add(tx, &sql_surface_set, GD_P_TEXT("closed"),
-              GD_P_TEXT("other grants still use the credential; this grant no longer vends it"),
-              GD_P_INT(now), GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT("token"));
+    gd_tx_add(tx, &sql_surface_set, GD_P_TEXT("closed"), GD_P_TEXT(note), GD_P_INT(now), GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT("token"));
     gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now), GD_P_TEXT(x->why));
     gd_event_add(x->b->d.events, tx, x->workspace, "grant.ended", x->grant, NULL);
     gd_store_commit(x->b->d.store, tx, on_closed, x);
@@ -313,7 +366,7 @@ static void ask_platform(struct closing *x)
                              .kind = GD_OP_REVOKE,
                              .app = x->app->app.id,
                              .deadline_ms = b->plan.deadline_ms,
-                             .interactive = x->call != NULL,
+                             .interactive = x->ncalls > 0,
                              .on_end = on_revoked,
                              .arg = x };
     json_t *doc = gd_grant_document(x->role, NULL, x->asset_id, x->asset_kind, x->asset_name, x->surfaces);
@@ -330,20 +383,47 @@ static void ask_platform(struct closing *x)
     json_decref(doc);
 }
 
+/* The index does not know its grants (another version wrote them?): it is left alone. */
+static void not_an_orphan(struct closing *x)
+{
+    struct gd_err e = { .reason = GD_R_CONFLICT, .text = "grants still reference the credential" };
+
+    gd_cred_at(&x->b->ix, x->ix_cred)->flags &= (uint8_t)~GD_IX_REVOKING;
+    close_failed(x, &e);
+}
+
 static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct closing *x = arg;
+    const char *cred = r == GD_STORE_OK && gd_tx_rows(tx, 0) ? gd_tx_text(tx, 0, 0, 4) : NULL;
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the store could not be read; it is tried again" };
 
     if (r != GD_STORE_OK) {
+        close_later(x, gd_now(x->b->d.clock) + AGAIN_MS);
         close_failed(x, err ? err : &e);
         return;
     }
+    if (cred && !x->cred[0]) { /* not in the index: revoked with another grant, before the last start */
+        (void)snprintf(x->cred, sizeof x->cred, "%s", cred);
+        after_flight(x, NULL);
+        return;
+    }
     copy_grant(x, tx);
+    if (!x->grant[0] && gd_tx_int(tx, 3, 0, 0) > 0) {
+        not_an_orphan(x);
+        return;
+    }
     x->shared = x->grant[0] && x->cred[0] && gd_tx_int(tx, 3, 0, 0) > 0;
+    if (!x->shared && x->ix_cred != GD_NONE) { /* those who shared it may have ended since */
+        hold_cred(x);
+        if (wait_for_flight(x))
+            return;
+    }
     if (x->shared) {
-        end_shared(x);
+        end_here(x, "other grants still use the credential; this grant no longer vends it");
+    } else if (gd_tx_rows(tx, 2) && !strcmp(gd_tx_text(tx, 2, 0, 3), "revoked")) {
+        end_here(x, "the credential was revoked with the last other grant that used it");
     } else if (x->cred[0] && open_cred(x, tx, &e)) {
         close_failed(x, &e);
     } else if (!x->app) {
@@ -414,7 +494,8 @@ static void end_closed(struct closing *x, const struct gd_op_result *r)
         gd_tx_add(tx, &sql_versions_drop, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
         gd_tx_add(tx, &sql_intents_close, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
         gd_event_add(x->b->d.events, tx, x->workspace, "credential.revoked", x->cred, NULL);
-        gd_cred_due(x->b, x->ix_cred, GD_NEVER_DUE);
+        if (x->ix_cred != GD_NONE)
+            gd_cred_due(x->b, x->ix_cred, GD_NEVER_DUE);
     }
     gd_store_commit(x->b->d.store, tx, on_closed, x);
 }
@@ -443,8 +524,7 @@ static void close_again(struct closing *x, const struct gd_op_result *r)
     if (x->cred[0])
         gd_tx_add(tx, &sql_cred_again, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_INT(at),
                   GD_P_TEXT(gd_reason_word(r->err.reason)), GD_P_TEXT(r->err.text));
-    if (x->ix_cred != GD_NONE)
-        gd_cred_due(x->b, x->ix_cred, at);
+    close_later(x, at);
     GD_LOG(x->b->d.log, GD_LOG_WARN, "close.again", GD_F_STR("grant", x->grant), GD_F_ERR(&r->err));
     gd_store_commit(x->b->d.store, tx, on_again_stored, x);
 }
@@ -470,8 +550,7 @@ static void on_closed(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 
     (void)tx;
     if (r != GD_STORE_OK) { /* still "ending" in the store: done once more, which is harmless */
-        if (x->ix_cred != GD_NONE)
-            gd_cred_due(x->b, x->ix_cred, gd_now(x->b->d.clock) + 5000);
+        close_later(x, gd_now(x->b->d.clock) + AGAIN_MS);
         close_failed(x, err ? err : &e);
         return;
     }

@@ -22,7 +22,7 @@ GD_SQL(
     sql_intents_open,
     "SELECT i.workspace, i.attempt_id, i.credential_id, i.created_at, i.deadline, i.node, c.retry_class,"
     " c.retry_grace_ms, c.expires_at, c.status FROM intents i JOIN credentials c ON c.workspace = i.workspace"
-    " AND c.id = i.credential_id WHERE i.state = 'open'");
+    " AND c.id = i.credential_id");
 GD_SQL(sql_doubt,
        "UPDATE credentials SET status = $1, next_at = $2, lease_owner = NULL, lease_until = 0, reason = $3,"
        " reason_text = 'grantd was stopped while a refresh was under way' WHERE workspace = $4 AND id = $5"

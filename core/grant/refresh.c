@@ -43,8 +43,9 @@ GD_SQL(sql_settle,
        "= $9"
        " AND status <> 'revoked'");
 GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_id = $2");
-/* The newest: ids sort by the time they were made. NULL when there is none. */
-GD_SQL(sql_sibling, "SELECT MAX(attempt_id) FROM token_versions WHERE workspace = $1 AND credential_id = $2"
+/* The newest: ids sort by the time they were made. NULL when there is none. (The empty text keeps SQLite from
+ * looking for the greatest of all ids first.) */
+GD_SQL(sql_sibling, "SELECT MAX(attempt_id || '') FROM token_versions WHERE workspace = $1 AND credential_id = $2"
                     " AND status = 'candidate'");
 GD_SQL(sql_version_status, "UPDATE token_versions SET status = $3 WHERE workspace = $1 AND attempt_id = $2");
 GD_SQL(sql_promote_sibling,

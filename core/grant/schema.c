@@ -65,13 +65,12 @@ static const char *const spine[] = {
     " PRIMARY KEY (workspace, attempt_id))",
     "CREATE INDEX token_versions_by_credential ON token_versions (workspace, credential_id, parent_gen)",
 
-    /* state: open (perhaps sent), closed. */
+    /* One that is there is open: it may have been sent. Closed ones are deleted, the audit log tells of them.
+     */
     "CREATE TABLE intents (workspace text NOT NULL, attempt_id text NOT NULL, credential_id text NOT NULL,"
-    " gen bigint NOT NULL, epoch bigint NOT NULL, node text NOT NULL, deadline bigint NOT NULL, state text "
-    "NOT NULL,"
+    " gen bigint NOT NULL, epoch bigint NOT NULL, node text NOT NULL, deadline bigint NOT NULL,"
     " created_at bigint NOT NULL, PRIMARY KEY (workspace, attempt_id))",
-    "CREATE INDEX intents_by_credential ON intents (workspace, credential_id, state)",
-    "CREATE INDEX intents_open ON intents (state)",
+    "CREATE INDEX intents_by_credential ON intents (workspace, credential_id)",
 
     "CREATE TABLE grants (workspace text NOT NULL, id text NOT NULL, client_id text NOT NULL, credential_id "
     "text,"

@@ -247,12 +247,11 @@ static int run_statements(struct gd_sqlite_conn *c, struct gd_tx *tx)
 }
 
 /* In a savepoint, so that a refusal undoes this transaction and no other. */
-static int run_tx(struct gd_engine *e, struct gd_tx *tx)
+static int run_in_savepoint(struct gd_engine *e, struct gd_tx *tx)
 {
     int rc = step(e->w.savepoint);
     struct gd_err err;
 
-    gd_tx_reset(tx);
     if (rc == SQLITE_OK)
         rc = run_statements(&e->w, tx);
     if (rc != SQLITE_OK && classify(rc) == FAIL_ALONE) {
@@ -263,6 +262,36 @@ static int run_tx(struct gd_engine *e, struct gd_tx *tx)
     if (rc == SQLITE_OK)
         rc = step(e->w.release);
     return rc;
+}
+
+static int run_group(struct gd_engine *e, struct gd_list *group, bool answers, bool savepoints)
+{
+    int rc = step(e->w.begin);
+
+    if (rc == SQLITE_OK && answers)
+        rc = pretend(GD_FAULT("F14"));
+    gd_list_each(it, group)
+    {
+        struct gd_tx *tx = gd_tx_of(it);
+
+        if (rc != SQLITE_OK)
+            break;
+        gd_tx_reset(tx);
+        rc = savepoints ? run_in_savepoint(e, tx) : run_statements(&e->w, tx);
+    }
+    return rc;
+}
+
+/* Nearly always nobody is refused, and a savepoint costs a copy of every page that is touched: so it goes
+ * without them first, and with them, from the start, when somebody was. */
+static int run_twice(struct gd_engine *e, struct gd_list *group, bool answers)
+{
+    int rc = run_group(e, group, answers, false);
+
+    if (rc == SQLITE_OK || classify(rc) != FAIL_ALONE)
+        return rc;
+    rc = step(e->w.rollback);
+    return rc == SQLITE_OK ? run_group(e, group, answers, true) : rc;
 }
 
 static void fail_all(struct gd_list *group, enum gd_store_result r, const struct gd_err *err)
@@ -324,14 +353,7 @@ static int sqlite_write(struct gd_engine *e, struct gd_list *group)
         fail_all(group, GD_STORE_FAILED, &e->why);
         return 0;
     }
-    rc = step(e->w.begin);
-    if (rc == SQLITE_OK && answers)
-        rc = pretend(GD_FAULT("F14"));
-    gd_list_each(it, group)
-    {
-        if (rc == SQLITE_OK)
-            rc = run_tx(e, gd_tx_of(it));
-    }
+    rc = run_twice(e, group, answers);
     if (rc != SQLITE_OK)
         return group_failed(e, group, rc, false);
     return commit(e, group, answers);
