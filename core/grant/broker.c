@@ -300,6 +300,7 @@ static void free_broker(uv_handle_t *h)
     json_decref(b->origins);
     json_decref(b->titles);
     gd_map_done(&b->flights, NULL);
+    gd_map_done(&b->closings, NULL);
     gd_buf_done(&b->endings);
     gd_tokens_free(b->tokens);
     gd_vends_free(b->vends);

@@ -9,11 +9,10 @@
 
 #define AGAIN_MS 5000 /* after a failure of the store */
 
-GD_SQL(
-    sql_ending,
-    "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = COALESCE($3, "
-    "reason_text) WHERE workspace = $1"
-    " AND id = $2 AND lifecycle IN ('confirming', 'live', 'ending')");
+GD_SQL(sql_ending,
+       "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = COALESCE($3, "
+       "reason_text) WHERE workspace = $1"
+       " AND id = $2 AND lifecycle IN ('confirming', 'live', 'ending')");
 GD_SQL(sql_others, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2 AND id <> $3"
                    " AND lifecycle IN ('confirming', 'live')");
 GD_SQL(sql_any, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2");
@@ -250,6 +249,20 @@ void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cre
     after_flight(x, NULL);
 }
 
+void gd_close_orphans(struct gd_broker *b)
+{
+    char id[GD_ID_TEXT_MAX];
+
+    for (uint32_t i = 0; i < b->ix.creds.count; i++) {
+        const struct gd_ix_cred *c = gd_cred_at(&b->ix, i);
+
+        if (c->first_grant != GD_NONE || c->status == GD_CRED_REVOKED || c->app >= b->napps)
+            continue;
+        gd_id_text(id, "cr", &c->id);
+        gd_close_orphan(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
+    }
+}
+
 /* ---- ask the platform ---- */
 
 static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
@@ -326,6 +339,7 @@ static int open_cred(struct closing *x, const struct gd_tx *tx, struct gd_err *e
 
 static void copy_grant(struct closing *x, const struct gd_tx *tx)
 {
+    json_decref(x->surfaces);
     x->surfaces = json_array();
     for (size_t i = 0; i < gd_tx_rows(tx, 1); i++)
         json_array_append_new(x->surfaces,
@@ -353,7 +367,8 @@ static void end_here(struct closing *x, const char *note)
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
     int64_t now = gd_now(x->b->d.clock);
 
-    gd_tx_add(tx, &sql_surface_set, GD_P_TEXT("closed"), GD_P_TEXT(note), GD_P_INT(now), GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT("token"));
+    gd_tx_add(tx, &sql_surface_set, GD_P_TEXT("closed"), GD_P_TEXT(note), GD_P_INT(now),
+              GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT("token"));
     gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now), GD_P_TEXT(x->why));
     gd_event_add(x->b->d.events, tx, x->workspace, "grant.ended", x->grant, NULL);
     gd_store_commit(x->b->d.store, tx, on_closed, x);

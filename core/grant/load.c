@@ -349,4 +349,5 @@ void gd_broker_resume(struct gd_broker *b)
         p = end + 1;
     }
     gd_buf_clear(&b->endings);
+    gd_close_orphans(b);
 }

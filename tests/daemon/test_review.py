@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """What a second reader of core/grant, core/sched and core/daemon found: whose grant an act touches, ends that are never
 reached, tokens that are shown to a platform too often."""
+import contextlib
+import os
+import sqlite3
 import time
 import unittest
 
@@ -115,6 +118,105 @@ class Platforms(GrantdTest):
         for _ in range(100):
             self.refused("CREDENTIAL_RETRYING", "grant.token", grant=grant)
         self.assertLessEqual(self.server.get("/_ctl/report")["seen"]["refresh"] - before, 1)
+
+
+class Ends(GrantdTest):
+    def setUp(self):
+        super().setUp()
+        self.server = self.box.accounting()
+
+    def family(self):
+        return self.server.get("/_ctl/report")["families"][-1]
+
+    def two(self, app):
+        """Two grants of one consent: they share a credential."""
+        link, request = self.box.ask(app, app)
+        browser = self.box.browser()
+        browser.open(link)
+        browser.walk(login="anna")
+        grants = [i["grants"][0] for i in self.rpc.call("request.get", request=request)["request"]["items"]]
+        self.assertEqual(len({self.box.grant(g)["credential"] for g in grants}), 1)
+        return grants
+
+    def test_two_revokes_at_once_are_one(self):
+        self.box.policy_app(self.server, "none", at_ttl=600)
+        self.box.start()
+        grant = self.box.consent("none")
+        lines = [Rpc(self.box.socket_path) for _ in range(5)]
+        for one in lines:
+            one.send("grant.revoke", grant=grant)
+        for one in lines:
+            self.assertEqual(one.reply()["grant"]["state"], "ended")
+            one.close()
+        self.assertEqual(self.server.get("/_ctl/report")["seen"]["revoke"], 1)
+        self.refused("GRANT_ENDED", "grant.token", grant=grant)
+
+    def test_grants_that_end_together(self):
+        """Both at once, and while the platform refuses the app: both end, the credential once, whatever the order."""
+        self.box.policy_app(self.server, "strict", at_ttl=600)
+        self.box.start()
+        for outage in (False, True):
+            with self.subTest(outage=outage):
+                grants = self.two("strict")
+                if outage:
+                    self.server.post("/_ctl/client", {"client_id": "strict", "secret": "another"})
+                lines = [Rpc(self.box.socket_path) for _ in grants]
+                for one, grant in zip(lines, grants):
+                    one.send("grant.revoke", grant=grant)
+                for one in lines:
+                    one.reply()
+                    one.close()
+                if outage:
+                    self.assertEqual({self.box.grant(g)["state"] for g in grants}, {"ending"})
+                    self.server.post("/_ctl/client", {"client_id": "strict", "secret": self.secret("strict")})
+                wait_for(lambda: {self.box.grant(g)["state"] for g in grants} == {"ended"}, 20)
+                self.assertEqual(self.family()["revoked"], "revoked")
+                for grant in grants:
+                    self.refused("GRANT_ENDED", "grant.token", grant=grant)
+
+    def secret(self, app):
+        with open(self.box.apps[app]["client_secret"]["file"], encoding="utf-8") as file:
+            return file.read()
+
+    def test_the_reason_survives_a_crash(self):
+        """A revoke that a crash interrupts is finished by the next start, for the reason that was given."""
+        self.box.policy_app(self.server, "none", at_ttl=600)
+        self.box.start()
+        grants = self.two("none")
+        self.server.post("/_ctl/client", {"client_id": "none", "secret": "another"})
+        for grant in grants:
+            self.rpc.call("grant.revoke", grant=grant, reason="the client left")
+        self.box.daemon.kill9()
+        self.server.post("/_ctl/client", {"client_id": "none", "secret": self.secret("none")})
+        self.box.start()
+        wait_for(lambda: {self.box.grant(g)["state"] for g in grants} == {"ended"}, 20)
+        self.assertEqual({self.box.grant(g)["reason_text"] for g in grants}, {"the client left"})
+        self.assertEqual(self.family()["revoked"], "revoked")
+
+    def test_tokens_without_a_grant_are_ended(self):
+        """A crash between the first tokens of a consent and its grants leaves a credential that nobody could ever vend or
+        revoke: the next start gives it back. One whose grants only this version cannot read is left alone."""
+        self.box.policy_app(self.server, "none", at_ttl=600)
+        self.box.start()
+        kept, orphan = self.box.consent("none"), self.box.consent("none")
+        self.assertEqual(self.box.daemon.stop(), 0)
+        with contextlib.closing(sqlite3.connect(self.store())) as database:
+            database.execute("DELETE FROM grants WHERE id = ?", (orphan,))
+            database.execute("UPDATE grants SET lifecycle = 'of a later version' WHERE id = ?", (kept,))
+            database.commit()
+        os.remove(os.path.join(self.box.state, "spool"))  # everything of it is committed; it would bring the grant back
+        self.box.start()
+        wait_for(lambda: self.family()["revoked"] == "revoked", 10)
+        self.assertEqual(self.server.get("/_ctl/report")["families"][0]["revoked"], None)
+        self.assertEqual(self.server.get("/_ctl/report")["seen"]["revoke"], 1)
+
+    def store(self):
+        """The database that has the grants."""
+        for path in self.box.databases():
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                if database.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'grants'").fetchone()[0]:
+                    return path
+        raise AssertionError("no database has grants")
 
 
 if __name__ == "__main__":
