@@ -153,6 +153,9 @@ int gd_load(struct gd_broker *b, struct gd_err *err);
 void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant);
 /* A credential that no grant references: revoked at the platform and here. */
 void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cred);
+/* After the start: what a crash left between the first tokens of a flow and its grants. Nobody could ever
+ * vend or revoke it. */
+void gd_close_orphans(struct gd_broker *b);
 
 /* ---- client.c, erase.c ---- */
 void gd_client_reply(struct gd_call *c, const char *client); /* ends the call with {"client": ...} */
