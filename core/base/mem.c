@@ -40,11 +40,15 @@ void gd_wipe(void *p, size_t n)
         explicit_bzero(p, n);
 }
 
+/* There in programs whose free wipes by itself (daemon/wipe.c): once is enough. */
+extern const char gd_free_wipes __attribute__((weak));
+
 void gd_free(void *p)
 {
     if (!p)
         return;
-    gd_wipe(p, malloc_usable_size(p));
+    if (!&gd_free_wipes)
+        gd_wipe(p, malloc_usable_size(p));
     free(p);
 }
 

@@ -11,6 +11,9 @@ void __libc_free(void *p); /* glibc's own, behind the names that are taken here 
 
 #define EXPORTED __attribute__((visibility("default")))
 
+extern const char gd_free_wipes;
+const char gd_free_wipes = 1; /* base/mem.c need not do it too */
+
 EXPORTED void free(void *p)
 {
     if (!p)
