@@ -44,9 +44,9 @@ struct gd_broker {
     struct gd_index ix;
     struct gd_tokens *tokens;
     struct gd_vends *vends;
-    struct gd_map flights; /* credential id -> struct gd_flight */
+    struct gd_map flights;  /* credential id -> struct gd_flight */
     struct gd_map closings; /* grant id, or that of an orphaned credential -> what closes it */
-    unsigned busy;         /* operations and commits that a drain waits for */
+    unsigned busy;          /* operations and commits that a drain waits for */
     bool draining;
     struct gd_list ready; /* replies that wait for the loop's next turn */
     uv_async_t wake;
@@ -108,7 +108,8 @@ unsigned char *gd_seal_text(struct gd_broker *b, const struct gd_seal_name *name
 char *gd_open_text(struct gd_broker *b, const struct gd_seal_name *name, const void *rec, size_t n,
                    struct gd_err *err);
 
-#define GD_DRAIN_TRIES 5 /* of a commit that fails while the daemon drains */
+#define GD_KEEP_VERSIONS 5 /* that a newer one has replaced */
+#define GD_DRAIN_TRIES   5 /* of a commit that fails while the daemon drains */
 
 /* ---- journal.c: what a platform answered, as a record; the record as a transaction ---- */
 struct gd_answer {                               /* made by refresh.c and flow.c */

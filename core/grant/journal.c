@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define KEEP_VERSIONS 5
-
 GD_SQL(sql_version_insert,
        "INSERT INTO token_versions (workspace, attempt_id, credential_id, parent_gen, status, sealed, "
        "created_at,"
@@ -218,7 +216,7 @@ static size_t add_version(struct gd_tx *tx, const json_t *rec)
     gd_tx_add(tx, &sql_version_current, T("workspace"), T("attempt"), T("cred"));
     gd_tx_add(tx, &sql_version_supersede, T("workspace"), T("attempt"), T("cred"));
     gd_tx_add(tx, &sql_version_collect, T("workspace"), T("cred"),
-              GD_P_INT(gd_json_i64(rec, "gen", 0) - KEEP_VERSIONS));
+              GD_P_INT(gd_json_i64(rec, "gen", 0) - GD_KEEP_VERSIONS));
     if (json_object_get(rec, "intent"))
         gd_tx_add(tx, &sql_intent_close, T("workspace"), T("intent"));
     return promote;

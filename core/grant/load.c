@@ -32,8 +32,12 @@ GD_SQL(sql_creds, "SELECT workspace, id, client_id, app, gen, status, shape, ret
                   " FROM credentials WHERE status <> 'revoked'");
 GD_SQL(sql_grants, "SELECT workspace, id, credential_id, client_id, app, lifecycle, native FROM grants"
                    " WHERE lifecycle IN ('confirming', 'live', 'ending')");
-GD_SQL(sql_looks,
-       "SELECT workspace, id, next_look_at FROM items WHERE state = 'waiting' AND next_look_at > 0");
+GD_SQL(sql_looks, "SELECT workspace, id, next_look_at FROM items WHERE state = 'waiting' AND next_look_at > 0"
+                  " ORDER BY next_look_at");
+
+GD_SQL(sql_known_grant, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_known_version, "SELECT COUNT(*) FROM token_versions WHERE workspace = $1 AND attempt_id = $2");
+GD_SQL(sql_known_cred, "SELECT gen, status FROM credentials WHERE workspace = $1 AND id = $2");
 
 struct loading {
     struct gd_broker *b;
@@ -44,6 +48,8 @@ struct loading {
     bool kcv_seen;
     struct gd_map tombs; /* "workspace\nclient" of those whose key was destroyed */
     struct gd_tx *tx;    /* being filled by a scan */
+    int64_t gen;         /* of a record of the spool */
+    bool known;
     int64_t n;
 };
 
@@ -148,6 +154,44 @@ static bool is_erased(struct loading *l, const char *workspace, const char *clie
 
 /* ---- what the last process left ---- */
 
+static void on_known(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct loading *l = arg;
+
+    l->done = true;
+    l->result = r;
+    if (r != GD_STORE_OK) {
+        if (err && l->err)
+            *l->err = *err;
+        return;
+    }
+    l->known =
+        gd_tx_int(tx, 0, 0, 0) > 0 || gd_tx_int(tx, 1, 0, 0) > 0 ||
+        (gd_tx_rows(tx, 2) && (!strcmp(gd_tx_text(tx, 2, 0, 1), "revoked") ||
+                               gd_tx_int(tx, 2, 0, 0) > l->gen + GD_KEEP_VERSIONS + 1)); /* collected since */
+}
+
+/* The spool is not emptied after every commit, so most of what is in it is in the store. Doing that again
+ * would tell events twice and bring versions back, as candidates, that were collected long ago. */
+static bool is_known(struct loading *l, const json_t *rec)
+{
+    const char *ws = gd_json_text(rec, "workspace", ""), *attempt = gd_json_text(rec, "attempt", "");
+    const json_t *grant = json_array_get(json_object_get(rec, "grants"), 0);
+    struct gd_tx *tx = gd_tx_new(l->b->d.store);
+
+    l->done = l->known = false;
+    l->gen = gd_json_i64(rec, "gen", 0);
+    gd_tx_add(tx, &sql_known_grant, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(grant, "id", "")));
+    gd_tx_add(tx, &sql_known_version, GD_P_TEXT(ws),
+              GD_P_TEXT(json_object_get(rec, "sealed") ? attempt : ""));
+    gd_tx_add(tx, &sql_known_cred, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(rec, "cred", "")));
+    gd_store_read(l->b->d.store, tx, on_known, l);
+    while (!l->done)
+        uv_run(l->b->d.loop, UV_RUN_ONCE);
+    l->failed |= l->result != GD_STORE_OK;
+    return l->known;
+}
+
 static void on_spooled(void *arg, const void *rec, size_t n)
 {
     struct loading *l = arg;
@@ -160,6 +204,8 @@ static void on_spooled(void *arg, const void *rec, size_t n)
         return;
     }
     if (is_tomb(l, gd_json_text(j, "workspace", ""), gd_json_text(j, "client", "")))
+        return;
+    if (is_known(l, j) || l->failed)
         return;
     tx = gd_tx_new(l->b->d.store);
     gd_journal_statements(l->b, tx, j, false, NULL);

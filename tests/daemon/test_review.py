@@ -65,6 +65,30 @@ class Commits(GrantdTest):
         wait_for(lambda: server.get("/_ctl/report")["families"][-1]["accepted"] >= 2, 20)
         self.assertEqual(server.get("/_ctl/report")["families"][-1]["reuse_presented"], 0)
 
+    def test_a_start_tells_nothing_twice(self):
+        """The spool still holds what was committed: reading it again makes no event and no version a second time."""
+        server = self.box.accounting()
+        self.box.policy_app(server, "strict", at_ttl=600)
+        self.box.start()
+        grant = self.box.consent("strict")
+        for _ in range(8):  # more than are kept
+            self.rpc.call("grant.refresh", grant=grant)
+        gone = self.box.consent("strict", login="berta")
+        self.rpc.call("grant.revoke", grant=gone)
+        events = self.rpc.call("event.list")["events"]
+        versions = self.versions()
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start()
+        self.assertEqual(self.rpc.call("event.list")["events"], events)
+        self.assertEqual(self.versions(), versions)
+
+    def versions(self):
+        for path in self.box.databases():
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                if database.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'token_versions'").fetchone()[0]:
+                    return database.execute("SELECT attempt_id, status FROM token_versions ORDER BY 1").fetchall()
+        raise AssertionError("no database has versions")
+
     def test_a_drain_with_a_store_that_is_gone(self):
         """The store takes nothing any more while an answer waits: the daemon ends, and the next start has the answer."""
         server = self.box.accounting()
