@@ -18,14 +18,16 @@ GD_SQL(sql_item_started,
        " AND state IN ('open', 'started', 'waiting', 'declined')");
 GD_SQL(sql_flow_by_state,
        "SELECT f.workspace, f.id, f.link_id, f.request_id, f.client_id, f.app, f.context, f.session_hash,"
-       " f.sealed, f.items, f.notes, f.status, f.created_at, f.expires_at, r.confirm FROM flows f"
+       " f.sealed, f.items, f.notes, f.status, f.created_at, f.expires_at, r.confirm, r.state FROM flows f"
        " JOIN requests r ON r.workspace = f.workspace AND r.id = f.request_id"
        " WHERE f.state_hash = $1");
 GD_SQL(sql_flow_items,
        "SELECT i.id, i.role, i.mode, i.asset, i.scope, i.expect_account FROM items i JOIN flows f"
-       " ON f.workspace = i.workspace AND f.id = i.flow_id WHERE f.state_hash = $1 ORDER BY i.position");
+       " ON f.workspace = i.workspace AND f.id = i.flow_id WHERE f.state_hash = $1 AND i.state = 'started'"
+       " ORDER BY i.position");
 GD_SQL(sql_flow_take,
-       "UPDATE flows SET status = 'exchanging' WHERE workspace = $1 AND id = $2 AND status = 'pending'");
+       "UPDATE flows SET status = 'exchanging' WHERE workspace = $1 AND id = $2 AND status = 'pending'"
+       " AND EXISTS (SELECT 1 FROM items WHERE workspace = $1 AND flow_id = $2 AND state = 'started')");
 
 struct start {
     struct gd_link link;
@@ -132,7 +134,8 @@ static void on_link(void *arg)
     }
     f->arena = c->arena;
     f->app = gd_app_find(c->b, s->app);
-    if (!f->app) {
+    /* An app that was moved to another workspace is not this client's any more. */
+    if (!f->app || strcmp(f->app->app.workspace, s->link.workspace) != 0) {
         start_refuse(c, GD_R_APP_UNKNOWN, "this is not offered any more; ask the agency");
         return;
     }
@@ -411,10 +414,14 @@ static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
         back_refuse(c, GD_R_STATE_ALREADY_USED, "this answer of the platform was used already");
     else if (gd_tx_int(tx, 0, 0, 13) < gd_now(c->b->d.clock))
         back_refuse(c, GD_R_FLOW_EXPIRED, "more than 15 minutes passed between asking and approving");
+    else if (!strcmp(gd_tx_text(tx, 0, 0, 15), "cancelled"))
+        back_refuse(c, GD_R_REQUEST_CANCELLED, "the agency took this request back");
+    else if (gd_tx_rows(tx, 1) == 0)
+        back_refuse(c, GD_R_ITEM_CLOSED, "this was declined, or is being approved in another window");
     else {
         copy_flow(c, tx);
         sealed = gd_tx_bytes(tx, 0, 0, 8, &n);
-        if (!k->flow.app || k->flow.nitems == 0) {
+        if (!k->flow.app) {
             back_refuse(c, GD_R_APP_UNKNOWN, "this is not offered any more");
             return;
         }

@@ -14,7 +14,8 @@ GD_SQL(sql_waiting_items,
        " ON i.workspace = s.workspace AND i.flow_id = s.flow_id WHERE i.workspace = $1 AND i.id = $2"
        " AND s.state = 'waiting' ORDER BY s.position");
 GD_SQL(sql_waiting_take,
-       "UPDATE flows SET status = 'exchanging' WHERE workspace = $1 AND id = $2 AND status = 'waiting'");
+       "UPDATE flows SET status = 'exchanging', outcome = 'waiting' WHERE workspace = $1 AND id = $2"
+       " AND status = 'waiting'"); /* a crash puts back what waited: load.c */
 GD_SQL(sql_decline,
        "UPDATE items SET state = 'declined', reason = 'CONSENT_DENIED', reason_text = 'declined on the page',"
        " updated_at = $1 WHERE workspace = $2 AND id = $3 AND request_id = $4"

@@ -243,5 +243,43 @@ class Ends(GrantdTest):
         raise AssertionError("no database has grants")
 
 
+class Changes(GrantdTest):
+    """What is decided elsewhere while a browser is at the platform."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.box.accounting()
+        self.box.policy_app(self.server, "none", page="form")
+        self.box.start()
+
+    def at_the_platform(self):
+        link, request = self.box.ask("none")
+        browser = self.box.browser()
+        browser.open(link)
+        form, button = browser.choose()
+        browser.submit(form, None, button)
+        return browser, link, request
+
+    def nothing_came(self, request, state):
+        item = self.rpc.call("request.get", request=request)["request"]["items"][0]
+        self.assertEqual((item["state"], item["grants"]), (state, []))
+        self.assertEqual(self.server.get("/_ctl/report")["seen"]["code"], 0)
+
+    def test_a_request_that_was_taken_back(self):
+        browser, _, request = self.at_the_platform()
+        self.rpc.call("request.cancel", request=request)
+        browser.walk(home=self.box.url)
+        self.nothing_came(request, "cancelled")
+
+    def test_declined_in_another_window(self):
+        browser, link, request = self.at_the_platform()
+        other = self.box.browser()
+        other.open(link)
+        form = next(f for f in other.page.forms if f.buttons and f.buttons[0][1] == "decline")
+        other.submit(form, None, form.buttons[0])
+        browser.walk(home=self.box.url)
+        self.nothing_came(request, "declined")
+
+
 if __name__ == "__main__":
     unittest.main()
