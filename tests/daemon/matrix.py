@@ -29,6 +29,7 @@ from harness import POLICIES, ROOT, Box, Gone, Rpc, RpcError, wait_for
 STARTUP = {"F22", "F23"}     # met while starting: something must have been left behind before
 DRAIN = {"F24"}              # met after SIGTERM
 REVOKE = {"F28"}             # a revoke while an answer is on its way
+ERASE = {"F29", "F30"}       # an erasure that is cut off is finished, not undone
 CHECKPOINT = {"F25"}         # met when the log has grown
 COMMITS = {f"F{n}" for n in range(14, 19)}   # met in every transaction, so the passage says in which
 DOUBT = {f"F{n:02d}" for n in range(2, 13)} | {"F23"}  # nobody knows whether the server has rotated
@@ -82,6 +83,8 @@ class Bench:
         """Returns a dict: reached, lost, words."""
         kind, rng = SEEDS[seed % len(SEEDS)], random.Random(f"{point}{policy}{seed}")
         self.server.post("/_ctl/clear", {})
+        if point in ERASE:
+            return {"point": point, "policy": policy, "seed": kind, "reached": self.erase(point, policy), "lost": False}
         self.box.start()
         self.ensure_grant(policy)
         if policy == "family":  # of its access token the answer to a doubt depends
@@ -219,6 +222,34 @@ class Bench:
         if self.family(policy)["access_lives"]:
             raise Failed("an access token outlives the revocation")
         self.whole()
+
+    def erase(self, point, policy):
+        """The client of a grant that has ended is erased; dead in the midst, the next start or the next call ends it."""
+        self.box.start(f"{point}:kill9")
+        grant = self.box.consent(policy)
+        client = self.box.grant(grant)["client"]
+        self.box.daemon.rpc.call("grant.revoke", grant=grant)
+        try:
+            self.box.daemon.rpc.call("client.erase", client=client, name="Anna Bakery")
+        except Gone:
+            pass
+        reached = self.dead() or self.end_unharmed()
+        self.box.start()
+        try:
+            self.box.daemon.rpc.call("client.erase", client=client, name="Anna Bakery")
+        except RpcError as e:  # the start has finished it already
+            if e.reason in (None, "INTERNAL"):
+                raise
+        for row in self.box.daemon.rpc.call("client.list")["clients"]:
+            if row["id"] == client and (row["state"] != "erased" or "Anna" in row["name"]):
+                raise Failed(f"not erased: {row}")
+        try:
+            self.box.daemon.rpc.call("grant.token", grant=grant)
+            raise Failed("a token of an erased client is vended")
+        except RpcError:
+            pass
+        self.whole()
+        return reached
 
     def may_be_lost(self, policy, before, point):
         """Do the rules of the server leave no way to what it has given out?"""

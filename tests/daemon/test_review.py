@@ -3,6 +3,7 @@
 reached, tokens that are shown to a platform too often."""
 import contextlib
 import os
+import signal
 import sqlite3
 import time
 import unittest
@@ -88,6 +89,15 @@ class Commits(GrantdTest):
                 if database.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'token_versions'").fetchone()[0]:
                     return database.execute("SELECT attempt_id, status FROM token_versions ORDER BY 1").fetchall()
         raise AssertionError("no database has versions")
+
+    def test_hangups_while_it_ends(self):
+        """SIGHUP after SIGTERM: what would be told of the new configuration is being closed."""
+        self.box.start()
+        self.box.daemon.process.send_signal(signal.SIGTERM)
+        while self.box.daemon.alive():
+            self.box.daemon.process.send_signal(signal.SIGHUP)
+            time.sleep(0.0005)
+        self.assertEqual(self.box.daemon.wait_dead(), 0)
 
     def test_a_drain_with_a_store_that_is_gone(self):
         """The store takes nothing any more while an answer waits: the daemon ends, and the next start has the answer."""

@@ -132,6 +132,29 @@ class Words(GrantdTest):
                 self.rpc.call("grant.token", grant=grant)
         wait_for(lambda: self.family()["revoked"], 10)
 
+    def test_erasure_leaves_no_byte(self):
+        """T49: after client.erase neither name nor address nor the wrapped key is in any file that grantd keeps."""
+        self.box.policy_app(self.server, "strict")
+        self.box.start()
+        name, email = "Zyxwv Konditorei", "qponml@client.example"
+        client = self.rpc.call("client.create", name=name, email=email)["client"]["id"]
+        made = self.rpc.call("request.create", client=client, confirm=False, items=[{"app": "strict"}])
+        browser = self.box.browser()
+        browser.open(made["link"])
+        browser.walk()
+        grant = self.rpc.call("grant.list", client=client)["grants"][0]["id"]
+        with self.assertRaises(RpcError):
+            self.rpc.call("client.erase", client=client, name="Somebody Else")
+        with self.assertRaises(RpcError):
+            self.rpc.call("client.erase", client=client, name=name)  # a grant still lives
+        self.rpc.call("grant.token", grant=grant)
+        self.rpc.call("grant.revoke", grant=grant)
+        self.rpc.call("client.erase", client=client, name=name)
+        with self.assertRaises(RpcError):
+            self.rpc.call("grant.token", grant=grant)
+        self.assertTrue(self.rpc.call("audit.verify")["ok"])
+        self.box.canaries |= {name.encode(), email.encode()}  # the end of the test looks for them everywhere
+
     def test_hub_that_is_not_there(self):
         self.box.policy_app(self.server, "none")
         self.box.start()
