@@ -32,9 +32,8 @@ GD_SQL(sql_current,
        " v.created_at, v.sealed, c.next_at FROM credentials c LEFT JOIN token_versions v"
        " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
        "$2");
-GD_SQL(sql_others,
-       "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2"
-       " AND attempt_id <> $3");
+GD_SQL(sql_others, "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2"
+                   " AND attempt_id <> $3");
 GD_SQL(sql_outcome, "SELECT current_attempt, gen, expires_at, status, next_at FROM credentials"
                     " WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_settle,
@@ -45,8 +44,9 @@ GD_SQL(sql_settle,
 GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_id = $2");
 /* The newest: ids sort by the time they were made. NULL when there is none. (The empty text keeps SQLite from
  * looking for the greatest of all ids first.) */
-GD_SQL(sql_sibling, "SELECT MAX(attempt_id || '') FROM token_versions WHERE workspace = $1 AND credential_id = $2"
-                    " AND status = 'candidate'");
+GD_SQL(sql_sibling,
+       "SELECT MAX(attempt_id || '') FROM token_versions WHERE workspace = $1 AND credential_id = $2"
+       " AND status = 'candidate'");
 GD_SQL(sql_version_status, "UPDATE token_versions SET status = $3 WHERE workspace = $1 AND attempt_id = $2");
 GD_SQL(sql_promote_sibling,
        "UPDATE credentials SET gen = gen + 1, current_attempt = $1, status = 'retrying', next_at = $2,"
