@@ -38,7 +38,7 @@ static json_t *status(void *arg)
     json_object_set_new(j, "scheduler", gd_sched_status(d->sched));
     json_object_set_new(j, "store", gd_store_status(d->store));
     json_object_set_new(j, "audit", gd_audit_status(d->audit));
-    json_object_set_new(j, "http", gd_http_client_status(d->http));
+    json_object_set_new(j, "http", gd_http_threaded_status(d->http));
     if (d->portal)
         json_object_set_new(j, "portal", gd_portal_status(d->portal));
     return j;
@@ -169,9 +169,14 @@ void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, v
     struct gd_err err = { 0 };
     GD_AUTO_JSON errors = NULL;
     json_t *result = NULL;
-    struct gd_config *c = read_file(d, d->o.config, &errors);
+    struct gd_config *c = NULL;
 
     (void)params;
+    if (d->stopping) /* what would take it is being closed */
+        gd_err_set(&err, GD_R_SHUTTING_DOWN,
+                   "the daemon is draining; it reads the file when it starts again");
+    else
+        c = read_file(d, d->o.config, &errors);
     if (!c)
         describe(errors, &err);
     else if (apply(d, c, &err) == 0) /* what is read only at start waits for the next one */

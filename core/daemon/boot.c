@@ -29,6 +29,23 @@ static int make_state_dir(const char *dir, struct gd_err *err)
     return 0;
 }
 
+/* All of it or nothing, also when the power fails: what is in it may be half of a key. */
+static int make_file(const char *dir, const char *path, const unsigned char *bytes, size_t n)
+{
+    GD_AUTO_FREE char *fresh = gd_strf("%s.new", path);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
+
+    if (fd >= 0 && folder >= 0 && write(fd, bytes, n) == (ssize_t)n && fsync(fd) == 0 &&
+        rename(fresh, path) == 0)
+        rc = fsync(folder);
+    if (fd >= 0)
+        close(fd);
+    if (folder >= 0)
+        close(folder);
+    return rc;
+}
+
 /* Reads exactly n bytes of dir/name; makes the file from random bytes when it is missing. */
 static int small_file(const struct gd_daemon *d, const char *name, unsigned char *bytes, size_t n,
                       struct gd_err *err)
@@ -39,10 +56,7 @@ static int small_file(const struct gd_daemon *d, const char *name, unsigned char
 
     if (fd < 0 && errno == ENOENT) {
         gd_rng_bytes(d->rng, bytes, n);
-        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        got = fd < 0 ? -1 : write(fd, bytes, n);
-        if (fd >= 0 && fsync(fd))
-            got = -1;
+        got = make_file(d->config->state_dir, path, bytes, n) == 0 ? (ssize_t)n : -1;
     } else {
         got = fd < 0 ? -1 : read(fd, bytes, n);
     }
@@ -197,7 +211,7 @@ static int boot_http(struct gd_daemon *d, struct gd_err *err)
     o.limits.concurrency = (unsigned)c->concurrency;
     o.limits.per_minute = (unsigned)c->per_minute;
     o.limits.burst = (unsigned)c->burst;
-    d->http = gd_http_client_new(&d->loop, &o, d->clock, d->log, err);
+    d->http = gd_http_threaded_new(&d->loop, &o, d->clock, d->log, err);
     return d->http ? 0 : -1;
 }
 
@@ -237,7 +251,7 @@ static void set_limits(struct gd_daemon *d, const struct gd_app *a)
     GD_AUTO_FREE char *name = gd_strf("%s/%s", a->platform->p.name, a->id);
 
     if (l.concurrency || l.per_minute || l.burst)
-        gd_http_client_set_limits(d->http, name, &l);
+        gd_http_threaded_set_limits(d->http, name, &l);
 }
 
 static int make_apps(struct gd_daemon *d, struct gd_app *apps, struct gd_err *err)
@@ -288,7 +302,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .cache_bytes = (size_t)c->cache_bytes,
                                    .cache_dir = c->state_dir };
     struct gd_broker_deps deps = { &d->loop, d->store,  d->keys,       d->keyring,
-                                   d->audit, d->events, &d->platforms, gd_http_client_transport(d->http),
+                                   d->audit, d->events, &d->platforms, gd_http_threaded_transport(d->http),
                                    d->clock, d->rng,    d->log };
 
     if (make_apps(d, apps, err))

@@ -3,6 +3,8 @@
 #include "crypto/keyring.h"
 #include "daemon/daemon.h"
 
+#include <signal.h>
+
 static void on_drained(void *arg);
 static void on_portal_closed(void *arg);
 static void on_rpc_closed(void *arg);
@@ -51,7 +53,7 @@ static void on_sched_closed(void *arg)
 {
     struct gd_daemon *d = arg;
 
-    gd_http_client_close(d->http, on_http_closed, d);
+    gd_http_threaded_close(d->http, on_http_closed, d);
 }
 
 static void on_http_closed(void *arg)
@@ -86,6 +88,7 @@ static void on_audit_closed(void *arg)
     uv_close((uv_handle_t *)&d->sigterm, NULL);
     uv_close((uv_handle_t *)&d->sigint, NULL);
     uv_close((uv_handle_t *)&d->sighup, NULL);
+    (void)signal(SIGHUP, SIG_IGN); /* without a handler it would end what is ending well */
     uv_close((uv_handle_t *)&d->heartbeat, NULL);
     uv_close((uv_handle_t *)&d->minute, NULL);
 }
