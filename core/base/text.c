@@ -87,17 +87,18 @@ static size_t encode64(char *out, const unsigned char *p, size_t n, const char *
     return (size_t)(o - out);
 }
 
-/* Value of a base64 digit; -1 for everything else. */
-static int digit64(char c, const char *set)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == set[62] ? 62 : c == set[63] ? 63 : -1;
-}
+/* Value of a base64 digit plus one, of both alphabets; 0 for everything else. */
+static const unsigned char values64[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['-'] = 63, ['_'] = 64,
+    ['+'] = 63, ['/'] = 64,
+};
 
 static long decode64(unsigned char *out, size_t cap, const char *s, size_t n, const char *set)
 {
@@ -108,11 +109,11 @@ static long decode64(unsigned char *out, size_t cap, const char *s, size_t n, co
     if (n % 4 == 1)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        int digit = digit64(s[i], set);
+        unsigned digit = values64[(unsigned char)s[i]];
 
-        if (digit < 0)
+        if (digit == 0 || set[digit - 1] != s[i])
             return -1;
-        acc = (acc << 6) | (uint32_t)digit;
+        acc = (acc << 6) | (digit - 1);
         bits += 6;
         if (bits < 8)
             continue;

@@ -27,7 +27,7 @@ struct gd_daemon {
     struct gd_store *store, *keys;
     struct gd_audit *audit;
     struct gd_events *events;
-    struct gd_http_client *http;
+    struct gd_http_threaded *http;
     struct gd_sched *sched;
     struct gd_broker *broker;
     struct gd_policy *policy;

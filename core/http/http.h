@@ -91,6 +91,17 @@ void gd_http_client_set_limits(struct gd_http_client *c, const char *app, const 
 json_t *gd_http_client_status(struct gd_http_client *c);
 /* Median over hosts of their Date minus our clock; false while no answer had a Date. */
 bool gd_http_client_skew(const struct gd_http_client *c, int64_t *ret_ms);
+/* The same on a thread of its own: answers are told on loop, which spends no time on TLS and libcurl. All
+ * functions on the loop's thread. */
+struct gd_http_threaded;
+struct gd_http_threaded *gd_http_threaded_new(uv_loop_t *loop, const struct gd_http_options *o,
+                                              const struct gd_clock *clock, struct gd_log *log,
+                                              struct gd_err *err);
+void gd_http_threaded_close(struct gd_http_threaded *t, void (*done)(void *), void *arg);
+struct gd_transport *gd_http_threaded_transport(struct gd_http_threaded *t);
+void gd_http_threaded_set_limits(struct gd_http_threaded *t, const char *app, const struct gd_http_limits *l);
+json_t *gd_http_threaded_status(struct gd_http_threaded *t);
+
 /* The URL that a browser or request really goes to, origins mapped; caller frees. NULL with URL_INVALID. */
 char *gd_http_map_origin(const json_t *origins, const char *url, struct gd_err *err);
 /* True when the address is one that the internet reaches (T21: not loopback, private, link-local, CGNAT,

@@ -48,14 +48,55 @@ static void *h_alloc(grantd_op *p, size_t n)
     return gd_op_alloc(gd_op_of(p), n);
 }
 
+/* Most of what platforms put together is names with dots between: texts alone need no printf. Length, with
+ * out NULL only that; -1: there is something else in it. */
+static long join(char *out, const char *fmt, va_list ap)
+{
+    size_t n = 0;
+
+    for (; *fmt; fmt++) {
+        const char *s;
+        size_t len;
+
+        if (*fmt != '%') {
+            if (out)
+                out[n] = *fmt;
+            n++;
+            continue;
+        }
+        if (*++fmt != 's')
+            return -1;
+        s = va_arg(ap, const char *);
+        if (!s)
+            return -1;
+        len = strlen(s);
+        if (out)
+            memcpy(out + n, s, len);
+        n += len;
+    }
+    return (long)n;
+}
+
 __attribute__((format(printf, 2, 3))) static const char *h_strf(grantd_op *p, const char *fmt, ...)
 {
     struct gd_op *op = gd_op_of(p);
     char first[256]; /* nearly always enough: formatted once */
     va_list ap;
+    long len;
     char *s;
     int n;
 
+    va_start(ap, fmt);
+    len = join(NULL, fmt, ap);
+    va_end(ap);
+    if (len >= 0) {
+        s = gd_op_alloc(op, (size_t)len + 1);
+        va_start(ap, fmt);
+        if (s)
+            (void)join(s, fmt, ap);
+        va_end(ap);
+        return s ? s : "";
+    }
     va_start(ap, fmt);
     n = vsnprintf(first, sizeof first, fmt, ap);
     va_end(ap);

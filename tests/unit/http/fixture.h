@@ -11,6 +11,16 @@
 #include <cmocka.h>
 #include <string.h>
 
+/* The same tests are built a second time for the client on a thread of its own. */
+#ifdef HTTP_THREADED
+#define gd_http_client            gd_http_threaded
+#define gd_http_client_new        gd_http_threaded_new
+#define gd_http_client_close      gd_http_threaded_close
+#define gd_http_client_transport  gd_http_threaded_transport
+#define gd_http_client_set_limits gd_http_threaded_set_limits
+#define gd_http_client_status     gd_http_threaded_status
+#endif
+
 struct fixture {
     uv_loop_t loop;
     struct gd_http_client *client;
