@@ -33,6 +33,134 @@ static bool too_deep(const char *p, size_t n)
     return false;
 }
 
+/* ---- the plain case: objects, arrays, ASCII strings without escapes, whole numbers of up to 18 digits. What
+ * is unusual in any way, wrong things among it, ends the attempt and is jansson's to judge. ---- */
+
+struct plain {
+    const char *p, *end;
+};
+
+static json_t *plain_value(struct plain *c);
+
+static char plain_next(struct plain *c)
+{
+    while (c->p < c->end && (*c->p == ' ' || *c->p == '\n' || *c->p == '\t' || *c->p == '\r'))
+        c->p++;
+    return c->p < c->end ? *c->p : '\0';
+}
+
+static bool plain_take(struct plain *c, char ch)
+{
+    if (plain_next(c) != ch)
+        return false;
+    c->p++;
+    return true;
+}
+
+static bool plain_text(struct plain *c, const char **ret, size_t *ret_n)
+{
+    const char *s;
+
+    if (!plain_take(c, '"'))
+        return false;
+    for (s = c->p; c->p < c->end && *c->p >= 0x20 && *c->p < 0x7f && *c->p != '"' && *c->p != '\\'; c->p++)
+        ;
+    if (c->p == c->end || *c->p != '"')
+        return false;
+    *ret = s;
+    *ret_n = (size_t)(c->p++ - s);
+    return true;
+}
+
+/* Takes value; false when it is none, or the name is there already. */
+static bool plain_member(struct plain *c, json_t *o)
+{
+    const char *key;
+    size_t n;
+
+    return plain_text(c, &key, &n) && plain_take(c, ':') && !json_object_getn(o, key, n) &&
+           json_object_setn_new_nocheck(o, key, n, plain_value(c)) == 0;
+}
+
+static json_t *plain_list(struct plain *c, bool object)
+{
+    json_t *v = object ? json_object() : json_array();
+    char close = object ? '}' : ']';
+    bool fine = true;
+
+    c->p++;
+    if (plain_take(c, close))
+        return v;
+    do
+        fine = object ? plain_member(c, v) : json_array_append_new(v, plain_value(c)) == 0;
+    while (fine && plain_take(c, ','));
+    if (fine && plain_take(c, close))
+        return v;
+    json_decref(v);
+    return NULL;
+}
+
+static json_t *plain_number(struct plain *c)
+{
+    bool minus = *c->p == '-';
+    const char *s = c->p + minus;
+    json_int_t n = 0;
+
+    for (c->p = s; c->p < c->end && *c->p >= '0' && *c->p <= '9' && c->p - s < 19; c->p++)
+        n = n * 10 + (*c->p - '0');
+    if (c->p == s || c->p - s > 18 || (*s == '0' && c->p - s > 1) ||
+        (c->p < c->end && (*c->p == '.' || *c->p == 'e' || *c->p == 'E')))
+        return NULL;
+    return json_integer(minus ? -n : n);
+}
+
+static json_t *plain_word(struct plain *c, const char *word, json_t *value)
+{
+    size_t n = strlen(word);
+
+    if ((size_t)(c->end - c->p) < n || memcmp(c->p, word, n) != 0)
+        return NULL;
+    c->p += n;
+    return value;
+}
+
+/* No deeper than too_deep allows. */
+static json_t *plain_value(struct plain *c)
+{
+    const char *s;
+    size_t n;
+
+    switch (plain_next(c)) {
+    case '{':
+        return plain_list(c, true);
+    case '[':
+        return plain_list(c, false);
+    case '"':
+        return plain_text(c, &s, &n) ? json_stringn_nocheck(s, n) : NULL;
+    case 't':
+        return plain_word(c, "true", json_true());
+    case 'f':
+        return plain_word(c, "false", json_false());
+    case 'n':
+        return plain_word(c, "null", json_null());
+    default:
+        return c->p < c->end ? plain_number(c) : NULL;
+    }
+}
+
+static json_t *plain_document(const char *p, size_t n)
+{
+    struct plain c = { p, p + n };
+    char first = plain_next(&c);
+    json_t *doc = first == '{' || first == '[' ? plain_value(&c) : NULL;
+
+    (void)plain_next(&c);
+    if (!doc || c.p == c.end)
+        return doc;
+    json_decref(doc);
+    return NULL;
+}
+
 json_t *gd_json_parse(const char *p, size_t n, size_t max, struct gd_err *err)
 {
     json_error_t e;
@@ -47,6 +175,9 @@ json_t *gd_json_parse(const char *p, size_t n, size_t max, struct gd_err *err)
                    GD_JSON_DEPTH_MAX);
         return NULL;
     }
+    doc = plain_document(p, n);
+    if (doc)
+        return doc;
     doc = json_loadb(p, n, JSON_REJECT_DUPLICATES, &e); /* check:allow the door itself */
     if (!doc)
         gd_err_set(err, GD_R_JSON_INVALID, "the text is not valid JSON (line %d, column %d)", e.line,
