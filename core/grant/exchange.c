@@ -396,6 +396,12 @@ static void end_granted(struct exchange *x, const struct gd_op_result *r)
         add_grants(x, &x->f->items[i], has_token);
     x->last = true;
     x->result.end = GD_EXCHANGE_GRANTED;
+    if (x->f->nitems && unexpected(x, &x->f->items[0])) { /* the account is the same for all of them */
+        json_object_set_new(x->rec, "unexpected", json_true());
+        x->result.end = GD_EXCHANGE_FAILED;
+        gd_err_set(&x->result.err, GD_R_ACCOUNT_UNEXPECTED, "%s",
+                   gd_reason_info(GD_R_ACCOUNT_UNEXPECTED)->meaning);
+    }
     commit_record(x);
 }
 

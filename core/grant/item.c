@@ -173,8 +173,11 @@ void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char
 
 /* ---- items that wait ---- */
 
+#define LOOK_AGAIN_MS 30000 /* when the store could not be asked */
+
 struct waiting {
     struct gd_broker *b;
+    const char *workspace, *item; /* in the flow's arena */
     struct gd_flow flow;
     json_t *inputs;
     gd_exchange_fn *fn;
@@ -191,6 +194,8 @@ static void waiting_end(struct waiting *w, const struct gd_exchange_result *r)
 
     if (w->fn)
         w->fn(w->arg, r);
+    else if (r->err.reason == GD_R_STORE_FAILED && b->ears.look) /* a look that was not made is made later */
+        b->ears.look(b->ears.arg, w->workspace, w->item, gd_now(b->d.clock) + LOOK_AGAIN_MS);
     gd_link_expect(b, &w->flow, r);
     gd_flow_done(&w->flow);
     json_decref(w->inputs);
@@ -217,6 +222,8 @@ static void waiting_run(struct gd_broker *b, const char *workspace, const char *
 
     w->b = b;
     w->flow.arena = gd_arena_new(0);
+    w->workspace = gd_arena_strdup(w->flow.arena, workspace);
+    w->item = gd_arena_strdup(w->flow.arena, item);
     w->inputs = json_incref(inputs);
     w->fn = fn;
     w->arg = arg;
@@ -274,8 +281,11 @@ static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r
 {
     struct waiting *w = arg;
 
-    (void)err;
-    if (r != GD_STORE_OK || gd_tx_changes(tx, 0) != 1) {
+    if (r != GD_STORE_OK) {
+        waiting_refuse(w, GD_R_STORE_FAILED, err ? err->text : "the store could not be written");
+        return;
+    }
+    if (gd_tx_changes(tx, 0) != 1) {
         waiting_refuse(w, GD_R_CONFLICT, "it is being looked at right now");
         return;
     }

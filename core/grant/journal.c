@@ -49,6 +49,12 @@ GD_SQL(sql_surface_insert, "INSERT INTO surfaces (workspace, id, grant_id, kind,
 GD_SQL(sql_item_granted, "UPDATE items SET state = 'granted', reason = NULL, reason_text = NULL,"
                          " steps = NULL, next_look_at = 0, updated_at = $3 WHERE workspace = $1 AND id = $2"
                          " AND state IN ('open', 'started', 'waiting')");
+GD_SQL(sql_item_unexpected,
+       "UPDATE items SET state = 'open', reason = $4, reason_text = $5, next_look_at = 0, updated_at = $3"
+       " WHERE workspace = $1 AND id = $2 AND state IN ('open', 'started', 'waiting')");
+GD_SQL(sql_flow_refused,
+       "UPDATE flows SET status = 'failed', outcome = 'failed', reason = $3, reason_text = $4, notes = NULL"
+       " WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_flow_done, "UPDATE flows SET status = 'done', outcome = 'granted', notes = NULL"
                       " WHERE workspace = $1 AND id = $2");
 
@@ -222,6 +228,19 @@ static size_t add_version(struct gd_tx *tx, const json_t *rec)
     return promote;
 }
 
+/* The item is granted, or open again when another account approved than the one that was asked for. */
+static void add_item(struct gd_tx *tx, const json_t *rec, const json_t *g)
+{
+    const char *item = gd_json_text(g, "item", NULL);
+
+    if (item && !strcmp(gd_json_text(g, "lifecycle", ""), "ending"))
+        gd_tx_add(tx, &sql_item_unexpected, T("workspace"), GD_P_TEXT(item), I("at"),
+                  GD_P_TEXT(gd_reason_word(GD_R_ACCOUNT_UNEXPECTED)),
+                  GD_P_TEXT(gd_reason_info(GD_R_ACCOUNT_UNEXPECTED)->meaning));
+    else if (item)
+        gd_tx_add(tx, &sql_item_granted, T("workspace"), GD_P_TEXT(item), I("at"));
+}
+
 static void add_grant(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, const json_t *g)
 {
     const char *ws = gd_json_text(rec, "workspace", ""), *id = gd_json_text(g, "id", "");
@@ -237,8 +256,7 @@ static void add_grant(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, 
     json_array_foreach(json_object_get(g, "surfaces"), i, s)
         gd_tx_add(tx, &sql_surface_insert, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(s, "id", "")), GD_P_TEXT(id),
                   GD_P_TEXT(gd_json_text(s, "kind", "")), GD_P_TEXT(gd_json_text(s, "ref", NULL)), I("at"));
-    if (gd_json_text(g, "item", NULL))
-        gd_tx_add(tx, &sql_item_granted, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(g, "item", NULL)), I("at"));
+    add_item(tx, rec, g);
     gd_event_add(b->d.events, tx, ws, "grant.created", id, NULL);
 }
 
@@ -256,7 +274,11 @@ void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *
     if (json_object_get(rec, "sealed"))
         promote = add_version(tx, rec);
     json_array_foreach(json_object_get(rec, "grants"), i, g) add_grant(b, tx, rec, g);
-    if (json_object_get(rec, "flow"))
+    if (json_object_get(rec, "flow") && gd_json_bool(rec, "unexpected", false))
+        gd_tx_add(tx, &sql_flow_refused, T("workspace"), T("flow"),
+                  GD_P_TEXT(gd_reason_word(GD_R_ACCOUNT_UNEXPECTED)),
+                  GD_P_TEXT(gd_reason_info(GD_R_ACCOUNT_UNEXPECTED)->meaning));
+    else if (json_object_get(rec, "flow"))
         gd_tx_add(tx, &sql_flow_done, T("workspace"), T("flow"));
     if (ret_promote)
         *ret_promote = promote;

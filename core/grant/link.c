@@ -162,6 +162,16 @@ static const struct grantd_role *role_of(const struct gd_app_state *a, const cha
     return NULL;
 }
 
+/* What the item is called when neither an asset nor a role is asked for. */
+static const char *title_of(const struct gd_app_state *a)
+{
+    const json_t *title = a && a->app.description ? gd_json_at(a->app.description, "title") : NULL;
+
+    if (json_is_string(title))
+        return json_string_value(title);
+    return a ? a->app.platform->p.title : "";
+}
+
 static json_t *item_json(const struct gd_app_state *a, const json_t *it)
 {
     const struct grantd_role *role = role_of(a, gd_json_text(it, "role", NULL));
@@ -173,9 +183,9 @@ static json_t *item_json(const struct gd_app_state *a, const json_t *it)
                      : json_null();
 
     return json_pack("{s:s, s:s, s:o, s:s?, s:s, s:s?, s:o}", "id", gd_json_text(it, "id", ""), "title",
-                     asset ? asset : (role ? role->title : (name ? name : "")), "role", r, "asset", asset,
-                     "state", gd_json_text(it, "state", ""), "reason", gd_json_text(it, "reason", NULL),
-                     "steps", list ? list : json_array());
+                     asset ? asset : (role ? role->title : (name ? name : title_of(a))), "role", r, "asset",
+                     asset, "state", gd_json_text(it, "state", ""), "reason",
+                     gd_json_text(it, "reason", NULL), "steps", list ? list : json_array());
 }
 
 static json_t *group_of(struct gd_broker *b, json_t *groups, const char *app)

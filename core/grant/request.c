@@ -191,6 +191,27 @@ static int check_role(const struct gd_app_state *a, const char *role, struct gd_
     return gd_err_set(err, GD_R_ROLE_UNKNOWN, "platform %s has no role %s", a->app.platform->p.name, role);
 }
 
+static int check_mode(const struct gd_app_state *a, const char *mode, struct gd_err *err)
+{
+    const char *const *m = a->app.platform->p.modes;
+
+    for (; mode && m && *m; m++)
+        if (!strcmp(*m, mode))
+            return 0;
+    return mode ? gd_err_set(err, GD_R_NOT_SUPPORTED, "platform %s has no mode %s", a->app.platform->p.name,
+                             mode)
+                : 0;
+}
+
+static int check_hub(const struct gd_call *c, const char *hub, struct gd_err *err)
+{
+    for (unsigned i = 0; hub && i < c->b->nhubs; i++)
+        if (!strcmp(c->b->hubs[i].id, hub) && !strcmp(c->b->hubs[i].workspace, c->workspace))
+            return 0;
+    return hub ? gd_err_set(err, GD_R_NOT_FOUND, "no hub %s is configured in workspace %s", hub, c->workspace)
+               : 0;
+}
+
 static int check_items(struct gd_call *c, struct gd_err *err)
 {
     json_t *it;
@@ -205,7 +226,9 @@ static int check_items(struct gd_call *c, struct gd_err *err)
             return gd_err_set(err, GD_R_APP_UNKNOWN,
                               "items[%zu].app: no app %s is configured in workspace %s", i, app,
                               c->workspace);
-        if (check_role(a, gd_json_text(it, "role", NULL), err))
+        if (check_role(a, gd_json_text(it, "role", NULL), err) ||
+            check_mode(a, gd_json_text(it, "mode", NULL), err) ||
+            check_hub(c, gd_json_text(it, "hub", NULL), err))
             return -1;
     }
     return 0;

@@ -267,6 +267,7 @@ json_t *gd_portal_view_end(const struct gd_portal_pages *p, const json_t *shown,
     set(v, "outcome_text", gd_portal_pages_sentence(p, key));
     set(v, "outcome_class", good ? "good" : bad ? "bad" : "soft");
     set(v, "reason_text", bad && reason && *reason ? gd_portal_pages_reason(p, reason) : NULL);
+    set(v, "reason", bad && reason && *reason ? reason : NULL);
     set(v, "remedy_text", bad && reason && *reason ? gd_portal_pages_remedy(p, reason) : NULL);
     return v;
 }
