@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SLICE_US 250 /* of one turn of the loop for telling what is finished */
+
 struct queue {
     struct gd_list list;
     size_t n;
@@ -49,7 +51,8 @@ struct gd_store {
     bool closing;
     int ended; /* threads */
     struct stats stats;
-    uv_async_t async; /* from here: loop only */
+    uv_async_t async;     /* from here: loop only */
+    struct gd_list ready; /* finished, to be told */
     bool joined, handle_closing;
     void (*on_close)(void *);
     void *close_arg;
@@ -296,20 +299,25 @@ static void *reader_main(void *arg)
 /* ---- loop thread
  * -------------------------------------------------------------------------------------------------- */
 
-static void deliver(struct gd_store *s)
+/* Tells what is finished, in order, for about so long; true when something is left. */
+static bool deliver(struct gd_store *s, int64_t for_us)
 {
-    struct gd_list list;
+    int64_t until = now_us() + for_us;
+    struct gd_list *l;
 
     pthread_mutex_lock(&s->lock);
-    gd_list_take(&list, &s->finished);
+    move_all(&s->ready, &s->finished);
     pthread_mutex_unlock(&s->lock);
-    for (struct gd_list *l; (l = gd_list_pop(&list));) {
+    while ((l = gd_list_pop(&s->ready))) {
         struct gd_tx *tx = gd_tx_of(l);
 
         if (tx->done)
             tx->done(tx->arg, tx, tx->result, tx->result == GD_STORE_OK ? NULL : &tx->err);
         gd_tx_free(tx);
+        if (now_us() > until)
+            break;
     }
+    return !gd_list_empty(&s->ready);
 }
 
 /* Why it is not taken at all; 0 when it is. Under the lock. */
@@ -423,8 +431,8 @@ static void on_closed(uv_handle_t *h)
     void (*done)(void *) = s->on_close;
     void *arg = s->close_arg;
 
-    while (!gd_list_empty(&s->finished)) /* what was submitted in the last moment */
-        deliver(s);
+    while (deliver(s, INT32_MAX) || !gd_list_empty(&s->finished)) /* what was submitted in the last moment */
+        ;
     free_store(s);
     if (done)
         done(arg);
@@ -435,7 +443,8 @@ static void on_async(uv_async_t *h)
     struct gd_store *s = h->data;
     bool over;
 
-    deliver(s);
+    if (deliver(s, SLICE_US))
+        uv_async_send(&s->async); /* the loop's other work, vends above all, has its turn first */
     pthread_mutex_lock(&s->lock);
     over = s->closing && s->ended == 2 && !s->joined;
     s->handle_closing |= over;
@@ -487,6 +496,7 @@ static struct gd_store *new_store(const struct gd_store_options *o, struct gd_lo
     init_queue(&s->writes);
     init_queue(&s->reads);
     gd_list_init(&s->finished);
+    gd_list_init(&s->ready);
     return s;
 }
 
