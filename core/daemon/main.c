@@ -104,6 +104,7 @@ static int dump_platform(const struct gd_daemon_options *o, const char *path)
     puts(text);
     gd_free(text);
     json_decref(j);
+    gd_platform_free(p);
     return 0;
 }
 

@@ -218,7 +218,8 @@ static void set_template(CURL *easy, const struct gd_http_client *c)
     SET(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)GD_HTTP_BODY_MAX);
     SET(easy, CURLOPT_QUICK_EXIT, 1L); /* else giving up a look-up waits for the resolver, on the loop */
-    SET(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L); /* made, freed and wiped for every request; bodies are small */
+    SET(easy, CURLOPT_UPLOAD_BUFFERSIZE,
+        16384L); /* made, freed and wiped for every request; bodies are small */
     SET(easy, CURLOPT_USERAGENT, c->user_agent);
     SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(easy, CURLOPT_CLOSESOCKETFUNCTION, gd_http_poll_close_socket);
