@@ -100,7 +100,7 @@ static struct gd_config *fresh(void)
     struct gd_config *g = gd_new(sizeof *g);
 
     g->store_group_wait_us = 1000;
-    g->cache_bytes = INT64_C(64) << 20;
+    g->cache_bytes = INT64_C(16) << 20; /* behind it stands the page cache: tokens.h */
     g->request_deadline_ms = 45000;
     g->skew_ms = 30000;
     g->family_lease_ms = 600000;

@@ -4,6 +4,7 @@
 #include "daemon/daemon.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +207,9 @@ int main(int argc, char **argv)
 
     if (rc)
         return rc == 1 ? 0 : 2;
+    /* Large tables that grow give their old memory back to the system; two arenas do for three threads. */
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    (void)mallopt(M_ARENA_MAX, 2);
     gd_json_setup();
     (void)signal(SIGPIPE, SIG_IGN);
     if (gd_crypto_setup(&err)) {

@@ -157,7 +157,7 @@ static void no_file_gives_all_defaults(void **state)
     assert_null(f->cfg->key_passphrase_file);
     assert_string_equal(f->cfg->workspaces[0], "main");
     assert_null(f->cfg->workspaces[1]);
-    assert_int_equal(f->cfg->cache_bytes, 64 * 1024 * 1024);
+    assert_int_equal(f->cfg->cache_bytes, 16 * 1024 * 1024);
     assert_int_equal(f->cfg->request_deadline_ms, 45000);
     assert_int_equal(f->cfg->quiet_ms, 45000 + 2 * 30000);
     assert_int_equal(f->cfg->family_lease_ms, 600000);
