@@ -5,7 +5,7 @@
  *   keys.c     data keys of clients                       vend.c     the hot path and grant.token
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
  *   close.c    revoke                                     look.c     verify, polls of pending asks
- *   erase.c    a client is forgotten
+ *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
  */
 #ifndef GD_GRANT_BROKER_INT_H
 #define GD_GRANT_BROKER_INT_H

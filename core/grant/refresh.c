@@ -3,15 +3,16 @@
  *   start -> lease and intent committed -> the platform's refresh runs -> answer validated, sealed, spooled
  * and synced, committed by compare-and-set -> published -> waiters told
  *
+ * Up to the question that is asked of the platform here, what becomes of the answer in outcome.c.
+ *
  * Single flight per credential; who comes later joins. An answer is never dropped: a commit that fails is
  * repeated while the process lives, and the spool carries it over a crash. A doubt is uncertain, not failed;
  * a refusal is a quarantine, not a death. */
 #include "base/fault.h"
-#include "grant/broker_int.h"
+#include "grant/flight.h"
 
 #include <string.h>
 
-#define COMMIT_RETRY_MS   1000
 #define AUDIT_PATIENCE_MS (10 * 60 * 1000)
 #define NO_DUE_MS         60000
 
@@ -34,32 +35,11 @@ GD_SQL(sql_current,
        "$2");
 GD_SQL(sql_others, "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2"
                    " AND attempt_id <> $3");
-GD_SQL(sql_outcome, "SELECT current_attempt, gen, expires_at, status, next_at FROM credentials"
-                    " WHERE workspace = $1 AND id = $2");
-GD_SQL(sql_settle,
-       "UPDATE credentials SET status = $1, next_at = $2, attempts = $3, reason = $4, reason_text = $5,"
-       " lease_owner = NULL, lease_until = 0 WHERE workspace = $6 AND id = $7 AND gen = $8 AND lease_attempt "
-       "= $9"
-       " AND status <> 'revoked'");
-GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_id = $2");
 /* The newest: ids sort by the time they were made. NULL when there is none. (The empty text keeps SQLite from
  * looking for the greatest of all ids first.) */
 GD_SQL(sql_sibling,
        "SELECT MAX(attempt_id || '') FROM token_versions WHERE workspace = $1 AND credential_id = $2"
        " AND status = 'candidate'");
-GD_SQL(sql_version_status, "UPDATE token_versions SET status = $3 WHERE workspace = $1 AND attempt_id = $2");
-GD_SQL(sql_promote_sibling,
-       "UPDATE credentials SET gen = gen + 1, current_attempt = $1, status = 'retrying', next_at = $2,"
-       " issued_at = (SELECT issued_at FROM token_versions WHERE workspace = $3 AND attempt_id = $1),"
-       " expires_at = (SELECT expires_at FROM token_versions WHERE workspace = $3 AND attempt_id = $1),"
-       " lease_owner = NULL, lease_until = 0 WHERE workspace = $3 AND id = $4 AND gen = $5");
-GD_SQL(sql_take_back,
-       "UPDATE credentials SET gen = $1, current_attempt = $2, issued_at = $3, expires_at = $4,"
-       " refresh_expires_at = $5, account_id = $6"
-       " WHERE workspace = $7 AND id = $8 AND gen = $9");
-GD_SQL(sql_versions_reject,
-       "UPDATE token_versions SET status = 'rejected' WHERE workspace = $1 AND credential_id = $2"
-       " AND status = 'current' AND attempt_id <> $3");
 
 struct waiter {
     struct gd_list node;
@@ -67,59 +47,9 @@ struct waiter {
     void *arg;
 };
 
-struct gd_flight {
-    struct gd_broker *b;
-    uint32_t cred;
-    char id[GD_ID_TEXT_MAX]; /* of the credential */
-    char client[GD_ID_TEXT_MAX];
-    const char *workspace;
-    char intent[GD_ID_TEXT_MAX];  /* the lease's attempt id */
-    char attempt[GD_ID_TEXT_MAX]; /* of the answer being made durable; the first is the intent */
-    struct gd_app_state *app;
-    struct gd_list waiters;
-    struct gd_op *op;
-    int64_t gen, first_gen, started_at;
-    int64_t next_at; /* as planned before this flight */
-    int64_t due; /* as planned by it: armed at its end, since a timer that fires meanwhile only joins it */
-    struct gd_clocks clocks;
-    char *account, *scope, *current_attempt;
-    char *sibling;
-    unsigned attempts;
-    enum gd_cred_status status;
-    int64_t others;                   /* intents of other attempts that are still open */
-    struct gd_secret access, refresh; /* what is being spent */
-    json_t *kept;
-    json_t *rec;             /* the answer on its way to the store */
-    struct gd_secret answer; /* its access token, to publish */
-    bool mismatch;           /* rec holds another account's tokens: kept, not used */
-    bool last;               /* rec came with the end of the operation, not with a save */
-    bool saved;              /* something became durable in this flight */
-    bool admitted;           /* by the scheduler, which is told of the end */
-    size_t outcome;          /* statement that reads the row after the answer */
-    unsigned tries;          /* of its commit, in a drain */
-    struct gd_err err;
-    bool failed;
-    uv_timer_t again;
-};
-
 static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool admitted, gd_refresh_fn *fn,
                     void *arg);
 static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
-struct verdict {
-    enum gd_cred_status status;
-    int64_t next_at;
-    unsigned attempts;
-    bool close_intent;
-};
-static void settle(struct gd_flight *f, const struct verdict *v);
-static void end_mismatch(struct gd_flight *f);
-static void end_horizon(struct gd_flight *f);
-static void end_patient(struct gd_flight *f);
-static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r);
-static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
-static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
-static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
-static void on_promoted(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
 void gd_cred_due(struct gd_broker *b, uint32_t cred, int64_t due)
 {
@@ -169,7 +99,7 @@ static void audit_end(const struct gd_flight *f)
     gd_audit_write(f->b->d.audit, &e, NULL, NULL);
 }
 
-static void finish(struct gd_flight *f)
+void gd_flight_end(struct gd_flight *f)
 {
     struct gd_list waiters, *n;
     uint16_t app = gd_cred_at(&f->b->ix, f->cred)->app;
@@ -196,7 +126,7 @@ static void finish(struct gd_flight *f)
     uv_close((uv_handle_t *)&f->again, on_again_closed);
 }
 
-static void fail(struct gd_flight *f, const struct gd_err *err)
+void gd_flight_fail(struct gd_flight *f, const struct gd_err *err)
 {
     f->failed = true;
     f->err = *err;
@@ -433,8 +363,8 @@ static void start_op(struct gd_flight *f)
                              .app = f->app->app.id,
                              .deadline_ms = b->plan.deadline_ms,
                              .due_mono_ms = gd_mono(b->d.clock) + (f->clocks.expires_at - f->started_at),
-                             .on_save = on_save,
-                             .on_end = on_end,
+                             .on_save = gd_flight_on_save,
+                             .on_end = gd_flight_on_end,
                              .arg = f };
 
     (void)snprintf(issued, sizeof issued, "%lld", (long long)(f->clocks.issued_at / 1000));
@@ -457,391 +387,16 @@ static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const
                         .text = "the lease could not be stored; nothing was sent" };
 
     if (r != GD_STORE_OK || read_row(f, tx, &e)) {
-        fail(f, r != GD_STORE_OK && err ? err : &e);
+        gd_flight_fail(f, r != GD_STORE_OK && err ? err : &e);
         f->due = gd_now(f->b->d.clock) + 5000 + (int64_t)gd_rng_below(f->b->d.rng, 5000);
-        finish(f);
+        gd_flight_end(f);
         return;
     }
     (void)GD_FAULT("F03");
     if (f->clocks.horizon_at && f->clocks.horizon_at <= f->started_at)
-        end_horizon(f);
+        gd_flight_horizon(f);
     else if (must_wait(f))
-        end_patient(f);
+        gd_flight_patient(f);
     else
         start_op(f);
-}
-
-/* ---- an answer: record, spool, commit, publish ---- */
-
-static void commit_answer(struct gd_flight *f)
-{
-    struct gd_tx *tx = gd_tx_new(f->b->d.store);
-
-    gd_journal_statements(f->b, tx, f->rec, true, NULL);
-    f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
-    gd_store_commit(f->b->d.store, tx, on_committed, f);
-}
-
-static void on_again(uv_timer_t *t)
-{
-    commit_answer(t->data);
-}
-
-/* Takes what came; *ret false: there was nothing to keep. */
-static int take_answer(struct gd_flight *f, const struct gd_op_result *r, bool *ret, struct gd_err *err)
-{
-    struct gd_answer a = { .workspace = f->workspace,
-                           .client = f->client,
-                           .app = f->app->app.id,
-                           .cred = f->id,
-                           .attempt = f->attempt,
-                           .parent_gen = f->gen,
-                           .created_at = gd_now(f->b->d.clock),
-                           .r = r,
-                           .old_refresh_token = f->refresh.ptr,
-                           .old_kept = f->kept };
-
-    f->mismatch = f->account && r->res.account_id && strcmp(f->account, r->res.account_id) != 0;
-    /* What a save brought is durable already; the end names it again. */
-    *ret = r->res.access_token && !(f->saved && gd_same_text(r->res.access_token, f->answer.ptr));
-    if (!*ret)
-        return 0;
-    f->rec = gd_journal_record(f->b, &a, err);
-    if (!f->rec)
-        return -1;
-    json_object_set_new(f->rec, "intent", json_string(f->intent));
-    if (f->mismatch)
-        json_object_set_new(f->rec, "rejected", json_true());
-    gd_secret_set(&f->answer, r->res.access_token, strlen(r->res.access_token));
-    if (r->res.refresh_token)
-        gd_secret_set(&f->refresh, r->res.refresh_token, strlen(r->res.refresh_token));
-    return 0;
-}
-
-static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
-{
-    struct gd_flight *f = arg;
-    struct gd_err err = { 0 };
-    bool some;
-
-    if (take_answer(f, r, &some, &err)) {
-        fail(f, &err);
-        gd_op_saved(op, false);
-    } else if (!some) {
-        gd_op_saved(op, true);
-    } else {
-        commit_answer(f);
-    }
-}
-
-/* While the process lives it is tried again. A drain gives up after a while: the spool has the record, and
- * the next start reads it. */
-static void commit_again(struct gd_flight *f, const struct gd_err *err)
-{
-    struct gd_err e = { .reason = GD_R_STORE_FAILED,
-                        .text = "the answer is in the spool and becomes durable at the next start" };
-
-    GD_LOG(f->b->d.log, GD_LOG_ERROR, "refresh.commit_failed", GD_F_STR("credential", f->id), GD_F_ERR(err));
-    if (!f->b->draining || ++f->tries < GD_DRAIN_TRIES) {
-        uv_timer_start(&f->again, on_again, COMMIT_RETRY_MS, 0);
-        return;
-    }
-    if (f->op)
-        gd_op_cancel(&f->op);
-    fail(f, &e);
-    finish(f);
-}
-
-/* Is the answer what the credential now stands on? Asked of the row and not of the number of rows that
- * changed: a commit that was in doubt, and repeated, may have happened the first time. */
-static bool became_current(const struct gd_flight *f, const struct gd_tx *tx)
-{
-    const char *attempt = gd_tx_rows(tx, f->outcome) ? gd_tx_text(tx, f->outcome, 0, 0) : NULL;
-
-    return attempt && !strcmp(attempt, f->attempt);
-}
-
-/* Somebody else moved the credential, and the answer stays a candidate: the index follows the store. */
-static void follow_store(struct gd_flight *f, const struct gd_tx *tx)
-{
-    struct gd_ix_cred *c = gd_cred_at(&f->b->ix, f->cred);
-    enum gd_cred_status status;
-
-    if (gd_tx_rows(tx, f->outcome) == 0 || !gd_cred_status_parse(gd_tx_text(tx, f->outcome, 0, 3), &status))
-        return;
-    gd_tokens_drop(f->b->tokens, f->cred);
-    c->gen = (uint32_t)gd_tx_int(tx, f->outcome, 0, 1);
-    c->expires_at = gd_tx_int(tx, f->outcome, 0, 2);
-    c->status = (uint8_t)status;
-    f->due = status == GD_CRED_REVOKED ? GD_NEVER_DUE : gd_tx_int(tx, f->outcome, 0, 4);
-}
-
-static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
-{
-    struct gd_flight *f = arg;
-    bool current;
-
-    if (r != GD_STORE_OK) { /* keep it, the same attempt id makes repeating harmless */
-        commit_again(f, err);
-        return;
-    }
-    if (f->mismatch) {
-        end_mismatch(f);
-        return;
-    }
-    current = became_current(f, tx);
-    if (current)
-        gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
-    gd_journal_publish(f->b, f->rec, f->answer.ptr, current);
-    if (current)
-        f->due = gd_json_i64(f->rec, "due", 0);
-    else
-        follow_store(f, tx);
-    json_decref(f->rec);
-    f->rec = NULL;
-    f->saved = true;
-    f->gen++;
-    gd_id_make(f->attempt, "at", gd_now(f->b->d.clock), f->b->d.rng);
-    if (f->last)
-        finish(f);
-    else
-        gd_op_saved(f->op, true);
-}
-
-/* The answer was somebody else's. What a save had made current on the way is taken back; all of it stays,
- * rejected. */
-static void take_back(struct gd_flight *f, struct gd_tx *tx)
-{
-    struct gd_ix_cred *c = gd_cred_at(&f->b->ix, f->cred);
-
-    gd_tx_add(tx, &sql_take_back, GD_P_INT(f->first_gen), GD_P_TEXT(f->current_attempt),
-              GD_P_INT(f->clocks.issued_at), GD_P_INT(f->clocks.expires_at),
-              GD_P_INT(f->clocks.refresh_expires_at), GD_P_TEXT(f->account), GD_P_TEXT(f->workspace),
-              GD_P_TEXT(f->id), GD_P_INT(f->gen));
-    gd_tx_add(tx, &sql_versions_reject, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id),
-              GD_P_TEXT(f->current_attempt));
-    gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->current_attempt),
-              GD_P_TEXT("current"));
-    gd_tokens_drop(f->b->tokens, f->cred);
-    c->gen = (uint32_t)f->first_gen;
-    c->expires_at = f->clocks.expires_at;
-    f->gen = f->first_gen;
-}
-
-static void end_mismatch(struct gd_flight *f)
-{
-    struct verdict v = { GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts + 1, true };
-    struct gd_err err;
-
-    gd_err_set(&err, GD_R_SUBJECT_MISMATCH,
-               "the refresh answered with another account's tokens; they are kept aside");
-    fail(f, &err);
-    if (f->op)
-        gd_op_cancel(&f->op);
-    settle(f, &v);
-}
-
-/* The date is past that no refresh moves: only a person can go on. */
-static void end_horizon(struct gd_flight *f)
-{
-    struct verdict v = { GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts, true };
-    struct gd_err err;
-
-    gd_err_set(&err, GD_R_GRANT_HORIZON_PASSED,
-               "the date is past that no refresh can move; the client must consent again");
-    fail(f, &err);
-    settle(f, &v);
-}
-
-static void end_patient(struct gd_flight *f)
-{
-    struct verdict v = { f->status, f->next_at, f->attempts, true };
-    bool doubt = f->status == GD_CRED_UNCERTAIN;
-    struct gd_err err;
-    char at[32];
-
-    gd_time_text(at, f->next_at);
-    gd_err_set(
-        &err, doubt ? GD_R_CREDENTIAL_UNCERTAIN : GD_R_CREDENTIAL_QUARANTINED,
-        "the refresh token is not presented again before %s: this platform may end everything if it is", at);
-    err.retry_at = f->next_at;
-    fail(f, &err);
-    settle(f, &v);
-}
-
-/* ---- no answer to keep: what the credential becomes ---- */
-
-static void settle(struct gd_flight *f, const struct verdict *v)
-{
-    struct gd_broker *b = f->b;
-    struct gd_ix_cred *c = gd_cred_at(&b->ix, f->cred);
-    struct gd_tx *tx = gd_tx_new(b->d.store);
-    const char *word = f->failed ? gd_reason_word(f->err.reason) : NULL;
-
-    if (f->mismatch && f->saved)
-        take_back(f, tx);
-    gd_tx_add(tx, &sql_settle, GD_P_TEXT(gd_cred_status_word(v->status)), GD_P_INT(v->next_at),
-              GD_P_INT(v->attempts), GD_P_TEXT(word), GD_P_TEXT(f->failed ? f->err.text : NULL),
-              GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(f->gen), GD_P_TEXT(f->intent));
-    if (v->close_intent)
-        gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->intent));
-    if (v->status != (enum gd_cred_status)c->status) {
-        GD_AUTO_FREE char *type = gd_strf("credential.%s", gd_cred_status_word(v->status));
-
-        gd_event_add(b->d.events, tx, f->workspace, type, f->id, NULL);
-    }
-    c->status = (uint8_t)v->status;
-    f->due = v->next_at;
-    gd_store_commit(b->d.store, tx, on_settled, f);
-}
-
-static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
-{
-    struct gd_flight *f = arg;
-
-    (void)tx;
-    /* Not stored: the intent stays open and the next start reads it as a doubt, which is the safe side. */
-    if (r != GD_STORE_OK)
-        GD_LOG(f->b->d.log, GD_LOG_ERROR, "refresh.settle_failed", GD_F_STR("credential", f->id),
-               GD_F_ERR(err));
-    gd_events_wake(f->b->d.events);
-    finish(f);
-}
-
-/* A refused token has a sibling that never was tried: make that one current and go on with it at once. */
-static void promote_sibling(struct gd_flight *f)
-{
-    struct gd_tx *tx = gd_tx_new(f->b->d.store);
-    int64_t now = gd_now(f->b->d.clock);
-
-    gd_tx_add(tx, &sql_promote_sibling, GD_P_TEXT(f->sibling), GD_P_INT(now), GD_P_TEXT(f->workspace),
-              GD_P_TEXT(f->id), GD_P_INT(f->gen));
-    gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->sibling), GD_P_TEXT("current"));
-    gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->current_attempt),
-              GD_P_TEXT("rejected"));
-    gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->intent));
-    f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
-    f->due = now;
-    gd_store_commit(f->b->d.store, tx, on_promoted, f);
-}
-
-static void on_promoted(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
-{
-    struct gd_flight *f = arg;
-
-    if (r == GD_STORE_OK)
-        follow_store(f, tx);
-    else
-        f->due += 5000; /* nothing moved, or nobody knows: the next attempt reads the row */
-    on_settled(f, tx, r, err);
-}
-
-/* The platform says that the token is no good. Never dead at the first answer. */
-static struct verdict refused(struct gd_flight *f)
-{
-    struct gd_broker *b = f->b;
-    int64_t now = gd_now(b->d.clock);
-
-    if (f->others > 0) /* another attempt may still bring the answer that explains this */
-        return (struct verdict){ GD_CRED_UNCERTAIN, gd_plan_patience(&b->plan, &f->clocks, now, now),
-                                 f->attempts + 1, true };
-    /* What a frozen app is told says nothing about this one client. */
-    if (f->status != GD_CRED_QUARANTINED || f->app->interlock.frozen)
-        return (struct verdict){ GD_CRED_QUARANTINED, gd_plan_confirm(&b->plan, &f->clocks, now),
-                                 f->attempts + 1, true };
-    return (struct verdict){ GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts + 1, true };
-}
-
-/* May the token have been used up although no tokens came? A gateway's 5xx says nothing about what stands
- * behind it; 503 and 429 say that the request was not taken. */
-static bool in_doubt(const struct gd_op_result *r)
-{
-    if (r->fail_class == GRANTD_E_UNCERTAIN)
-        return true;
-    if (r->fail_class == GRANTD_E_DEADLINE || r->fail_class == GRANTD_E_CANCELLED)
-        return r->spent;
-    /* It answered well and we do not understand it: what was spent may have been replaced. */
-    if (r->fail_class == GRANTD_E_PROTOCOL || r->fail_class == GRANTD_E_PLUGIN)
-        return r->spent && (r->spent_status == 0 || r->spent_status / 100 == 2);
-    return r->fail_class == GRANTD_E_TRANSIENT && r->spent && r->spent_status >= 500 &&
-           r->spent_status != 503;
-}
-
-static struct verdict judge(struct gd_flight *f, const struct gd_op_result *r)
-{
-    struct gd_broker *b = f->b;
-    int64_t now = gd_now(b->d.clock), sent = r->sent_at ? r->sent_at : f->started_at;
-    int64_t again = gd_plan_backoff(&b->plan, &f->clocks, f->attempts + 1, now, b->d.rng), patience;
-
-    if (r->retry_at > again)
-        again = r->retry_at;
-    if (in_doubt(r)) {
-        patience = gd_plan_patience(&b->plan, &f->clocks, sent, now);
-        return (struct verdict){ GD_CRED_UNCERTAIN, patience > again ? patience : again, f->attempts + 1,
-                                 false };
-    }
-    if (r->fail_class == GRANTD_E_REAUTH || r->fail_class == GRANTD_E_DECLINED ||
-        r->fail_class == GRANTD_E_FORBIDDEN)
-        return refused(f);
-    return (struct verdict){ f->status == GD_CRED_QUARANTINED ? GD_CRED_QUARANTINED : GD_CRED_RETRYING, again,
-                             f->attempts + 1, true };
-}
-
-static void end_failed(struct gd_flight *f, const struct gd_op_result *r)
-{
-    bool dead = r->fail_class == GRANTD_E_REAUTH, config = r->fail_class == GRANTD_E_CONFIG;
-    struct gd_broker *b = f->b;
-    struct verdict v;
-
-    fail(f, &r->err);
-    if (gd_interlock_note(&f->app->interlock, f->cred, dead, config, gd_mono(b->d.clock)))
-        GD_LOG(b->d.log, GD_LOG_ERROR, "app.frozen", GD_F_STR("app", f->app->app.id), GD_F_ERR(&r->err));
-    if (dead && f->sibling && !f->saved) {
-        promote_sibling(f);
-        return;
-    }
-    v = judge(f, r);
-    settle(f, &v);
-}
-
-static void end_unchanged(struct gd_flight *f)
-{
-    struct verdict v = { .status = GD_CRED_CURRENT, .close_intent = true };
-
-    gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
-    v.next_at = gd_plan_unchanged(&f->b->plan, &f->clocks, gd_now(f->b->d.clock), f->b->d.rng);
-    settle(f, &v);
-}
-
-static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r)
-{
-    struct gd_flight *f = arg;
-    struct gd_err err = { 0 };
-    bool some = false;
-
-    (void)op;
-    f->op = NULL;
-    (void)GD_FAULT("F10");
-    if (r->end == GD_OP_FAILED) {
-        if (f->saved) { /* what was saved is good; the rest comes with the next refresh */
-            fail(f, &r->err);
-            finish(f);
-        } else {
-            end_failed(f, r);
-        }
-        return;
-    }
-    if (take_answer(f, r, &some, &err)) { /* it could not even be sealed */
-        fail(f, &err);
-        settle(f, &(struct verdict){ GD_CRED_UNCERTAIN, GD_NEVER_DUE, f->attempts + 1, false });
-    } else if (some) {
-        f->last = true;
-        commit_answer(f);
-    } else if (f->mismatch) {
-        end_mismatch(f);
-    } else if (f->saved) {
-        finish(f);
-    } else {
-        end_unchanged(f);
-    }
 }
