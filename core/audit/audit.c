@@ -94,8 +94,9 @@ void gd_audit_write(struct gd_audit *a, const struct gd_audit_entry *e, gd_audit
         (void)uv_async_send(&a->async);
     } else {
         gd_list_add(&a->todo, &j->link);
-        a->ntodo++;
-        pthread_cond_signal(&a->cond);
+        if (a->ntodo++ == 0 || (done && !a->hurry))
+            pthread_cond_signal(&a->cond);
+        a->hurry |= done != NULL;
     }
     pthread_mutex_unlock(&a->lock);
 }

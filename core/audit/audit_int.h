@@ -68,6 +68,7 @@ struct gd_audit {
     pthread_cond_t cond;
     struct gd_list todo, done;
     size_t ntodo;
+    bool hurry; /* somebody waits for one of todo */
     bool checkpoint_wanted, stop, stopped;
     char *counts; /* JSON text for the next checkpoint, or NULL */
     int64_t records, checkpoint;

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FORM_NS (10 * 1000 * 1000)
+
 /* ---- filling the group
  * ----------------------------------------------------------------------------------------------- */
 
@@ -321,6 +323,24 @@ static void try_again(struct gd_audit *a)
  */
 
 /* Waits for something to do, while broken for a second at most. */
+/* Under the lock. Records that nobody waits for wait a little for each other: a storm of refreshes is written
+ * and synced a hundred times a second, not once for each. */
+static void let_form(struct gd_audit *a)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += FORM_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    while (!gd_list_empty(&a->todo) && a->ntodo < GD_AUDIT_QUEUE_MAX / 2 && !a->hurry && !a->stop &&
+           !a->checkpoint_wanted)
+        if (pthread_cond_timedwait(&a->cond, &a->lock, &until) == ETIMEDOUT)
+            break;
+}
+
 static bool wait_for_work(struct gd_audit *a, struct gd_list *jobs, bool *checkpoint)
 {
     struct timespec until;
@@ -334,8 +354,10 @@ static bool wait_for_work(struct gd_audit *a, struct gd_list *jobs, bool *checkp
             (void)pthread_cond_wait(&a->cond, &a->lock);
         else if (pthread_cond_timedwait(&a->cond, &a->lock, &until) == ETIMEDOUT)
             break;
+    let_form(a);
     gd_list_take(jobs, &a->todo);
     a->ntodo = 0;
+    a->hurry = false;
     *checkpoint = a->checkpoint_wanted || a->stop;
     a->checkpoint_wanted = false;
     stop = a->stop && gd_list_empty(jobs);
