@@ -79,16 +79,36 @@ int gd_crypto_setup(struct gd_err *err)
 }
 
 /* A source that is stuck would repeat itself: no two answers in a row may begin alike. */
-static void system_bytes(struct gd_rng *r, void *out, size_t n)
+static void fresh_bytes(void *out, size_t n)
 {
     static _Thread_local unsigned char last[16];
 
-    (void)r;
     gd_must(RAND_priv_bytes_ex(gd_algs()->ctx, out, n, 256) == 1, "RNG_FAIL: the random source");
     if (n < sizeof last)
         return;
     gd_must(CRYPTO_memcmp(out, last, sizeof last) != 0, "RNG_FAIL: the random source repeats itself");
     memcpy(last, out, sizeof last);
+}
+
+/* A few bytes, for an id or a delay, come from a store of each thread: the generator looks at its process
+ * number for every answer. What is handed out is wiped; keys and salts never come from there. */
+static void system_bytes(struct gd_rng *r, void *out, size_t n)
+{
+    static _Thread_local unsigned char pool[512];
+    static _Thread_local size_t left;
+
+    (void)r;
+    if (n > 16) {
+        fresh_bytes(out, n);
+        return;
+    }
+    if (left < n) {
+        fresh_bytes(pool, sizeof pool);
+        left = sizeof pool;
+    }
+    left -= n;
+    memcpy(out, pool + left, n);
+    gd_wipe(pool + left, n);
 }
 
 struct gd_rng *gd_rng_system(void)

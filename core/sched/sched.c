@@ -51,6 +51,7 @@ struct gd_sched {
     int64_t offset; /* unix - mono when last looked at */
     int64_t fired, late_max, steps;
     int head_fd, step_fd;
+    int64_t armed_for; /* what head_fd is set to */
     uv_poll_t head, step;
     int open;
     void (*closed)(void *);
@@ -322,6 +323,9 @@ static void arm_head(struct gd_sched *s)
     next = gd_wheel_next(&s->wheel);
     if (!gd_list_empty(&s->looks) && gd_container_of(s->looks.next, struct look, node)->at < next)
         next = gd_container_of(s->looks.next, struct look, node)->at;
+    if (next == s->armed_for)
+        return;
+    s->armed_for = next;
     if (next != INT64_MAX) {
         t.it_value.tv_sec = next / 1000;
         t.it_value.tv_nsec = next % 1000 * 1000000 + 1; /* never all zero, which would disarm */
@@ -338,6 +342,7 @@ static void on_head(uv_poll_t *h, int status, int events)
     (void)events;
     if (read(s->head_fd, &n, sizeof n) < 0 && errno == EAGAIN)
         return;
+    s->armed_for = INT64_MIN; /* it went off */
     (void)gd_sched_run(s);
     arm_head(s);
 }
@@ -345,6 +350,7 @@ static void on_head(uv_poll_t *h, int status, int events)
 int gd_sched_start(struct gd_sched *s, struct gd_err *err)
 {
     s->started = true;
+    s->armed_for = INT64_MIN;
     if (!s->loop)
         return 0;
     s->head_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
