@@ -59,15 +59,25 @@ enum {
     GRANTD_ARG_HUB_ACCESS_TOKEN, /* and its credential, separate from the client's */
     GRANTD_ARG_ISSUED_AT,        /* refresh: decimal Unix seconds when the access token was obtained */
     GRANTD_ARG_EXPIRES_AT,       /* refresh, verify: decimal Unix seconds; NULL: unknown or never */
+    GRANTD_ARG_HUB_ACCOUNT_ID, /* who consented for the hub, as grant reported it; NULL: a token handed in */
 };
+/* GRANTD_ARG_MODE of an operation that is about the hub itself (GRANTD_CAP_HUB_CONSENT): request and grant
+ * get the agency's own consent, whose credential becomes GRANTD_ARG_HUB_ACCESS_TOKEN; verify looks at the hub
+ * as at a grant. ACCESS_TOKEN is then the hub's. */
+#define GRANTD_MODE_HUB "hub"
 
 /* ---- documents that the host has read (grantd_document) -------------------------------------- */
 enum {
     /* The provider description of this app (platforms with .description), else NULL. */
     GRANTD_DOC_DESCRIPTION = 1,
-    /* The grant as the host knows it: {"item":{"role","asset","mode"},"assets":[{"id","kind","name","role"}],
-     * "surfaces":[{"kind","id","outcome"}],"inputs":{...}}. */
+    /* The grant as the host knows it: {"item":{"role","asset","mode","params":{...}},
+     * "assets":[{"id","kind","name","role","parent","layers","starts_at","ends_at"}],
+     * "surfaces":[{"kind","id","outcome"}],"inputs":{...}}. In revoke the surface "token" is listed only when
+     * no other grant uses the credential: what is not listed is a tool, not something to close. */
     GRANTD_DOC_GRANT,
+    /* notice: the call of the platform: grantd_body is its raw body, grantd_header its headers, paths read
+     * the body when it is JSON or a form. */
+    GRANTD_DOC_NOTICE,
 };
 
 /* ---- why an operation failed: who has to act (grantd_fail) ----------------------------------- */
@@ -116,6 +126,9 @@ enum {                                      /* .caps */
         * are. */
        GRANTD_CAP_DESCRIBED_HOSTS = 1u << 2,
        GRANTD_CAP_NATIVE = 1u << 3, /* makes native access: a hub is needed */
+       /* The hub's credential is got by a consent of the agency (GRANTD_MODE_HUB), besides being handed in.
+        */
+       GRANTD_CAP_HUB_CONSENT = 1u << 4,
 };
 
 /* ---- static data: what a platform declares --------------------------------------------------- */
@@ -171,31 +184,49 @@ struct grantd_platform {
     uint32_t shape, retry_class;         /* defaults; a result may say otherwise */
     uint32_t retry_grace;                /* seconds, GRANTD_RETRY_GRACE */
     const struct grantd_option *options; /* may be NULL */
-    const struct grantd_role *roles;     /* may be NULL: no roles */
-    const char *const *modes;            /* may be NULL; ends with NULL */
-    const char *const *hosts; /* exact names or "*.suffix" (one label); ends with NULL; may be NULL */
+    /* What the agency may say about one item when it asks (grantd_param): campaign dates, a creator's handle.
+     * Checked by type like options; flags REQUIRED only. May be NULL. */
+    const struct grantd_option *params;
+    const struct grantd_role *roles; /* may be NULL: no roles */
+    const char *const *modes;        /* may be NULL; ends with NULL */
+    const char *const *hosts;        /* exact names or "*.suffix" (one label); ends with NULL; may be NULL */
     const struct grantd_field *description; /* with GRANTD_CAP_DESCRIBED */
     struct grantd_limits limits;
 
-    /* Ask. Given: role, asset hint, mode, redirect URI, state, challenge, nonce, scope.
+    /* Ask. Given: role, asset hint, mode, params, redirect URI, state, challenge, nonce, scope, hub.
      * Ends with grantd_done(.redirect_url), or with guided steps (grantd_step, then grantd_finish), or with
      * grantd_pending (filed through the API, or a device code: steps plus the time of the next look).
      * Mandatory. */
     grantd_fn *request;
-    /* Take what came back: a callback's query, what a person handed in (GRANTD_DOC_GRANT inputs), or a poll
-     * of a pending ask (then neither code nor inputs). Ends with grantd_done(.access_token ...),
-     * grantd_finish for purely native access, or grantd_pending. Assets by grantd_asset(). Mandatory. */
+    /* Take what came back: a callback's query, what a person handed in (inputs), or a poll of a pending ask
+     * (then neither code nor inputs). One item a call: when several items share one consent, the first call
+     * has the code, and after its grantd_save the others are called with ACCESS_TOKEN and no code, each with
+     * notes of its own. So: ACCESS_TOKEN given means that the consent is had already, now do this item.
+     * Ends with grantd_done(.access_token ...), grantd_finish for purely native access or when the tokens
+     * were saved, or grantd_pending (with steps for people, if any). Assets by grantd_asset(), where access
+     * exists by grantd_surface(.outcome = GRANTD_SURFACE_OPEN). Mandatory. */
     grantd_fn *grant;
     /* Renew. Given: the credential and its clocks. Ends with grantd_done(new tokens), grantd_finish
      * (unchanged, valid), or a failure. The request that spends the refresh token must not be marked
      * repeatable unless the retry class is none. Mandatory. */
     grantd_fn *refresh;
-    /* Close. Given: the grant with its surfaces. Reports each by grantd_surface(), then grantd_finish.
-     * Mandatory. */
+    /* Close. Given: the grant with its surfaces. Closes each that is listed, in the order that this platform
+     * needs, checks that it is gone, and reports each by grantd_surface(), then grantd_finish. Inputs are
+     * what the operator ordered with it (grant.revoke inputs). Mandatory. */
     grantd_fn *revoke;
     /* Look. Reports facts by grantd_observe(); differences are facts, not failures. Ends with grantd_finish.
      * Optional for the loader, present in every shipped platform. */
     grantd_fn *verify;
+    /* List what the hub can reach now, whoever gave it: each by grantd_asset (parent: whose it is, role: the
+     * hub's), a page a run. The host tells which of them no grant explains. Given: the hub. Ends with
+     * grantd_finish. Optional; platforms with GRANTD_CAP_NATIVE should have it. */
+    grantd_fn *scan;
+    /* The platform called us (a webhook): GRANTD_DOC_NOTICE. Must check by its signature that it is genuine
+     * before it believes a word, and end with grantd_fail(GRANTD_E_FORBIDDEN) when it is not: nothing changes
+     * then. Ends with grantd_done(.account_id = whose credentials it is about), with what it says by
+     * grantd_observe: "event" (a word), "alive" ("no": the host looks at once). Sends no request. Optional.
+     */
+    grantd_fn *notice;
     /* draft 0 ends here */
 };
 
@@ -235,10 +266,19 @@ struct grantd_result {
     uint32_t idle;    /* refresh at least this often, in seconds, used or not; 0: no need */
 };
 
+/* Which layers an asset is shared by. */
+enum { GRANTD_LAYER_TOKEN = 1u << 0, GRANTD_LAYER_NATIVE = 1u << 1 };
 /* Something that access is shared to. kind in the platform's words: "ad_account", "page", "shop", "post". */
 struct grantd_asset {
     uint32_t size;
-    const char *id, *kind, *name, *role, *parent;
+    /* 0: token when the result has one, else native. When no asset of a consent has the token layer the host
+     * drops the consent's token (revokes it with only the surface "token" listed): native access stays. */
+    uint32_t layers;
+    const char *id, *kind, *name, *role, *parent; /* role: what was granted; parent: id of whose it is */
+    int64_t starts_at, ends_at; /* window, Unix seconds; 0: none. A person is asked in time before the end */
+    /* This one was not granted: a stable word in capitals (CODE_EXPIRED) and a sentence that says what to do.
+     * The others are not affected. */
+    const char *problem, *text;
 };
 /* One thing that a person must do. */
 struct grantd_step {
@@ -249,6 +289,14 @@ struct grantd_step {
     const char *qr;   /* text to show as a QR code */
     const char *ask;  /* name of what must be handed back; NULL: nothing */
     const char *ask_label;
+    uint32_t flags; /* GRANTD_STEP_... */
+    /* Pairs value, label, ..., NULL: the answer is one of these values; with GRANTD_STEP_MANY any number of
+     * them, one a line. */
+    const char *const *choices;
+};
+enum {
+    GRANTD_STEP_LINES = 1u << 0, /* the answer may have several lines */
+    GRANTD_STEP_MANY = 1u << 1,
 };
 /* Outcome of one surface. */
 enum {
@@ -262,6 +310,7 @@ struct grantd_surface {
     uint32_t size, outcome;
     const char *kind; /* "token", "partner", "member", "code", "app" */
     const char *id, *text;
+    const char *asset; /* grant: id of the asset that it belongs to; NULL: to each of them */
 };
 
 /* ---- the host's services; reached through op->host, appended to only ------------------------- */
@@ -318,6 +367,9 @@ struct grantd_host {
     void (*surface)(grantd_op *, const struct grantd_surface *);
     void (*observe)(grantd_op *, const char *key, const char *value);
     void (*retry_after)(grantd_op *, int64_t unix_seconds);
+    const char *(*param)(const grantd_op *, const char *key);
+    void (*warn)(grantd_op *, const char *word, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+    int (*same)(const grantd_op *, const char *a, const char *b);
     /* draft 0 ends here */
 };
 struct grantd_op {
@@ -410,6 +462,11 @@ static inline const char *grantd_query(const grantd_op *op, const char *name)
 static inline const char *grantd_input(const grantd_op *op, const char *name)
 {
     return op->host->input(op, name);
+}
+/* What the agency said about this item when it asked (.params), its default when it did not; NULL: none. */
+static inline const char *grantd_param(const grantd_op *op, const char *key)
+{
+    return op->host->param(op, key);
 }
 static inline const grantd_doc *grantd_document(grantd_op *op, int id)
 {
@@ -546,8 +603,18 @@ static inline const char *grantd_kept(const grantd_op *op, const char *key)
 #define grantd_asset(op, ...)   ((op)->host->asset((op), GRANTD_SIZED_(grantd_asset, __VA_ARGS__)))
 #define grantd_step(op, ...)    ((op)->host->step((op), GRANTD_SIZED_(grantd_step, __VA_ARGS__)))
 #define grantd_surface(op, ...) ((op)->host->surface((op), GRANTD_SIZED_(grantd_surface, __VA_ARGS__)))
-/* A fact that verify saw. Known keys: "alive" (yes, no, unknown), "role", "partner", "expires_at", "scope",
- * "account_id"; others are kept and shown as they are. */
+/* Tell the operator something that is no failure yet: a stable word in capitals (ACCOUNTS_NEAR_LIMIT) and a
+ * sentence that says what to do. Becomes an event and is shown with the grant, item or hub. */
+#define grantd_warn(op, word, ...) ((op)->host->warn((op), (word), __VA_ARGS__))
+/* True when two texts are equal, in a time that does not tell where they differ: for signatures. */
+static inline int grantd_same(const grantd_op *op, const char *a, const char *b)
+{
+    return op->host->same(op, a, b);
+}
+/* A fact that verify saw. Known keys: "alive" (yes, no, unknown: does the token layer work), "native"
+ * (present, gone, pending, unknown), "role" (what is held now), "partner", "starts_at", "ends_at",
+ * "expires_at" (Unix seconds), "scope", "account_id"; others are kept and shown as they are. The host
+ * compares them with what was asked and granted and raises drift. */
 static inline void grantd_observe(grantd_op *op, const char *key, const char *value)
 {
     op->host->observe(op, key, value);
