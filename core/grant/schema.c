@@ -93,8 +93,40 @@ static const char *const spine[] = {
     NULL,
 };
 
+/* What native access needs: the agency's own identities, what it said about an item, windows, looks. */
+static const char *const platforms[] = {
+    /* params: what the agency said about it; problems: JSON list of assets that were not granted, and why. */
+    "ALTER TABLE items ADD COLUMN params text",
+    "ALTER TABLE items ADD COLUMN problems text",
+
+    /* credential_id: what its consent yielded, once that is durable. */
+    "ALTER TABLE flows ADD COLUMN credential_id text",
+
+    /* hub: the hub whose own consent this is; NULL: a client's. */
+    "ALTER TABLE requests ADD COLUMN hub text",
+    "ALTER TABLE credentials ADD COLUMN hub text",
+
+    /* starts_at and ends_at: the window at the platform; look_at: when the scheduler looks next (0: not);
+       looks: failed ones in a row; warnings: JSON object word -> sentence. */
+    "ALTER TABLE grants ADD COLUMN mode text",
+    "ALTER TABLE grants ADD COLUMN params text",
+    "ALTER TABLE grants ADD COLUMN asset_parent text",
+    "ALTER TABLE grants ADD COLUMN starts_at bigint NOT NULL DEFAULT 0",
+    "ALTER TABLE grants ADD COLUMN ends_at bigint NOT NULL DEFAULT 0",
+    "ALTER TABLE grants ADD COLUMN look_at bigint NOT NULL DEFAULT 0",
+    "ALTER TABLE grants ADD COLUMN looks bigint NOT NULL DEFAULT 0",
+    "ALTER TABLE grants ADD COLUMN warnings text",
+    "CREATE INDEX grants_by_look ON grants (workspace, look_at)",
+
+    "CREATE TABLE hubs (workspace text NOT NULL, id text NOT NULL, credential_id text, observed text,"
+    " verified_at bigint, look_at bigint NOT NULL, looks bigint NOT NULL, reason text, reason_text text,"
+    " warnings text, PRIMARY KEY (workspace, id))",
+    NULL,
+};
+
 const struct gd_migration gd_broker_migrations[] = {
     { .name = "spine", .statements = spine },
+    { .name = "platforms", .statements = platforms },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 
