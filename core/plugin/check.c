@@ -53,8 +53,8 @@ static int check_members(const struct grantd_platform *p, struct gd_err *err)
 
 static int check_numbers(const struct grantd_platform *p, struct gd_err *err)
 {
-    const uint32_t known =
-        GRANTD_CAP_SHARED_CONSENT | GRANTD_CAP_DESCRIBED | GRANTD_CAP_DESCRIBED_HOSTS | GRANTD_CAP_NATIVE;
+    const uint32_t known = GRANTD_CAP_SHARED_CONSENT | GRANTD_CAP_DESCRIBED | GRANTD_CAP_DESCRIBED_HOSTS |
+                           GRANTD_CAP_NATIVE | GRANTD_CAP_HUB_CONSENT;
 
     if (p->caps & ~known)
         return gd_err_set(err, GD_R_PLATFORM_CAPS, "%s has unknown bits in .caps (0x%x)", p->name, p->caps);
@@ -120,20 +120,30 @@ static const char *option_fault(const struct grantd_option *o)
     return NULL;
 }
 
-static int check_options(const struct grantd_platform *p, struct gd_err *err)
+static int check_list(const struct grantd_platform *p, const struct grantd_option *list, const char *what,
+                      uint32_t flags, struct gd_err *err)
 {
-    const struct grantd_option *o = p->options;
+    const struct grantd_option *o = list;
 
     for (size_t n = 0; o && o->key; o++, n++) {
-        const char *fault = n < GD_PLATFORM_LIST_MAX ? option_fault(o) : "there are too many options";
+        const char *fault = n < GD_PLATFORM_LIST_MAX ? option_fault(o) : "there are too many";
 
-        for (const struct grantd_option *other = p->options; other < o && !fault; other++)
+        if (!fault && (o->flags & ~flags))
+            fault = "its .flags do not go with it";
+        for (const struct grantd_option *other = list; other < o && !fault; other++)
             if (!strcmp(other->key, o->key))
                 fault = "its key is there twice";
         if (fault)
-            return gd_err_set(err, GD_R_PLATFORM_OPTIONS, "%s: option %.64s: %s", p->name, o->key, fault);
+            return gd_err_set(err, GD_R_PLATFORM_OPTIONS, "%s: %s %.64s: %s", p->name, what, o->key, fault);
     }
     return 0;
+}
+
+static int check_options(const struct grantd_platform *p, struct gd_err *err)
+{
+    if (check_list(p, p->options, "option", UINT32_MAX, err) != 0)
+        return -1;
+    return check_list(p, p->params, "parameter", GRANTD_OPT_REQUIRED, err);
 }
 
 static int check_roles(const struct grantd_platform *p, struct gd_err *err)
@@ -162,6 +172,9 @@ static int check_modes(const struct grantd_platform *p, struct gd_err *err)
         if (i >= GD_PLATFORM_LIST_MAX || !gd_name_valid(p->modes[i], GD_NAME_MAX))
             return gd_err_set(err, GD_R_PLATFORM_MODES,
                               "%s: mode %.64s: a name is small letters, digits, - and _", p->name,
+                              p->modes[i]);
+        if (!strcmp(p->modes[i], GRANTD_MODE_HUB))
+            return gd_err_set(err, GD_R_PLATFORM_MODES, "%s: the mode %s is the host's own", p->name,
                               p->modes[i]);
         for (size_t k = 0; k < i; k++)
             if (!strcmp(p->modes[i], p->modes[k]))

@@ -95,7 +95,8 @@ static json_t *fields(const struct grantd_field *f)
 
 static json_t *caps(uint32_t caps)
 {
-    static const char *const names[] = { "shared_consent", "described", "described_hosts", "native" };
+    static const char *const names[] = { "shared_consent", "described", "described_hosts", "native",
+                                         "hub_consent" };
     json_t *a = json_array();
 
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
@@ -128,6 +129,9 @@ json_t *gd_platform_json(const struct gd_platform *p)
     put(j, "path", p->path);
     (void)json_object_set_new(j, "caps", caps(p->p.caps));
     (void)json_object_set_new(j, "options", options(p->p.options));
+    (void)json_object_set_new(j, "params", options(p->p.params));
+    (void)json_object_set_new(j, "scan", json_boolean(p->p.scan != NULL));
+    (void)json_object_set_new(j, "notice", json_boolean(p->p.notice != NULL));
     (void)json_object_set_new(j, "roles", roles(p->p.roles));
     (void)json_object_set_new(j, "modes", words(p->p.modes));
     (void)json_object_set_new(j, "hosts", words(p->p.hosts));

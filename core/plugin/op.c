@@ -115,6 +115,8 @@ static void destroy(struct gd_op *op)
     json_decref(op->options);
     json_decref(op->query);
     json_decref(op->inputs);
+    json_decref(op->params);
+    gd_doc_free(op->notice);
     json_decref(op->grant);
     json_decref(op->description);
     gd_log_free(op->log);
@@ -480,6 +482,10 @@ static grantd_fn *function_of(const struct grantd_platform *p, enum gd_op_kind k
         return p->refresh;
     case GD_OP_VERIFY:
         return p->verify;
+    case GD_OP_SCAN:
+        return p->scan;
+    case GD_OP_NOTICE:
+        return p->notice;
     default:
         return p->revoke;
     }
@@ -514,6 +520,8 @@ static void copy_given(struct gd_op *op, const struct gd_op_given *g)
     op->options = texts_of(g->options);
     op->query = json_incref(g->query);
     op->inputs = json_incref(g->inputs);
+    op->params = json_incref(g->params);
+    op->notice = g->notice ? gd_doc_answer(g->notice) : NULL;
     op->grant = json_incref(g->grant);
     op->description = json_incref(g->description);
     op->kept = g->kept ? json_copy(g->kept) : json_object();
@@ -522,6 +530,7 @@ static void copy_given(struct gd_op *op, const struct gd_op_given *g)
     op->steps = json_array();
     op->surfaces = json_array();
     op->observed = json_object();
+    op->warnings = json_object();
 }
 
 struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start *s)

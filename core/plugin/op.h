@@ -8,7 +8,15 @@
 #include "http/http.h"
 #include "plugin/platform.h"
 
-enum gd_op_kind { GD_OP_REQUEST, GD_OP_GRANT, GD_OP_REFRESH, GD_OP_VERIFY, GD_OP_REVOKE };
+enum gd_op_kind {
+    GD_OP_REQUEST,
+    GD_OP_GRANT,
+    GD_OP_REFRESH,
+    GD_OP_VERIFY,
+    GD_OP_REVOKE,
+    GD_OP_SCAN,
+    GD_OP_NOTICE
+};
 
 /* What an operation is given. All of it is copied (JSON by reference). */
 struct gd_op_given {
@@ -16,9 +24,11 @@ struct gd_op_given {
     json_t *options;      /* app (and hub) options, text values; defaults are filled in by the driver */
     json_t *query;        /* callback parameters, decoded */
     json_t *inputs;       /* what a person handed in */
+    json_t *params;       /* what the agency said about the item; defaults are filled in */
     json_t *grant;        /* GRANTD_DOC_GRANT */
     json_t *description;  /* GRANTD_DOC_DESCRIPTION */
-    json_t *kept, *notes; /* objects of text */
+    const struct gd_http_answer *notice; /* GRANTD_DOC_NOTICE: headers and body as they came */
+    json_t *kept, *notes;                /* objects of text */
 };
 
 enum gd_op_end { GD_OP_DONE, GD_OP_PENDING, GD_OP_FAILED };
@@ -34,6 +44,7 @@ struct gd_op_result {
     int spent_status; /* HTTP status of that answer; 0: none came */
     struct grantd_result res;                                    /* strings may be NULL */
     json_t *assets, *steps, *surfaces, *observed, *kept, *notes; /* never NULL */
+    json_t *warnings;                                            /* word -> sentence; never NULL */
     unsigned requests, steps_run;
     /* Lists hold everything since the start of the operation; this many assets, from the front, were with an
      * on_save that was answered already. res holds what grantd_save brought too, also when it FAILED or is

@@ -144,12 +144,31 @@ static const char *h_input(const grantd_op *p, const char *name)
     return s || !name ? s : gd_json_text(json_object_get(op->grant, "inputs"), name, NULL);
 }
 
+static const char *h_param(const grantd_op *p, const char *key)
+{
+    const struct gd_op *op = gd_op_of(p);
+    const struct grantd_option *o = op->platform->p.params;
+
+    for (; o && o->key; o++)
+        if (key && !strcmp(o->key, key))
+            return gd_json_text(op->params, key, o->dflt);
+    return NULL;
+}
+
+static int h_same(const grantd_op *p, const char *a, const char *b)
+{
+    (void)p;
+    return a && b && strlen(a) == strlen(b) && gd_same_bytes(a, b, strlen(a));
+}
+
 static const grantd_doc *h_document(grantd_op *p, int id)
 {
     struct gd_op *op = gd_op_of(p);
     json_t *j = id == GRANTD_DOC_DESCRIPTION ? op->description : id == GRANTD_DOC_GRANT ? op->grant : NULL;
     struct grantd_doc *d;
 
+    if (id == GRANTD_DOC_NOTICE)
+        return op->notice;
     if (!j)
         return NULL;
     if (op->run.fixed[id])
@@ -542,4 +561,7 @@ const struct grantd_host gd_op_host = {
     .surface = gd_op_h_surface,
     .observe = gd_op_h_observe,
     .retry_after = h_retry_after,
+    .param = h_param,
+    .warn = gd_op_h_warn,
+    .same = h_same,
 };

@@ -78,10 +78,11 @@ struct gd_op {
 
     /* what it was given */
     char *args[GD_OP_ARGS];
-    json_t *options, *query, *inputs, *grant, *description;
+    json_t *options, *query, *inputs, *params, *grant, *description;
+    struct grantd_doc *notice; /* its only document that outlives a run */
 
     /* what came out so far, over all runs */
-    json_t *kept, *notes, *assets, *steps, *surfaces, *observed;
+    json_t *kept, *notes, *assets, *steps, *surfaces, *observed, *warnings;
     struct gd_map asset_at; /* "kind id" -> position + 1 */
     size_t assets_saved;
     struct grantd_result res; /* its texts are owned */
@@ -157,5 +158,6 @@ void gd_op_h_asset(grantd_op *p, const struct grantd_asset *a);
 void gd_op_h_step(grantd_op *p, const struct grantd_step *s);
 void gd_op_h_surface(grantd_op *p, const struct grantd_surface *s);
 void gd_op_h_observe(grantd_op *p, const char *key, const char *value);
+void gd_op_h_warn(grantd_op *p, const char *word, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -74,6 +74,8 @@ grantd_next *gd_op_h_http(grantd_op *p, const struct grantd_http *h, grantd_doc_
     struct gd_op *op = gd_op_of(p);
 
     want(op, fn != NULL, "grantd_http");
+    if (op->kind == GD_OP_NOTICE)
+        gd_op_stick(op, GRANTD_E_PLUGIN, "notice sends no request");
     op->ask = (struct gd_op_ask){ .on_answer = fn };
     gd_op_make_request(op, h);
     return put(op, GD_NEXT_HTTP);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -161,6 +162,7 @@ void gd_op_fill_result(struct gd_op *op, struct gd_op_result *r)
     r->steps = op->steps;
     r->surfaces = op->surfaces;
     r->observed = op->observed;
+    r->warnings = op->warnings;
     r->kept = op->kept;
     r->notes = op->notes;
     r->requests = op->requests;
@@ -183,6 +185,7 @@ void gd_op_result_done(struct gd_op *op)
     json_decref(op->steps);
     json_decref(op->surfaces);
     json_decref(op->observed);
+    json_decref(op->warnings);
 }
 
 /* ---- what is reported on the way
@@ -209,6 +212,26 @@ static bool room(struct gd_op *op, const json_t *list, size_t max, const char *w
         return true;
     gd_op_stick(op, GRANTD_E_PLUGIN, "more than %zu %s in one operation", max, what);
     return false;
+}
+
+/* A word of capitals, digits and _ (CODE_EXPIRED); NULL is fine. */
+static bool put_word(struct gd_op *op, json_t *o, const char *key, const char *s)
+{
+    size_t n = s ? strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") : 0;
+
+    if (!s)
+        return true;
+    if (n == 0 || s[n] || n > GD_NAME_MAX) {
+        gd_op_stick(op, GRANTD_E_PLUGIN, "a %s is a word of capitals, digits and _", key);
+        return false;
+    }
+    return put_text(op, o, key, s);
+}
+
+static void put_time(json_t *o, const char *key, int64_t unix_seconds)
+{
+    if (moment(unix_seconds))
+        (void)json_object_set_new(o, key, json_integer(moment(unix_seconds)));
 }
 
 /* Reported again: the later report is the right one. */
@@ -241,14 +264,39 @@ void gd_op_h_asset(grantd_op *p, const struct grantd_asset *given)
                     GD_OP_ASSETS_MAX);
         return;
     }
+    if (a.layers & ~(uint32_t)(GRANTD_LAYER_TOKEN | GRANTD_LAYER_NATIVE))
+        gd_op_stick(op, GRANTD_E_PLUGIN, "an asset has unknown bits in .layers");
     if (!room(op, op->assets, GD_OP_LISTED_MAX, "assets"))
         return;
     j = json_object();
+    if (a.layers)
+        (void)json_object_set_new(j, "layers", json_integer(a.layers));
+    put_time(j, "starts_at", a.starts_at);
+    put_time(j, "ends_at", a.ends_at);
     if (put_text(op, j, "id", a.id) && put_text(op, j, "kind", a.kind) && put_text(op, j, "name", a.name) &&
-        put_text(op, j, "role", a.role) && put_text(op, j, "parent", a.parent))
+        put_text(op, j, "role", a.role) && put_text(op, j, "parent", a.parent) &&
+        put_word(op, j, "problem", a.problem) && put_text(op, j, "text", a.text))
         put_asset(op, a.kind, a.id, j);
     else
         json_decref(j);
+}
+
+static bool put_choices(struct gd_op *op, json_t *o, const struct grantd_step *s)
+{
+    json_t *list = json_array();
+    bool fine = true;
+
+    for (const char *const *c = s->choices; c && c[0] && fine; c += 2) {
+        json_t *one = json_object();
+
+        fine = room(op, list, GD_OP_CHOICES_MAX, "choices") && put_text(op, one, "value", c[0]) &&
+               put_text(op, one, "label", c[1] ? c[1] : c[0]) && !strpbrk(c[0], "\r\n");
+        (void)json_array_append_new(list, one);
+    }
+    (void)json_object_set_new(o, "choices", list);
+    if (!fine)
+        gd_op_stick(op, GRANTD_E_PLUGIN, "a choice has a value of more than one line");
+    return fine;
 }
 
 void gd_op_h_step(grantd_op *p, const struct grantd_step *given)
@@ -269,10 +317,15 @@ void gd_op_h_step(grantd_op *p, const struct grantd_step *given)
     j = json_object();
     if (put_text(op, j, "title", s.title) && put_text(op, j, "text", s.text) && put_text(op, j, "url", url) &&
         put_text(op, j, "copy", s.copy) && put_text(op, j, "qr", s.qr) && put_text(op, j, "ask", s.ask) &&
-        put_text(op, j, "ask_label", s.ask_label))
+        put_text(op, j, "ask_label", s.ask_label) && (!s.choices || put_choices(op, j, &s))) {
+        if (s.flags & GRANTD_STEP_LINES)
+            (void)json_object_set_new(j, "lines", json_true());
+        if (s.flags & GRANTD_STEP_MANY)
+            (void)json_object_set_new(j, "many", json_true());
         (void)json_array_append_new(op->steps, j);
-    else
+    } else {
         json_decref(j);
+    }
 }
 
 void gd_op_h_surface(grantd_op *p, const struct grantd_surface *given)
@@ -290,7 +343,8 @@ void gd_op_h_surface(grantd_op *p, const struct grantd_surface *given)
     if (!room(op, op->surfaces, GD_OP_LISTED_MAX, "surfaces"))
         return;
     j = json_pack("{s:s}", "outcome", outcomes[s.outcome - 1]);
-    if (put_text(op, j, "kind", s.kind) && put_text(op, j, "id", s.id) && put_text(op, j, "text", s.text))
+    if (put_text(op, j, "kind", s.kind) && put_text(op, j, "id", s.id) && put_text(op, j, "text", s.text) &&
+        put_text(op, j, "asset", s.asset))
         (void)json_array_append_new(op->surfaces, j);
     else
         json_decref(j);
@@ -308,4 +362,23 @@ void gd_op_h_observe(grantd_op *p, const char *key, const char *value)
         (void)json_object_del(op->observed, key);
     else if (room(op, op->observed, GD_OP_NOTES_MAX, "observations"))
         (void)put_text(op, op->observed, key, value);
+}
+
+void gd_op_h_warn(grantd_op *p, const char *word, const char *fmt, ...)
+{
+    struct gd_op *op = gd_op_of(p);
+    GD_AUTO_JSON named = json_object();
+    char text[GD_ERR_TEXT_MAX];
+    GD_AUTO_FREE char *clean = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    clean = gd_op_clean_text(op, text);
+    if (!word || !put_word(op, named, "warning", word) ||
+        !room(op, op->warnings, GD_OP_NOTES_MAX, "warnings"))
+        return;
+    (void)put_text(op, op->warnings, word, clean);
+    GD_LOG(op->log, GD_LOG_WARN, "platform.warns", GD_F_STR("word", word), GD_F_STR("text", clean));
 }

@@ -8,8 +8,9 @@
 #include "http/tape.h"
 #include "plugin/op.h"
 
-#define PT_TAPES_MAX     512
-#define PT_TAPE_FILE_MAX (4 * 1024 * 1024)
+#define PT_TAPES_MAX          512
+#define PT_NOTICE_HEADERS_MAX 32
+#define PT_TAPE_FILE_MAX      (4 * 1024 * 1024)
 
 struct pt_tape {
     char *name;          /* "file: name" */

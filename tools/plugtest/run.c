@@ -91,11 +91,12 @@ static json_t *result_json(const struct grantd_result *g)
 static json_t *outcome_json(const struct gd_op_result *r)
 {
     static const char *const ends[] = { "done", "pending", "failed" };
-    json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I}", "end", ends[r->end], "result",
-                          result_json(&r->res), "assets", json_deep_copy(r->assets), "steps",
+    json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I}", "end", ends[r->end],
+                          "result", result_json(&r->res), "assets", json_deep_copy(r->assets), "steps",
                           json_deep_copy(r->steps), "surfaces", json_deep_copy(r->surfaces), "observed",
                           json_deep_copy(r->observed), "kept", json_deep_copy(r->kept), "notes",
-                          json_deep_copy(r->notes), "spent", r->spent, "requests", (json_int_t)r->requests);
+                          json_deep_copy(r->notes), "warnings", json_deep_copy(r->warnings), "spent",
+                          r->spent, "requests", (json_int_t)r->requests);
 
     if (r->end == GD_OP_FAILED) {
         put_text(o, "class", gd_op_class_word(r->fail_class));
@@ -150,6 +151,7 @@ static const char *const arg_names[] = {
     [GRANTD_ARG_HUB_ACCESS_TOKEN] = "hub_access_token",
     [GRANTD_ARG_ISSUED_AT] = "issued_at",
     [GRANTD_ARG_EXPIRES_AT] = "expires_at",
+    [GRANTD_ARG_HUB_ACCOUNT_ID] = "hub_account_id",
 };
 
 static char *raw_query(json_t *query)
@@ -182,10 +184,24 @@ static void fill_given(struct gd_op_given *g, const struct pt_tape *t, const cha
         g->args[GRANTD_ARG_QUERY] = raw;
     g->options = json_object_get(t->json, "options");
     g->inputs = json_object_get(t->json, "inputs");
+    g->params = json_object_get(t->json, "params");
     g->grant = json_object_get(t->json, "grant");
     g->kept = json_object_get(t->json, "kept");
     g->notes = json_object_get(t->json, "notes");
     g->description = t->description;
+}
+
+/* {"headers": {...}, "body": "text"}: a call of the platform, as it came. */
+static void fill_notice(struct gd_http_answer *a, struct gd_http_header *headers, const json_t *notice)
+{
+    const char *key;
+    json_t *v;
+
+    *a = (struct gd_http_answer){ .headers = headers };
+    json_object_foreach(json_object_get(notice, "headers"), key, v) if (a->nheaders < PT_NOTICE_HEADERS_MAX)
+        headers[a->nheaders++] = (struct gd_http_header){ key, json_string_value(v) };
+    a->body = (char *)(uintptr_t)gd_json_text(notice, "body", "");
+    a->body_len = strlen(a->body);
 }
 
 void pt_run_init(struct pt_run *r, struct pt *pt, struct pt_tape *t, const struct pt_plan *plan)
@@ -200,6 +216,8 @@ void pt_run_init(struct pt_run *r, struct pt *pt, struct pt_tape *t, const struc
                              .on_end = on_end,
                              .arg = r,
                              .fail_alloc_at = plan->fail_alloc_at };
+    struct gd_http_header headers[PT_NOTICE_HEADERS_MAX];
+    struct gd_http_answer notice;
 
     *r = (struct pt_run){ .pt = pt, .tape = t, .transport = { send_noted, cancel_noted } };
     pt->runs++;
@@ -217,6 +235,10 @@ void pt_run_init(struct pt_run *r, struct pt *pt, struct pt_tape *t, const struc
                                  .log = r->log,
                                  .origins = json_object_get(t->json, "origins") };
     fill_given(&s.given, t, raw);
+    if (json_object_get(t->json, "notice")) {
+        fill_notice(&notice, headers, json_object_get(t->json, "notice"));
+        s.given.notice = &notice;
+    }
     r->op = gd_op_start(&r->env, &s);
 }
 

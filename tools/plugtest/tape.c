@@ -7,14 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const kinds[] = { "request", "grant", "refresh", "verify", "revoke" };
+static const char *const kinds[] = { "request", "grant", "refresh", "verify", "revoke", "scan", "notice" };
 
-static const char *const members[] = { "op",    "name",   "options", "args",     "query",       "inputs",
-                                       "grant", "kept",   "notes",   "provider", "description", "frames",
-                                       "now",   "expect", "comment", "save_ok",  "origins" };
-static const char *const expected[] = { "end",    "class",     "reason",   "text",     "result",
-                                        "assets", "steps",     "surfaces", "observed", "kept",
-                                        "notes",  "next_look", "retry_at", "spent",    "requests" };
+static const char *const members[] = { "op",          "name",    "options", "args",   "query",
+                                       "inputs",      "grant",   "kept",    "notes",  "provider",
+                                       "description", "frames",  "now",     "expect", "comment",
+                                       "save_ok",     "origins", "fact",    "params", "notice" };
+static const char *const expected[] = { "end",      "class",    "reason",   "text",    "result", "assets",
+                                        "steps",    "surfaces", "observed", "kept",    "notes",  "next_look",
+                                        "retry_at", "spent",    "requests", "warnings" };
 
 static bool one_of(const char *const *list, size_t n, const char *word)
 {
@@ -69,7 +70,7 @@ static bool find_kind(struct pt *pt, struct pt_tape *t)
             t->kind = (enum gd_op_kind)i;
             return true;
         }
-    pt_bad(pt, "%s: \"op\" is none of request, grant, refresh, verify, revoke", t->name);
+    pt_bad(pt, "%s: \"op\" is none of request, grant, refresh, verify, revoke, scan, notice", t->name);
     return false;
 }
 
