@@ -362,6 +362,7 @@ static void start_op(struct gd_flight *f)
                              .kind = GD_OP_REFRESH,
                              .app = f->app->app.id,
                              .deadline_ms = b->plan.deadline_ms,
+                             .retry_class = f->clocks.retry_class,
                              .due_mono_ms = gd_mono(b->d.clock) + (f->clocks.expires_at - f->started_at),
                              .on_save = gd_flight_on_save,
                              .on_end = gd_flight_on_end,

@@ -334,7 +334,7 @@ static struct gd_http_call *client_send(struct gd_transport *t, const struct gd_
     call->app = app_get(c, r->app);
     call->seq = c->seq++;
     call->due = r->due_mono_ms;
-    call->repeatable = r->repeatable;
+    call->reuse = r->repeatable || r->reuse;
     call->interactive = r->interactive;
     call->timeout_ms = r->timeout_ms > 0 ? r->timeout_ms : 45000;
     call->expires = now + (r->interactive ? GD_HTTP_WAIT_PERSON_MS : GD_HTTP_WAIT_MS);

@@ -21,9 +21,10 @@ struct gd_http_request {
     size_t nheaders;
     const char *body; /* NULL: none */
     size_t body_len;
-    const char *app;     /* bucket, breaker and slots are per app: "<platform>/<app id>" */
-    bool repeatable;     /* may reuse a connection and be resent; all others go out on a fresh connection */
-    bool interactive;    /* a person waits: own slots, ahead of the queue */
+    const char *app;  /* bucket, breaker and slots are per app: "<platform>/<app id>" */
+    bool repeatable;  /* may reuse a connection and be resent; all others go out on a fresh connection */
+    bool reuse;       /* may too, although it is not repeatable: libcurl resends on a connection that died */
+    bool interactive; /* a person waits: own slots, ahead of the queue */
     int64_t due_mono_ms; /* the queue in front of a bucket is ordered by it (deadline first) */
     int64_t timeout_ms;  /* total, counted from the moment it leaves the queue */
     /* Allowed host patterns (exact or "*.suffix" for one label; with ":port" also for a port other than 443),

@@ -133,9 +133,9 @@ struct gd_http_call {
     enum gd_http_state state;
     size_t heap_at;
     uint64_t seq;
-    int64_t due, expires;        /* mono */
-    int64_t timeout_ms, started; /* started: mono */
-    bool repeatable, interactive, probe, head_only;
+    int64_t due, expires;                      /* mono */
+    int64_t timeout_ms, started;               /* started: mono */
+    bool reuse, interactive, probe, head_only; /* reuse: repeatable, or allowed to */
     struct gd_http_target target;
     const char *method, *url, *body;
     size_t body_len;

@@ -9,8 +9,9 @@
  * callback.
  *
  * How we know that nothing is sent twice. curl resends by itself only on a connection that it reused; a
- * request that is not repeatable goes out on a fresh one (FRESH_CONNECT) that nobody uses afterwards
- * (FORBID_REUSE), in HTTP/1.1, without redirects, authentication rounds or Expect.
+ * request that may not be (neither repeatable nor one whose sender allows the reuse) goes out on a fresh one
+ * (FRESH_CONNECT) that nobody uses afterwards (FORBID_REUSE), in HTTP/1.1, without redirects, authentication
+ * rounds or Expect.
  *
  * Handles are pooled: what is the same for all requests is set once, what differs is set in every prepare. */
 #include "base/fault.h"
@@ -304,9 +305,9 @@ void gd_http_wire_prepare(struct gd_http_call *call)
     SET(easy, CURLOPT_URL, call->url);
     SET(easy, CURLOPT_HTTPHEADER, call->headers);
     set_method(easy, call);
-    SET(easy, CURLOPT_FRESH_CONNECT, call->repeatable ? 0L : 1L);
+    SET(easy, CURLOPT_FRESH_CONNECT, call->reuse ? 0L : 1L);
     /* Nor after HEAD: a body that a server sends all the same would be read as the next answer. */
-    SET(easy, CURLOPT_FORBID_REUSE, call->repeatable && !call->head_only ? 0L : 1L);
+    SET(easy, CURLOPT_FORBID_REUSE, call->reuse && !call->head_only ? 0L : 1L);
     /* The total is the only bound on slowness: a platform that thinks for long is answered, not cut. */
     SET(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);

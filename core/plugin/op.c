@@ -341,6 +341,7 @@ static void send_request(struct gd_op *op)
     r->timeout_ms = op->ask.timeout_ms && op->ask.timeout_ms < left ? op->ask.timeout_ms : left;
     r->app = op->app;
     r->interactive = op->interactive;
+    r->reuse = op->reuse;
     r->due_mono_ms = op->due_mono_ms;
     op->requests++;
     op->at = GD_AT_HTTP;
@@ -533,6 +534,14 @@ static void copy_given(struct gd_op *op, const struct gd_op_given *g)
     op->warnings = json_object();
 }
 
+/* Where the old refresh token stays good for as long as the new one was not used, libcurl may present it
+ * twice. That is not the platform's to judge: it knows the protocol, the credential's class is the host's. */
+static bool may_reuse(const struct gd_op_start *s)
+{
+    return s->kind == GD_OP_REFRESH &&
+           (s->retry_class == GRANTD_RETRY_NONE || s->retry_class == GRANTD_RETRY_OVERLAP);
+}
+
 struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start *s)
 {
     struct gd_op *op = gd_new(sizeof *op);
@@ -548,6 +557,7 @@ struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start 
     op->on_end = s->on_end;
     op->arg = s->arg;
     op->interactive = s->interactive;
+    op->reuse = may_reuse(s);
     op->due_mono_ms = s->due_mono_ms;
     op->fail_alloc_at = s->fail_alloc_at;
     op->soft = gd_add_sat(now, s->deadline_ms);

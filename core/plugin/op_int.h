@@ -74,6 +74,7 @@ struct gd_op {
     gd_op_fn *on_save, *on_end;
     void *arg;
     bool interactive, detached, in_call, kill;
+    bool reuse; /* connections, although a request is not repeatable */
     int64_t due_mono_ms;
 
     /* what it was given */

@@ -270,6 +270,35 @@ static void test_fresh_connections(void **state)
     assert_int_equal(server_accepts(f->server), 4);
 }
 
+/* A sender may allow the reuse without making it repeatable; the one beside it stays on its own connection.
+ */
+static void test_allowed_reuse(void **state)
+{
+    struct fixture *f = *state;
+    struct gd_http_request r = fixture_request("https://good.test/ok");
+    struct got g;
+
+    r.method = "POST";
+    r.body = "grant_type=refresh_token";
+    r.body_len = strlen(r.body);
+    for (int i = 0; i < 6; i++) {
+        r.reuse = i % 2 == 0;
+        fixture_send(f, &g, &r);
+        fixture_wait(f, &g);
+        assert_int_equal(g.status, 200);
+        got_free(&g);
+    }
+    assert_int_equal(server_accepts(f->server), 4); /* one for three, three of their own */
+    r.reuse = true;
+    r.url = "https://good.test/die-second"; /* dies under it: sent again on a fresh one, and answered */
+    fixture_send(f, &g, &r);
+    fixture_wait(f, &g);
+    assert_int_equal(g.end, GD_HTTP_ANSWER);
+    got_free(&g);
+    assert_int_equal(server_requests(f->server), 8);
+    assert_int_equal(server_accepts(f->server), 5);
+}
+
 /* The server takes the second request on a connection and closes: libcurl resends by itself, but only what
  * may be. */
 static void test_reuse_death(void **state)
@@ -624,6 +653,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_headers_of_answers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_origin_star, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fresh_connections, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_allowed_reuse, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reuse_death, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_not_sent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_slow_resolver, set_up, tear_down),

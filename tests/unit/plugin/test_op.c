@@ -27,7 +27,7 @@ struct fake {
     void *arg;
     unsigned sent, cancelled;
     char url[512], body[512], method[16], headers[1024];
-    bool repeatable;
+    bool repeatable, reuse;
     int64_t timeout_ms;
 };
 
@@ -42,6 +42,7 @@ static struct gd_http_call *fake_send(struct gd_transport *t, const struct gd_ht
     f->arg = arg;
     f->sent++;
     f->repeatable = r->repeatable;
+    f->reuse = r->reuse;
     f->timeout_ms = r->timeout_ms;
     (void)snprintf(f->method, sizeof f->method, "%s", r->method);
     (void)snprintf(f->url, sizeof f->url, "%s", r->url);
@@ -655,6 +656,42 @@ static void ends_as(struct fix *f, unsigned flags, enum gd_http_end end, int fai
     assert_int_equal(f->spent, spent);
 }
 
+static grantd_next *asks_once(grantd_op *op)
+{
+    return grantd_http(op, on_any, .url = "https://api.example.com/token");
+}
+
+/* Only refreshes of credentials whose old token outlives the answer; never what spends something else. */
+static void the_class_of_a_credential_decides_on_connections(void **state)
+{
+    static const struct {
+        enum gd_op_kind kind;
+        uint32_t retry_class;
+        bool reuse;
+    } rows[] = {
+        { GD_OP_REFRESH, GRANTD_RETRY_NONE, true },     { GD_OP_REFRESH, GRANTD_RETRY_OVERLAP, true },
+        { GD_OP_REFRESH, GRANTD_RETRY_UNKNOWN, false }, { GD_OP_REFRESH, GRANTD_RETRY_GRACE, false },
+        { GD_OP_REFRESH, GRANTD_RETRY_STRICT, false },  { GD_OP_REFRESH, GRANTD_RETRY_FAMILY, false },
+        { GD_OP_GRANT, GRANTD_RETRY_NONE, false },      { GD_OP_GRANT, GRANTD_RETRY_OVERLAP, false },
+        { GD_OP_REQUEST, GRANTD_RETRY_OVERLAP, false }
+    };
+    struct fix *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        f->start.kind = rows[i].kind;
+        f->start.retry_class = rows[i].retry_class;
+        f->ends = 0;
+        f->http.reuse = !rows[i].reuse;
+        begin(f, asks_once);
+        turns(f);
+        assert_int_equal(f->http.reuse, rows[i].reuse);
+        assert_false(f->http.repeatable); /* an answer that does not come is a doubt all the same */
+        reply_end(f, GD_HTTP_UNCERTAIN, GD_R_ANSWER_CUT);
+        assert_int_equal(f->fail_class, GRANTD_E_UNCERTAIN);
+        assert_true(f->spent);
+    }
+}
+
 static void what_becomes_of_a_request(void **state)
 {
     struct fix *f = *state;
@@ -1244,6 +1281,7 @@ int main(void)
         T(option_and_description_hosts),
         T(documents_lead_to_hosts),
         T(what_becomes_of_a_request),
+        T(the_class_of_a_credential_decides_on_connections),
         T(failures_by_answer),
         T(a_plain_401_is_about_the_token_that_was_shown),
         T(an_answer_beyond_the_budget),
