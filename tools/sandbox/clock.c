@@ -1,0 +1,48 @@
+/* clock.c - the sandbox's own time: it goes on with the machine's from where it was put, or stands still. */
+#include "base/clock.h"
+#include "sandbox_int.h"
+
+#include <time.h>
+
+int64_t clock_mono(void)
+{
+    return gd_mono(gd_clock_system());
+}
+
+int64_t clock_now(const struct sb *sb)
+{
+    return sb->clock_held ? sb->clock_unix : sb->clock_unix + (clock_mono() - sb->clock_mono) / 1000;
+}
+
+void clock_set(struct sb *sb, int64_t unix_s)
+{
+    sb->clock_unix = unix_s;
+    sb->clock_mono = clock_mono();
+}
+
+void clock_hold(struct sb *sb, bool hold)
+{
+    clock_set(sb, clock_now(sb));
+    sb->clock_held = hold;
+}
+
+int64_t sb_now(const struct sb_req *r)
+{
+    return clock_now(r->sb);
+}
+
+const char *sb_time(struct sb_req *r, int64_t unix_s, const char *format)
+{
+    time_t t = (time_t)unix_s;
+    char text[128];
+    struct tm tm;
+
+    if (!gmtime_r(&t, &tm))
+        return "";
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* all formats are literals of the platforms' files */
+    if (!strftime(text, sizeof text, format, &tm))
+        return "";
+#pragma GCC diagnostic pop
+    return gd_arena_strdup(r->arena, text);
+}
