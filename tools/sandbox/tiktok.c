@@ -15,9 +15,9 @@ static void envelope(struct sb_req *r, int code, const char *message, json_t *da
 
     for (char *c = id; *c; c++)
         *c = (char)toupper((unsigned char)*c);
-    sb_json(r, 200,
-            json_pack("{s:i, s:s, s:s, s:o}", "code", code, "message", message, "request_id",
-                      sb_make(r, "request_id", stamp, 20), "data", data));
+    sb_json(
+        r, 200,
+        json_pack("{s:i, s:s, s:s, s:o}", "code", code, "message", message, "request_id", id, "data", data));
 }
 
 void tiktok_ok(struct sb_req *r, json_t *data)
