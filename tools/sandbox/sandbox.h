@@ -224,6 +224,10 @@ void sb_send(struct sb_req *r, const char *url, const json_t *headers, const voi
 
 /* ---- modules.c ---- */
 extern const struct sb_platform sb_tiktok;
+extern const struct sb_platform sb_meta;
+extern const struct sb_platform sb_google;
+extern const struct sb_platform sb_linkedin;
+extern const struct sb_platform sb_shopify;
 extern const struct sb_platform *const sb_platforms[]; /* ends with NULL */
 
 #endif
