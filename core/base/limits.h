@@ -76,6 +76,7 @@
 #define GD_PROVIDERS_MAX            1024  /* descriptions of one platform */
 #define GD_OP_LISTED_MAX            65536 /* assets, steps, surfaces or facts of one operation, over all its runs */
 #define GD_OP_STEPS_SHOWN_MAX       64          /* guided steps of one operation */
+#define GD_VERIFY_LISTED_MAX        1000        /* differences that one look at all grants tells */
 #define GD_OP_CHOICES_MAX           4096        /* choices of one guided step */
 #define GD_OP_TEXT_MAX              65536       /* one text that a platform makes or reports */
 #define GD_OP_DEFERS_MAX            256         /* grantd_defer in one run */

@@ -334,11 +334,21 @@ void gd_config_apps(struct ctx *c, yaml_node_t *n)
  * ----------------------------------------------------------------------------------------------------------
  */
 
+/* Read by read_token, once there is somewhere to put it. */
+static void read_later(struct ctx *c, const struct key *k, yaml_node_t *n, void *at)
+{
+    (void)c;
+    (void)k;
+    (void)n;
+    (void)at;
+}
+
 static const struct key hub_keys[] = {
     { "platform", gd_read_name, offsetof(struct gd_config_hub, platform), NULL, 0, 0 },
     { "app", gd_read_name, offsetof(struct gd_config_hub, app), NULL, 0, 0 },
     { "workspace", gd_read_name, offsetof(struct gd_config_hub, workspace), NULL, 0, 0 },
     { "id", gd_read_text, offsetof(struct gd_config_hub, hub_id), NULL, 0, 0 },
+    { "access_token", read_later, 0, NULL, 0, 0 },
     { NULL, NULL, 0, NULL, 0, 0 },
 };
 
@@ -366,6 +376,15 @@ static void check_hub_app(struct ctx *c, const struct owner *w, const struct gd_
     gd_config_fail(c, at, GD_R_CONFIG_VALUE_INVALID, "there is no apps.%.64s", h->app);
 }
 
+/* A token that was handed in (of a system user): always a secret. */
+static void read_token(struct ctx *c, const struct owner *w)
+{
+    yaml_node_t *n = gd_config_find(c, w->node, "access_token");
+
+    if (n)
+        (void)read_value(c, n, "access_token", true, w->options, w->shown);
+}
+
 static void read_hub(struct ctx *c, yaml_node_pair_t *p, struct gd_config_hub *h)
 {
     struct owner w = { .hub = true, .keys = hub_keys };
@@ -377,14 +396,15 @@ static void read_hub(struct ctx *c, yaml_node_pair_t *p, struct gd_config_hub *h
         return;
     own_part(c, &w, h);
     settle_workspace(c, &w, &h->workspace);
+    w.options = h->options;
+    w.shown = h->shown;
+    read_token(c, &w);
     if (!gd_config_find(c, w.node, "id"))
         gd_config_fail(c, w.node, GD_R_CONFIG_MISSING,
                        "%s needs id: the agency's own id at the platform (business, manager account)",
                        w.what);
     check_hub_app(c, &w, h);
     w.platform = h->platform;
-    w.options = h->options;
-    w.shown = h->shown;
     platform_part(c, &w);
 }
 

@@ -336,6 +336,7 @@ static const struct key limits_keys[] = {
     { "skew_ms", gd_read_int, AT(skew_ms), NULL, 0, 600000 },
     { "family_lease_ms", gd_read_int, AT(family_lease_ms), NULL, 100, DAY_MS },
     { "outage_ms", gd_read_int, AT(outage_ms), NULL, 0, INT64_C(30) * DAY_MS },
+    { "look_every_ms", gd_read_int, AT(look_every_ms), NULL, 0, INT64_C(30) * DAY_MS },
     { "margin_min_ms", gd_read_int, AT(margin_min_ms), NULL, 0, DAY_MS },
     { "ca_file", gd_read_path, AT(ca_file), NULL, 0, 0 },
     END,

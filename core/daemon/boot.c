@@ -299,6 +299,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .family_lease_ms = c->family_lease_ms,
                                    .outage_ms = c->outage_ms,
                                    .margin_min_ms = c->margin_min_ms,
+                                   .look_every_ms = c->look_every_ms,
                                    .cache_bytes = (size_t)c->cache_bytes,
                                    .cache_dir = c->state_dir };
     struct gd_broker_deps deps = { &d->loop, d->store,  d->keys,       d->keyring,
@@ -311,6 +312,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
         hubs[i] = (struct gd_hub){ .id = c->hubs[i].id,
                                    .workspace = c->hubs[i].workspace,
                                    .hub_id = c->hubs[i].hub_id,
+                                   .app = c->hubs[i].app,
                                    .platform = gd_platforms_find(&d->platforms, c->hubs[i].platform),
                                    .options = c->hubs[i].options };
     d->sched = gd_sched_new(&d->loop, &so, &ops, d->clock, d->rng, d->log);

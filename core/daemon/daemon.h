@@ -35,7 +35,7 @@ struct gd_daemon {
     struct gd_portal *portal;
     char *audit_path, *node;
     uv_signal_t sigterm, sigint, sighup;
-    uv_timer_t heartbeat, minute;
+    uv_timer_t heartbeat, minute, sweep;
     int64_t started_at;
     bool stopping;
 };

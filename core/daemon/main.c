@@ -149,6 +149,13 @@ static void on_minute(uv_timer_t *t)
     gd_broker_reconcile(d->broker);
 }
 
+#define SWEEP_MS 5000
+
+static void on_sweep(uv_timer_t *t)
+{
+    gd_broker_sweep(((struct gd_daemon *)t->data)->broker);
+}
+
 static void start_signals(struct gd_daemon *d)
 {
     uv_signal_init(&d->loop, &d->sigterm);
@@ -156,8 +163,11 @@ static void start_signals(struct gd_daemon *d)
     uv_signal_init(&d->loop, &d->sighup);
     uv_timer_init(&d->loop, &d->heartbeat);
     uv_timer_init(&d->loop, &d->minute);
-    d->sigterm.data = d->sigint.data = d->sighup.data = d->heartbeat.data = d->minute.data = d;
+    uv_timer_init(&d->loop, &d->sweep);
+    d->sigterm.data = d->sigint.data = d->sighup.data = d->heartbeat.data = d->minute.data = d->sweep.data =
+        d;
     uv_timer_start(&d->minute, on_minute, 60000, 60000);
+    uv_timer_start(&d->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     uv_signal_start(&d->sigterm, on_end_signal, SIGTERM);
     uv_signal_start(&d->sigint, on_end_signal, SIGINT);
     uv_signal_start(&d->sighup, on_hup, SIGHUP);

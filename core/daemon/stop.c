@@ -91,4 +91,5 @@ static void on_audit_closed(void *arg)
     (void)signal(SIGHUP, SIG_IGN); /* without a handler it would end what is ending well */
     uv_close((uv_handle_t *)&d->heartbeat, NULL);
     uv_close((uv_handle_t *)&d->minute, NULL);
+    uv_close((uv_handle_t *)&d->sweep, NULL);
 }

@@ -1,4 +1,4 @@
-/* grant/apps.c - what is configured and loaded: platforms, providers, apps, hubs. */
+/* grant/apps.c - what is configured and loaded: platforms, providers, apps. */
 #include "grant/broker_int.h"
 
 #include <string.h>
@@ -197,64 +197,4 @@ void gd_app_check(struct gd_broker *b, const struct gd_actor *who, json_t *param
     s.given.args[GRANTD_ARG_CODE_CHALLENGE] =
         "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"; /* RFC 7636 appendix B */
     gd_op_start(&b->env, &s);
-}
-
-/* ---- hubs ---- */
-
-static json_t *hub_json(const struct gd_hub *h)
-{
-    return json_pack("{s:s, s:s, s:s, s:s?, s:s}", "id", h->id, "workspace", h->workspace, "platform",
-                     h->platform->p.name, "hub_id", h->hub_id, "state", "ready");
-}
-
-static const struct gd_hub *hub_param(struct gd_call *c)
-{
-    const char *id = gd_param(c, "hub");
-
-    for (unsigned i = 0; i < c->b->nhubs; i++)
-        if (!strcmp(c->b->hubs[i].id, id) && !strcmp(c->b->hubs[i].workspace, c->workspace))
-            return &c->b->hubs[i];
-    gd_call_fail(c, GD_R_NOT_FOUND, "no hub %s is configured in workspace %s", id, c->workspace);
-    return NULL;
-}
-
-void gd_hub_list(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
-                 void *arg)
-{
-    struct gd_call *c = gd_call_new(b, who, params, reply, arg);
-    json_t *list = json_array();
-
-    for (unsigned i = 0; i < b->nhubs; i++)
-        if (!strcmp(b->hubs[i].workspace, c->workspace))
-            json_array_append_new(list, hub_json(&b->hubs[i]));
-    gd_call_done(c, json_pack("{s:o}", "hubs", list));
-}
-
-void gd_hub_get(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
-                void *arg)
-{
-    struct gd_call *c = gd_call_new(b, who, params, reply, arg);
-    const struct gd_hub *h = hub_param(c);
-
-    if (h)
-        gd_call_done(c, json_pack("{s:o}", "hub", hub_json(h)));
-}
-
-void gd_hub_check(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
-                  void *arg)
-{
-    struct gd_call *c = gd_call_new(b, who, params, reply, arg);
-    const struct gd_hub *h = hub_param(c);
-    bool native;
-
-    if (!h)
-        return;
-    native = (h->platform->p.caps & GRANTD_CAP_NATIVE) != 0;
-    gd_call_done(
-        c, json_pack("{s:s, s:b, s:[o, o]}", "hub", h->id, "ok", (int)(native && h->hub_id != NULL), "checks",
-                     check_json("platform", native, "NOT_SUPPORTED",
-                                native ? "the platform gives native access to hubs"
-                                       : "the platform makes no native access; a hub has no use here"),
-                     check_json("id", h->hub_id != NULL, "CONFIG_MISSING_KEY",
-                                h->hub_id ? "is set" : "the agency's own id on the platform")));
 }

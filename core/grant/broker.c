@@ -190,15 +190,7 @@ static void copy_apps(struct gd_broker *b, const struct gd_broker_options *o)
         a->options = json_incref(o->apps[i].options);
         a->inputs = json_incref(o->apps[i].inputs);
     }
-    b->hubs = gd_new_array(o->nhubs, sizeof *b->hubs);
-    b->nhubs = (unsigned)o->nhubs;
-    for (unsigned i = 0; i < b->nhubs; i++) {
-        b->hubs[i] = o->hubs[i];
-        b->hubs[i].id = gd_strdup(o->hubs[i].id);
-        b->hubs[i].workspace = gd_strdup(o->hubs[i].workspace);
-        b->hubs[i].hub_id = gd_strdup(o->hubs[i].hub_id);
-        b->hubs[i].options = json_incref(o->hubs[i].options);
-    }
+    gd_hubs_copy(b, o->hubs, o->nhubs);
 }
 
 static void copy_options(struct gd_broker *b, const struct gd_broker_options *o)
@@ -211,6 +203,7 @@ static void copy_options(struct gd_broker *b, const struct gd_broker_options *o)
                                         .deadline_ms = o->deadline_ms,
                                         .quiet_ms = o->quiet_ms };
     b->family_lease_ms = o->family_lease_ms;
+    b->look_every_ms = o->look_every_ms;
     b->public_url = gd_strdup(o->public_url);
     b->node = gd_strdup(o->node);
     b->origins = json_incref(o->origins);
@@ -257,7 +250,7 @@ int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, co
         return gd_err_set(err, GD_R_INTERNAL, "the loop takes no more handles");
     b->wake.data = b;
     uv_unref((uv_handle_t *)&b->wake);
-    if (gd_load(b, err))
+    if (gd_load(b, err) || gd_hubs_load(b, err))
         return -1; /* the process ends */
     *ret = b;
     return 0;
@@ -284,17 +277,11 @@ static void free_broker(uv_handle_t *h)
         json_decref(b->apps[i].app.options);
         json_decref(b->apps[i].app.inputs);
     }
-    for (unsigned i = 0; i < b->nhubs; i++) {
-        gd_free(b->hubs[i].id);
-        gd_free(b->hubs[i].workspace);
-        gd_free(b->hubs[i].hub_id);
-        json_decref(b->hubs[i].options);
-    }
+    gd_hubs_free(b);
     for (unsigned i = 0; i < b->nworkspaces; i++)
         gd_free(b->workspaces[i]);
     gd_free(b->workspaces);
     gd_free(b->apps);
-    gd_free(b->hubs);
     gd_free(b->public_url);
     gd_free(b->node);
     json_decref(b->origins);

@@ -28,8 +28,9 @@ struct gd_app {
 };
 struct gd_hub {
     char *id, *workspace, *hub_id;
+    char *app; /* the app that it works with; NULL: any of its platform */
     struct gd_platform *platform;
-    json_t *options;
+    json_t *options; /* text values; "access_token": one that was handed in */
 };
 
 /* The scheduler's ears: told of every next action, from the load on. */
@@ -57,6 +58,7 @@ struct gd_broker_options {
     int64_t family_lease_ms; /* least lease of strict-family credentials */
     int64_t outage_ms;       /* outage that a margin must outlast (O of the formula) */
     int64_t margin_min_ms;   /* least margin (60 s) */
+    int64_t look_every_ms;   /* between two looks at a grant; 0: only when ordered */
     size_t cache_bytes;      /* sealed access tokens kept in memory; 0: nowhere */
     const char *cache_dir; /* where the file of those that memory does not hold is made; NULL: no such file */
 };
@@ -89,6 +91,8 @@ void gd_broker_look(struct gd_broker *b, const char *workspace, const char *item
 /* Compares the timers with the store; to be called about once a minute. What it finds late is in the status
  * ("late"). */
 void gd_broker_reconcile(struct gd_broker *b);
+/* Looks that are due at grants and hubs (verify, windows); to be called every few seconds. */
+void gd_broker_sweep(struct gd_broker *b);
 /* No new exchanges from now on; done when none is in flight (at most the deadline). */
 void gd_broker_drain(struct gd_broker *b, void (*done)(void *), void *arg);
 void gd_broker_free(struct gd_broker *b); /* after the drain and after the store has finished */
@@ -111,7 +115,8 @@ typedef void gd_act_fn(struct gd_broker *b, const struct gd_actor *who, json_t *
 
 /* The acts; params and results as in core/rpc/schema/<noun>.<verb>.json. "workspace" is always there
  * ("main"). */
-gd_act_fn gd_app_list, gd_app_get, gd_app_check, gd_hub_list, gd_hub_get, gd_hub_check;
+gd_act_fn gd_app_list, gd_app_get, gd_app_check, gd_hub_list, gd_hub_get, gd_hub_check, gd_hub_connect,
+    gd_hub_scan;
 gd_act_fn gd_platform_list, gd_platform_get, gd_platform_providers;
 gd_act_fn gd_client_create, gd_client_list, gd_client_get, gd_client_update, gd_client_erase;
 gd_act_fn gd_request_create, gd_request_list, gd_request_get, gd_request_remind, gd_request_cancel;

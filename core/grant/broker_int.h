@@ -6,6 +6,7 @@
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
  *   close.c    revoke                                     look.c     verify, polls of pending asks
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
+ *   hub.c scan.c  the agency's own identities             sweep.c    looks that are due, and at all of them
  */
 #ifndef GD_GRANT_BROKER_INT_H
 #define GD_GRANT_BROKER_INT_H
@@ -29,6 +30,19 @@ struct gd_app_state {
 
 struct gd_vends; /* who has been vended which generation: vend.c */
 
+/* The agency's own identity on a platform, with what is known of its credential: hub.c. */
+struct gd_hub_state {
+    struct gd_hub hub;
+    char client[GD_ID_TEXT_MAX]; /* stands for the agency in links, keys and credentials; "": not yet */
+    char cred[GD_ID_TEXT_MAX];   /* "": none was consented */
+    char *account;               /* who consented */
+    unsigned char *sealed;       /* its access token, under the broker's hub_seal; NULL: none */
+    size_t sealed_len;
+    json_t *observed, *warnings; /* of the last look; NULL: none */
+    int64_t verified_at;         /* Unix ms; 0: never */
+    struct gd_err err;           /* of the last look that failed */
+};
+
 struct gd_broker {
     struct gd_broker_deps d;
     struct gd_plan_options plan;
@@ -37,7 +51,10 @@ struct gd_broker {
     char **workspaces;
     unsigned nworkspaces;
     struct gd_app_state *apps;
-    struct gd_hub *hubs;
+    struct gd_hub_state *hubs;
+    struct gd_memseal *hub_seal;
+    unsigned looking;      /* looks of the sweep that are under way */
+    int64_t look_every_ms; /* between two looks at a grant; 0: only when ordered */
     unsigned napps, nhubs;
     json_t *origins, *titles;
     struct gd_op_env env;
@@ -162,10 +179,50 @@ void gd_close_orphans(struct gd_broker *b);
 void gd_client_reply(struct gd_call *c, const char *client); /* ends the call with {"client": ...} */
 void gd_erase_resume(struct gd_broker *b, const char *workspace, const char *client);
 
+/* ---- hub.c ---- */
+struct gd_hub_state *gd_hub_find(struct gd_broker *b, const char *workspace, const char *id); /* NULL */
+struct gd_hub_state *gd_hub_of_app(struct gd_broker *b, const struct gd_app_state *a);        /* NULL: none */
+struct gd_hub_state *gd_hub_of_client(struct gd_broker *b, const char *client);     /* NULL: a real client */
+struct gd_app_state *gd_hub_app(struct gd_broker *b, const struct gd_hub_state *h); /* NULL: none */
+bool gd_hub_uses(struct gd_broker *b, const char *cred); /* a hub's present credential: not an orphan */
+/* What an operation of an app is given of its hub (id, token, who consented, options of both). The caller
+ * drops it once the operation was started. Call after gd_given_app. */
+struct gd_hub_given {
+    json_t *options;
+    char *token;
+};
+void gd_given_hub(struct gd_broker *b, const struct gd_app_state *a, struct gd_op_given *g,
+                  struct gd_hub_given *ret);
+void gd_hub_given_done(struct gd_hub_given *g);
+/* A record that became current: when it is a hub's (or "hub" in it names one), the hub works with it. */
+void gd_hub_published(struct gd_broker *b, const json_t *rec, const char *access_token);
+void gd_hub_clear(struct gd_hub_state *h);
+void gd_hubs_copy(struct gd_broker *b, const struct gd_hub *hubs, size_t n);
+int gd_hubs_load(struct gd_broker *b, struct gd_err *err);
+void gd_hubs_free(struct gd_broker *b);
+
+/* ---- scan.c, sweep.c ---- */
+void gd_hubs_look(struct gd_broker *b); /* at those that are due */
+void gd_verify_all(struct gd_call *c);  /* ends the call with {"looked","failed","differences"} */
+
 /* ---- look.c ---- */
-/* JSON document GRANTD_DOC_GRANT of a row; new reference. */
-json_t *gd_grant_document(const char *role, const char *mode, const char *asset_id, const char *asset_kind,
-                          const char *asset_name, json_t *surfaces);
+/* JSON document GRANTD_DOC_GRANT; new reference. */
+struct gd_grant_doc {
+    const char *role, *mode, *asset_id, *asset_kind, *asset_name, *asset_parent;
+    const json_t *params;       /* NULL: none */
+    int64_t starts_at, ends_at; /* Unix ms; 0: none */
+    json_t *surfaces;           /* NULL: none */
+};
+json_t *gd_grant_document(const struct gd_grant_doc *d);
+/* One look at a grant: what the platform shows now is kept, and raised as an event where it is news. fn once,
+ * later; what it is given is borrowed. */
+struct gd_look_result {
+    struct gd_err err;              /* reason OK: it was looked at */
+    json_t *observed, *differences; /* NULL when it was not */
+};
+typedef void gd_look_fn(void *arg, const struct gd_look_result *r);
+void gd_look(struct gd_broker *b, const char *workspace, const char *grant, bool interactive, gd_look_fn *fn,
+             void *arg);
 
 /* ---- vend.c ---- */
 struct gd_vends *gd_vends_new(void);

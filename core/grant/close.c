@@ -384,7 +384,12 @@ static void ask_platform(struct closing *x)
                              .interactive = x->ncalls > 0,
                              .on_end = on_revoked,
                              .arg = x };
-    json_t *doc = gd_grant_document(x->role, NULL, x->asset_id, x->asset_kind, x->asset_name, x->surfaces);
+    const struct gd_grant_doc d = { .role = x->role,
+                                    .asset_id = x->asset_id,
+                                    .asset_kind = x->asset_kind,
+                                    .asset_name = x->asset_name,
+                                    .surfaces = x->surfaces };
+    json_t *doc = gd_grant_document(&d);
 
     gd_given_app(b, x->app, &s.given);
     s.given.args[GRANTD_ARG_ACCESS_TOKEN] = x->access.ptr;

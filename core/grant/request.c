@@ -205,9 +205,8 @@ static int check_mode(const struct gd_app_state *a, const char *mode, struct gd_
 
 static int check_hub(const struct gd_call *c, const char *hub, struct gd_err *err)
 {
-    for (unsigned i = 0; hub && i < c->b->nhubs; i++)
-        if (!strcmp(c->b->hubs[i].id, hub) && !strcmp(c->b->hubs[i].workspace, c->workspace))
-            return 0;
+    if (hub && gd_hub_find(c->b, c->workspace, hub))
+        return 0;
     return hub ? gd_err_set(err, GD_R_NOT_FOUND, "no hub %s is configured in workspace %s", hub, c->workspace)
                : 0;
 }

@@ -102,10 +102,6 @@ static const char *const platforms[] = {
     /* credential_id: what its consent yielded, once that is durable. */
     "ALTER TABLE flows ADD COLUMN credential_id text",
 
-    /* hub: the hub whose own consent this is; NULL: a client's. */
-    "ALTER TABLE requests ADD COLUMN hub text",
-    "ALTER TABLE credentials ADD COLUMN hub text",
-
     /* starts_at and ends_at: the window at the platform; look_at: when the scheduler looks next (0: not);
        looks: failed ones in a row; warnings: JSON object word -> sentence. */
     "ALTER TABLE grants ADD COLUMN mode text",
@@ -118,7 +114,10 @@ static const char *const platforms[] = {
     "ALTER TABLE grants ADD COLUMN warnings text",
     "CREATE INDEX grants_by_look ON grants (workspace, look_at)",
 
-    "CREATE TABLE hubs (workspace text NOT NULL, id text NOT NULL, credential_id text, observed text,"
+    /* client_id: a client of state 'hub' that stands for the agency itself: its key, links and credentials.
+     */
+    "CREATE TABLE hubs (workspace text NOT NULL, id text NOT NULL, client_id text, credential_id text, "
+    "observed text,"
     " verified_at bigint, look_at bigint NOT NULL, looks bigint NOT NULL, reason text, reason_text text,"
     " warnings text, PRIMARY KEY (workspace, id))",
     NULL,

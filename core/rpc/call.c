@@ -394,8 +394,10 @@ static void find_owner(struct call *call)
     const char *param = gd_json_text(scope, "param", NULL);
     const char *narrowed = param ? gd_json_text(call->params, param, NULL) : NULL;
 
-    if (json_object_get(scope, "grant"))
+    if (json_object_get(scope, "grant") && (!param || gd_json_text(call->params, "grant", NULL)))
         by_grant(call, gd_json_text(call->params, "grant", ""));
+    else if (json_object_get(scope, "grant") && !narrowed && !gd_call_sees(call, ""))
+        deny(call); /* all of them: for whoever may see every client */
     else if (json_object_get(scope, "request"))
         by_request(call, gd_json_text(call->params, "request", ""));
     else if (narrowed)

@@ -1,0 +1,148 @@
+/* grant/sweep.c - looks that are due, a few at a time, in the order of the durable look_at column: a grant
+ * waits for its next look in the store and not in memory. And the looks at all grants that a caller orders.
+ */
+#include "grant/broker_int.h"
+
+#include <string.h>
+
+#define AT_ONCE 16 /* looks of one sweep */
+
+GD_SQL(sql_due, "SELECT id FROM grants WHERE workspace = $1 AND look_at > 0 AND look_at <= $2"
+                " AND lifecycle IN ('confirming', 'live') ORDER BY look_at LIMIT $3");
+GD_SQL(sql_all,
+       "SELECT id FROM grants WHERE workspace = $1 AND id > $2 AND lifecycle IN ('confirming', 'live')"
+       " AND ($3 = '' OR client_id = $3) ORDER BY id LIMIT $4");
+
+/* ---- due ---- */
+
+static void on_swept(void *arg, const struct gd_look_result *r)
+{
+    struct gd_broker *b = arg;
+
+    b->looking--;
+    if (r->err.reason && r->err.reason != GD_R_NOT_SUPPORTED)
+        GD_LOG(b->d.log, GD_LOG_INFO, "look.failed", GD_F_ERR(&r->err));
+}
+
+static void on_due(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_broker *b = arg;
+
+    (void)err; /* the next sweep asks again */
+    b->looking--;
+    for (size_t s = 0; r == GD_STORE_OK && s < b->nworkspaces && !b->draining; s++)
+        for (size_t i = 0; i < gd_tx_rows(tx, s) && b->looking < AT_ONCE; i++) {
+            b->looking++;
+            gd_look(b, b->workspaces[s], gd_tx_text(tx, s, i, 0), false, on_swept, b);
+        }
+    gd_busy(b, -1);
+}
+
+void gd_broker_sweep(struct gd_broker *b)
+{
+    struct gd_tx *tx;
+
+    if (b->draining || b->looking)
+        return;
+    gd_hubs_look(b);
+    tx = gd_tx_new(b->d.store);
+    for (unsigned i = 0; i < b->nworkspaces; i++)
+        gd_tx_add(tx, &sql_due, GD_P_TEXT(b->workspaces[i]), GD_P_INT(gd_now(b->d.clock)), GD_P_INT(AT_ONCE));
+    b->looking++;
+    gd_busy(b, 1);
+    gd_store_read(b->d.store, tx, on_due, b);
+}
+
+/* ---- all of them ---- */
+
+struct all {
+    struct gd_call *c;
+    char last[GD_ID_TEXT_MAX]; /* the page begins behind it */
+    char ids[AT_ONCE][GD_ID_TEXT_MAX];
+    unsigned nids, left; /* of this page */
+    int64_t looked, failed;
+    json_t *drifted;
+};
+struct one { /* of a page */
+    struct all *all;
+    unsigned i;
+};
+
+static void on_page(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+
+static void next_page(struct all *a)
+{
+    const char *client = gd_param(a->c, "client");
+    struct gd_tx *tx = gd_tx_new(a->c->b->d.store);
+
+    gd_tx_add(tx, &sql_all, GD_P_TEXT(a->c->workspace), GD_P_TEXT(a->last), GD_P_TEXT(client ? client : ""),
+              GD_P_INT(AT_ONCE));
+    gd_store_read(a->c->b->d.store, tx, on_page, a);
+}
+
+static void note_drift(struct all *a, const char *grant, json_t *differences)
+{
+    json_t *d;
+    size_t i;
+
+    json_array_foreach(differences, i, d)
+    {
+        json_t *row = json_copy(d);
+
+        json_object_set_new(row, "grant", json_string(grant));
+        if (json_array_size(a->drifted) < GD_VERIFY_LISTED_MAX)
+            json_array_append_new(a->drifted, row);
+        else
+            json_decref(row);
+    }
+}
+
+static void on_one(void *arg, const struct gd_look_result *r)
+{
+    struct one *o = arg;
+    struct all *a = o->all;
+
+    a->looked += r->err.reason == GD_R_OK;
+    a->failed += r->err.reason != GD_R_OK;
+    if (r->differences)
+        note_drift(a, a->ids[o->i], r->differences);
+    gd_free(o);
+    if (--a->left == 0)
+        next_page(a);
+}
+
+static void on_page(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct all *a = arg;
+    struct gd_broker *b = a->c->b;
+    size_t n = r == GD_STORE_OK ? gd_tx_rows(tx, 0) : 0;
+
+    if (gd_call_store_failed(a->c, r, err)) {
+        json_decref(a->drifted);
+        return;
+    }
+    if (n == 0 || b->draining) {
+        gd_call_done(a->c, json_pack("{s:I, s:I, s:o}", "looked", (json_int_t)a->looked, "failed",
+                                     (json_int_t)a->failed, "differences", a->drifted));
+        return;
+    }
+    a->left = a->nids = (unsigned)n;
+    for (unsigned i = 0; i < a->nids; i++)
+        (void)snprintf(a->ids[i], sizeof a->ids[i], "%s", gd_tx_text(tx, 0, i, 0));
+    (void)snprintf(a->last, sizeof a->last, "%s", a->ids[n - 1]);
+    for (unsigned i = 0; i < a->nids; i++) {
+        struct one *o = gd_new(sizeof *o);
+
+        *o = (struct one){ a, i };
+        gd_look(b, a->c->workspace, a->ids[i], true, on_one, o);
+    }
+}
+
+void gd_verify_all(struct gd_call *c)
+{
+    struct all *a = gd_arena_alloc(c->arena, sizeof *a);
+
+    a->c = c;
+    a->drifted = json_array();
+    next_page(a);
+}
