@@ -211,15 +211,19 @@ void pt_lint(struct pt *pt)
 
 void pt_lint_tapes(struct pt *pt)
 {
-    static const char *const kinds[] = { "request", "grant", "refresh", "verify", "revoke" };
-    bool seen[5] = { false }, failure = false;
+    static const char *const kinds[] = {
+        "request", "grant", "refresh", "verify", "revoke", "scan", "notice"
+    };
+    bool seen[sizeof kinds / sizeof *kinds] = { false }, failure = false;
 
     for (size_t i = 0; i < pt->ntapes; i++) {
         seen[pt->tapes[i].kind] = true;
         failure = failure || !strcmp(gd_json_text(pt->tapes[i].golden, "end", ""), "failed");
     }
     seen[GD_OP_VERIFY] = seen[GD_OP_VERIFY] || !pt->platform->p.verify;
-    for (size_t i = 0; i < 5; i++)
+    seen[GD_OP_SCAN] = seen[GD_OP_SCAN] || !pt->platform->p.scan;
+    seen[GD_OP_NOTICE] = seen[GD_OP_NOTICE] || !pt->platform->p.notice;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!seen[i])
             pt_bad(pt, "%s: there is no tape for %s", pt->path, kinds[i]);
     if (!failure)

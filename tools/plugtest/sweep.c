@@ -25,11 +25,14 @@ static bool class_is(const json_t *out, const char *words)
 /* ---- faults
  * ------------------------------------------------------------------------------------------------ */
 
-/* What people and other programs see of it: everything but tokens and what is sealed with them. */
+/* What people and other programs see of it: everything but tokens and what is sealed with them, and the
+ * tape's own sentence about a request that it does not know. */
 static char *shown(const struct pt_run *r)
 {
     GD_AUTO_JSON j = json_copy(r->out);
 
+    if (gd_tape_problem(r->reel))
+        (void)json_object_del(j, "text");
     (void)json_object_del(j, "result");
     (void)json_object_del(j, "kept");
     return j ? gd_json_dump(j) : gd_strdup("");
