@@ -1,0 +1,230 @@
+/* progress.c - what an operation of TikTok's remembers: lists of ids in notes (3,000 of them fit), numbers,
+ * the times of the next looks; and the two ways in which TikTok writes a time. */
+#include "tiktok.h"
+
+/* Less than a note may hold, by more than the longest id. */
+enum { BLOCK_MAX = 4000, BLOCKS_MAX = 20 };
+
+static const char *block_name(grantd_op *op, const char *list, int64_t i)
+{
+    return grantd_strf(op, "%s.%lld", list, (long long)i);
+}
+
+/* Where the id stands as a whole word, NULL when it does not. */
+static const char *find(const char *block, const char *id)
+{
+    size_t n = strlen(id);
+
+    for (const char *p = block; p && n && (p = strstr(p, id)); p += n)
+        if ((p == block || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
+            return p;
+    return NULL;
+}
+
+int tt_has(grantd_op *op, const char *list, const char *id)
+{
+    for (int64_t i = 0; id && i < BLOCKS_MAX; i++) {
+        const char *block = grantd_noted(op, block_name(op, list, i));
+
+        if (block && find(block, id))
+            return 1;
+    }
+    return 0;
+}
+
+void tt_push(grantd_op *op, const char *list, const char *id)
+{
+    if (!id || tt_has(op, list, id))
+        return;
+    for (int64_t i = 0; i < BLOCKS_MAX; i++) {
+        const char *name = block_name(op, list, i), *block = grantd_noted(op, name);
+
+        if (!block || strlen(block) + 1 + strlen(id) <= BLOCK_MAX) {
+            grantd_note(op, name, block ? grantd_strf(op, "%s %s", block, id) : id);
+            return;
+        }
+    }
+}
+
+void tt_drop(grantd_op *op, const char *list, const char *id)
+{
+    for (int64_t i = 0; id && i < BLOCKS_MAX; i++) {
+        const char *name = block_name(op, list, i), *block = grantd_noted(op, name);
+        const char *at = block ? find(block, id) : NULL, *rest;
+
+        if (!at)
+            continue;
+        rest = at[strlen(id)] ? at + strlen(id) + 1 : at + strlen(id);
+        if (!*rest && at > block)
+            at--;
+        if (at == block && !*rest)
+            grantd_note(op, name, NULL);
+        else
+            grantd_note(op, name, grantd_strf(op, "%.*s%s", (int)(at - block), block, rest));
+        return;
+    }
+}
+
+void tt_clear(grantd_op *op, const char *list)
+{
+    for (int64_t i = 0; i < BLOCKS_MAX; i++)
+        grantd_note(op, block_name(op, list, i), NULL);
+}
+
+static const char *word_at(grantd_op *op, const char *block, int64_t *i)
+{
+    while (*block) {
+        size_t n = strcspn(block, " ");
+
+        if ((*i)-- == 0)
+            return grantd_strf(op, "%.*s", (int)n, block);
+        block += n + (block[n] == ' ');
+    }
+    return NULL;
+}
+
+const char *tt_nth(grantd_op *op, const char *list, int64_t i)
+{
+    for (int64_t b = 0; b < BLOCKS_MAX; b++) {
+        const char *block = grantd_noted(op, block_name(op, list, b));
+        const char *word = block ? word_at(op, block, &i) : NULL;
+
+        if (word)
+            return word;
+    }
+    return NULL;
+}
+
+int64_t tt_count(grantd_op *op, const char *list)
+{
+    int64_t n = 0;
+
+    for (int64_t b = 0; b < BLOCKS_MAX; b++) {
+        const char *block = grantd_noted(op, block_name(op, list, b));
+
+        for (; block && *block; block++)
+            n += *block == ' ';
+        n += block != NULL;
+    }
+    return n;
+}
+
+const char *tt_json_ids(grantd_op *op, const char *list, int64_t n)
+{
+    const char *out = "[", *id;
+
+    for (int64_t i = 0; i < n && (id = tt_nth(op, list, i)); i++)
+        out = grantd_strf(op, "%s%s%s", out, i ? "," : "", grantd_encode(op, GRANTD_JSON, id));
+    return grantd_strf(op, "%s]", out);
+}
+
+const char *tt_word(grantd_op *op, const char **at)
+{
+    static const char between[] = " \t\r\n,;\"'";
+    const char *from = *at ? *at + strspn(*at, between) : "";
+    size_t n = strcspn(from, between);
+
+    *at = from + n;
+    return n ? grantd_strf(op, "%.*s", (int)n, from) : NULL;
+}
+
+int tt_names(grantd_op *op, const char *text, const char *id)
+{
+    const char *word;
+
+    while (text && (word = tt_word(op, &text)))
+        if (tt_equal(word, id))
+            return 1;
+    return 0;
+}
+
+/* ---- numbers and looks ------------------------------------------------------------------------------- */
+
+int64_t tt_noted(const grantd_op *op, const char *key, int64_t dflt)
+{
+    return tt_whole(grantd_noted(op, key), dflt);
+}
+
+void tt_note(grantd_op *op, const char *key, int64_t n)
+{
+    grantd_note(op, key, tt_num_text(op, n));
+}
+
+grantd_next *tt_look_again(grantd_op *op)
+{
+    static const int64_t after[] = { 60, 300, 900, 900, 3600, 3600, 3600, 21600 };
+    size_t looks = (size_t)tt_noted(op, "looks", 0), last = sizeof after / sizeof *after - 1;
+
+    tt_note(op, "looks", (int64_t)looks + 1);
+    return grantd_pending(op, grantd_now(op) + after[looks < last ? looks : last]);
+}
+
+/* ---- times ------------------------------------------------------------------------------------------- */
+
+/* Days since 1970-01-01 of a date of the Gregorian calendar. */
+static int64_t days(int64_t y, int64_t m, int64_t d)
+{
+    int64_t era, yoe, doy;
+
+    y -= m <= 2;
+    era = y / 400;
+    yoe = y - era * 400;
+    doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+/* n digits at p, -1 when they are none. */
+static int64_t digits(const char *p, size_t n)
+{
+    int64_t v = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] < '0' || p[i] > '9')
+            return -1;
+        v = v * 10 + (p[i] - '0');
+    }
+    return v;
+}
+
+static int64_t clock_of(const char *p)
+{
+    int64_t h = digits(p, 2), m = digits(p + 3, 2), s = digits(p + 6, 2);
+
+    return h < 0 || m < 0 || s < 0 || h > 23 || m > 59 || s > 60 || p[2] != ':' || p[5] != ':'
+               ? -1
+               : h * 3600 + m * 60 + s;
+}
+
+int64_t tt_time(const char *text)
+{
+    static const int8_t lengths[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    size_t len = text ? strlen(text) : 0;
+    int64_t y, m, d, clock = 0;
+
+    if (len < 10 || text[4] != '-' || text[7] != '-')
+        return 0;
+    y = digits(text, 4);
+    m = digits(text + 5, 2);
+    d = digits(text + 8, 2);
+    if (y < 1970 || m < 1 || m > 12 || d < 1 || d > lengths[m - 1])
+        return 0;
+    if (len >= 19 && (text[10] == ' ' || text[10] == 'T'))
+        clock = clock_of(text + 11);
+    else if (len != 10)
+        return 0;
+    if (clock < 0 || (len > 19 && strcmp(text + 19, "Z") != 0 && text[19] != '.'))
+        return 0;
+    return days(y, m, d) * 86400 + clock;
+}
+
+const char *tt_when(grantd_op *op, int64_t at)
+{
+    int64_t z = at / 86400 + 719468, era = z / 146097, doe = z - era * 146097;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    int64_t m = mp < 10 ? mp + 3 : mp - 9, y = yoe + era * 400 + (m <= 2), s = at % 86400;
+
+    return grantd_strf(op, "%04lld-%02lld-%02lld %02lld:%02lld UTC", (long long)y, (long long)m,
+                       (long long)(doy - (153 * mp + 2) / 5 + 1), (long long)(s / 3600),
+                       (long long)(s / 60 % 60));
+}
