@@ -153,7 +153,7 @@ grantd_next *me_need_hub(grantd_op *op)
 
 /* ---- lists
  * ------------------------------------------------------------------------------------------------- */
-enum { PAGES_MAX = 50 };
+enum { PAGES_MAX = 40 };
 
 /* Facts: A1, "Page until paging.next is absent". The link itself holds the token and is never followed or
  * logged: its cursor is sent with a request of our own. */

@@ -4,6 +4,7 @@
 
 static const char *const page_tasks[] = { "classic", "profile_plus", NULL };
 static const char *const renewals[] = { "system_user_access_tokens", "fb_exchange_token", NULL };
+static const char *const token_ends[] = { "remove_app", "forget", NULL };
 static const char *const item_kinds[] = { "ad_account", "page", NULL };
 
 static const struct grantd_option options[] = {
@@ -27,6 +28,10 @@ static const struct grantd_option options[] = {
       GRANTD_BOOL, NULL },
     { "keep_client_token", "false", "Keep the client's token after a lasting share, beside it", 0,
       GRANTD_BOOL, NULL },
+    { "token_end", "remove_app",
+      "How a person's token ends: the app is taken out of the person's account, or the token is only "
+      "forgotten",
+      0, GRANTD_ENUM, token_ends },
     { "page_tasks", "classic", "Which names of tasks Pages are shared with", 0, GRANTD_ENUM, page_tasks },
     { "delegate_renewal", "system_user_access_tokens", "How a delegated token of 60 days is renewed", 0,
       GRANTD_ENUM, renewals },
@@ -96,9 +101,9 @@ static grantd_next *grant(grantd_op *op)
         return stop;
     if (!by_login(op))
         return me_choose(op);
-    if (!grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN))
-        return me_take_code(op, me_settle);
-    return grantd_noted(op, "settled") ? me_after_consent(op) : me_settle(op);
+    if (grantd_noted(op, "settled")) /* a share that waits for people needs the client's token no more */
+        return me_after_consent(op);
+    return grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN) ? me_settle(op) : me_take_code(op, me_settle);
 }
 
 grantd_next *me_after_consent(grantd_op *op)

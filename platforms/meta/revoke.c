@@ -5,7 +5,8 @@
 
 static grantd_fn next_surface, closed_already, still_there, look_partner, look_member, token_seen, kill_token;
 static grantd_next *on_still(grantd_op *op, const grantd_doc *a, const char *row);
-static grantd_doc_fn on_member_removed, on_partner_removed, on_dropped, on_permissions, on_look_refused;
+static grantd_doc_fn on_page, on_member_removed, on_partner_removed, on_dropped, on_permissions,
+    on_look_refused;
 
 /* The surface of a kind, as it is listed and not yet worked off; NULL: there is none. */
 static const char *surface(grantd_op *op, const char *kind, const char **ret_id)
@@ -58,19 +59,39 @@ static grantd_next *give_up(grantd_op *op)
                      grantd_pairs(m->kind->id_param, m->id), on_dropped);
 }
 
+static grantd_next *as_owner(grantd_op *op, int who, const char *business)
+{
+    return me_delete(op, who, grantd_strf(op, "%s/agencies", me(op)->id),
+                     grantd_pairs("business", business ? business : grantd_arg(op, GRANTD_ARG_HUB_ID)),
+                     on_partner_removed);
+}
+
 static grantd_next *partner(grantd_op *op, const char *id)
 {
-    struct me *m = me(op);
-    int page = !m->id || strcmp(m->kind->name, "page") == 0; /* would need the Page's own token */
+    const struct me *m = me(op);
 
     if (!m->id || (id && !me_digits(id)))
         return report(op, "partner", id, GRANTD_SURFACE_MANUAL,
                       "Remove the partner from the asset in Business settings.");
-    if (!grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN) || page)
+    if (!grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN))
         return give_up(op);
-    return me_delete(op, ME_CLIENT, grantd_strf(op, "%s/agencies", m->id),
-                     grantd_pairs("business", id ? id : grantd_arg(op, GRANTD_ARG_HUB_ID)),
-                     on_partner_removed);
+    if (!strcmp(m->kind->name, "page"))
+        return me_get(op, ME_CLIENT, m->id, grantd_pairs("fields", "id,access_token"), on_page);
+    return as_owner(op, ME_CLIENT, id);
+}
+
+/* The owner's word on a Page needs the Page's own token; without it the agency gives it up. */
+static grantd_next *on_page(grantd_op *op, const grantd_doc *a)
+{
+    const char *token = grantd_text(op, a, "access_token"), *id = NULL;
+
+    if (me_bad(op, a) && me_waits(me_class(op, a)))
+        return me_fail(op, a);
+    if (me_bad(op, a) || !me_same_id(grantd_text(op, a, "id"), me(op)->id) || !token || !*token)
+        return give_up(op);
+    me(op)->page_token = token;
+    (void)surface(op, "partner", &id);
+    return as_owner(op, ME_PAGE, id);
 }
 
 static grantd_next *next_surface(grantd_op *op)
@@ -223,6 +244,10 @@ static const char by_hand[] =
     "An admin of the client's portfolio removes the app under Business settings > Integrations > Connected "
     "apps. We have forgotten the token; until then it is not proved to be dead.";
 
+static const char by_person[] =
+    "The token is forgotten. The person who logged in can remove the app under Facebook settings > Business "
+    "Integrations; that ends whatever else this person gave this app.";
+
 static grantd_next *token_seen(grantd_op *op)
 {
     const char *user = grantd_arg(op, GRANTD_ARG_HUB_ACCOUNT_ID);
@@ -240,6 +265,8 @@ static grantd_next *token_seen(grantd_op *op)
             op, GRANTD_SURFACE_MANUAL,
             "The same person connected the hub: taking the app's permissions away would end the "
             "hub's token too. Connect the hub with another login, then revoke again.");
+    if (!strcmp(grantd_option(op, "token_end"), "forget"))
+        return token_done(op, GRANTD_SURFACE_MANUAL, by_person);
     return kill_token(op);
 }
 
