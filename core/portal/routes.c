@@ -187,6 +187,33 @@ static void on_back(void *arg, json_t *result, const struct gd_err *err)
 /* ---- acts -------------------------------------------------------------------------------------------------
  */
 
+/* A browser ends lines with CR LF. Caller frees. */
+static char *unix_lines(const char *s)
+{
+    char *text = gd_strdup(s), *to = text;
+
+    for (const char *from = text; *from; from++)
+        if (from[0] != '\r' || from[1] != '\n')
+            *to++ = *from;
+    *to = '\0';
+    return text;
+}
+
+/* One more answer; several to one question ("in.<name>:<number>", boxes that were ticked) are lines of one.
+ */
+static bool add_input(json_t *inputs, const char *key, const char *value)
+{
+    GD_AUTO_FREE char *name = gd_strndup(key, strcspn(key, ":"));
+    GD_AUTO_FREE char *text = unix_lines(value);
+    GD_AUTO_FREE char *all = NULL;
+    const char *before = gd_json_text(inputs, name, NULL);
+
+    if (!*name || !gd_text_clean(text, strlen(text)) || (strchr(key, ':') && strchr(text, '\n')))
+        return false;
+    all = before ? gd_strf("%s\n%s", before, text) : gd_strdup(text);
+    return json_object_set_new(inputs, name, json_string(all)) == 0;
+}
+
 /* Fields "in.<name>" of a guided step's form; a new reference, NULL when one is not clean text. */
 static json_t *inputs_of(json_t *form)
 {
@@ -195,15 +222,12 @@ static json_t *inputs_of(json_t *form)
 
     json_object_foreach(form, key, value)
     {
-        const char *text = json_string_value(value);
-
         if (strncmp(key, "in.", 3) != 0 || !key[3])
             continue;
-        if (!gd_text_clean(text, strlen(text))) {
+        if (!add_input(inputs, key + 3, json_string_value(value))) {
             json_decref(inputs);
             return NULL;
         }
-        json_object_set(inputs, key + 3, value);
     }
     return inputs;
 }
@@ -373,6 +397,34 @@ static void go_callback(struct gd_portal_visit *v, const char *context)
                          on_back, v);
 }
 
+static void on_noticed(void *arg, json_t *result, const struct gd_err *err)
+{
+    struct gd_portal_visit *v = arg;
+
+    if (result)
+        gd_portal_visit_health(v);
+    else
+        gd_portal_visit_err(v, err, 0);
+}
+
+/* A platform calls (a webhook). Whether it is genuine is the plugin's to say, by the signature over the bytes
+ * as they came. */
+static void go_notice(struct gd_portal_visit *v, const char *context)
+{
+    const struct gd_portal_request *q = v->x->request;
+    struct gd_http_header headers[GD_PORTAL_FIELDS_MAX];
+    struct gd_http_answer call = { .headers = headers, .nheaders = q->nfields, .body = q->body.ptr };
+
+    if (q->method != GD_METHOD_POST) {
+        gd_portal_visit_error(v, 405, "HTTP_METHOD", 0, 0);
+        return;
+    }
+    call.body_len = q->body.len;
+    for (size_t i = 0; i < q->nfields; i++)
+        headers[i] = (struct gd_http_header){ q->fields[i].name, q->fields[i].value };
+    gd_notice(v->p->broker, context, &call, &v->visitor, on_noticed, v);
+}
+
 static void route(struct gd_portal_visit *v)
 {
     const char *path = v->x->request->path, *word;
@@ -382,6 +434,9 @@ static void route(struct gd_portal_visit *v)
     } else if ((word = word_after(path, "/cb/", CONTEXT_MAX)) != NULL) {
         v->route = "/cb/{context}";
         go_callback(v, word);
+    } else if ((word = word_after(path, "/hook/", CONTEXT_MAX)) != NULL) {
+        v->route = "/hook/{context}";
+        go_notice(v, word);
     } else if ((word = word_after(path, "/end/", SECRET_MAX)) != NULL) {
         v->route = "/end/{flow}";
         v->flow = gd_strdup(word);

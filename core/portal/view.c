@@ -72,6 +72,37 @@ json_t *gd_portal_view_qr(const char *text)
 /* ---- items ------------------------------------------------------------------------------------------------
  */
 
+/* The choices of a step, numbered, as "many" (any of them) or "one" (exactly one). */
+static void add_choices(json_t *v, const json_t *step)
+{
+    bool many = gd_json_bool(step, "many", false);
+    json_t *list = json_array(), *c;
+    size_t i;
+
+    json_array_foreach(json_object_get(step, "choices"), i, c)
+    {
+        json_t *row = json_copy(c);
+
+        json_object_set_new(row, "at", json_integer((json_int_t)i + 1));
+        json_array_append_new(list, row);
+    }
+    json_object_set_new(v, many ? "many" : "one", list);
+}
+
+/* How an answer is given: picked, written in lines, or in one line. */
+static void add_ask(json_t *v, const json_t *step)
+{
+    bool asks = *gd_json_text(step, "ask", "") != '\0';
+    bool picks = json_array_size(json_object_get(step, "choices")) > 0;
+    bool lines = gd_json_bool(step, "lines", false);
+
+    json_object_set_new(v, "as_choices", json_boolean(asks && picks));
+    json_object_set_new(v, "as_lines", json_boolean(asks && !picks && lines));
+    json_object_set_new(v, "as_text", json_boolean(asks && !picks && !lines));
+    if (asks && picks)
+        add_choices(v, step);
+}
+
 static json_t *view_step(const struct gd_portal_pages *p, const json_t *step, size_t n)
 {
     const char *qr = gd_json_text(step, "qr", NULL);
@@ -83,6 +114,7 @@ static json_t *view_step(const struct gd_portal_pages *p, const json_t *step, si
     copy(v, step, "copy");
     copy(v, step, "ask");
     set(v, "ask_label", text_or(step, "ask_label", gd_portal_pages_sentence(p, "step_ask")));
+    add_ask(v, step);
     json_object_set_new(v, "n", json_integer((json_int_t)n + 1));
     json_object_set_new(v, "qr", code ? code : json_null());
     return v;

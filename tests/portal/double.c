@@ -118,10 +118,15 @@ static json_t *steps_of(const struct double_item *it)
 {
     if (strcmp(it->app, "guide") != 0 || strcmp(it->state, "waiting") != 0)
         return json_array();
-    return json_pack("[{s:s, s:s, s:s}, {s:s, s:s}, {s:s, s:s, s:s, s:s}]", "title", "Open the settings",
-                     "text", "Go to the settings of the post.", "url", "https://platform.example/settings",
-                     "title", "Copy our number", "copy", "7123456789", "title", "Hand back the code", "qr",
-                     "https://platform.example/x", "ask", "code", "ask_label", "The code");
+    return json_pack("[{s:s, s:s, s:s}, {s:s, s:s}, {s:s, s:s, s:s, s:s}, {s:s, s:s, s:s, s:b},"
+                     " {s:s, s:s, s:s, s:b, s:[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}]}]",
+                     "title", "Open the settings", "text", "Go to the settings of the post.", "url",
+                     "https://platform.example/settings", "title", "Copy our number", "copy", "7123456789",
+                     "title", "Hand back the code", "qr", "https://platform.example/x", "ask", "code",
+                     "ask_label", "The code", "title", "All codes", "ask", "codes", "ask_label", "One a line",
+                     "lines", 1, "title", "Which accounts", "ask", "accounts", "ask_label", "Share these",
+                     "many", 1, "choices", "value", "701", "label", "Shoes <EU>", "value", "702", "label",
+                     "Hats", "value", "703", "label", "Gloves");
 }
 
 static json_t *item_json(const struct double_item *it)
@@ -315,6 +320,8 @@ void gd_item_submit(struct gd_broker *b, const struct gd_visitor *v, const char 
     }
     b->submits++;
     (void)snprintf(b->last_input, sizeof b->last_input, "%s", gd_json_text(inputs, "code", ""));
+    (void)snprintf(b->last_lines, sizeof b->last_lines, "%s", gd_json_text(inputs, "codes", ""));
+    (void)snprintf(b->last_picked, sizeof b->last_picked, "%s", gd_json_text(inputs, "accounts", ""));
     (void)snprintf(it->state, sizeof it->state, "granted");
     done(b, reply, arg, json_object());
 }
@@ -332,4 +339,24 @@ void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char
     b->declines++;
     (void)snprintf(it->state, sizeof it->state, "declined");
     done(b, reply, arg, json_object());
+}
+
+/* Genuine is what carries the word. */
+void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_answer *call,
+               const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
+{
+    (void)v;
+    if (strcmp(context, b->context) != 0) {
+        fail(b, reply, arg, "NOT_FOUND");
+        return;
+    }
+    for (size_t i = 0; i < call->nheaders; i++)
+        if (!strcmp(call->headers[i].name, "x-genuine") && call->body_len < sizeof b->last_notice) {
+            memcpy(b->last_notice, call->body ? call->body : "", call->body_len);
+            b->last_notice[call->body_len] = '\0';
+            b->notices++;
+            done(b, reply, arg, json_object());
+            return;
+        }
+    fail(b, reply, arg, "NOTICE_REFUSED");
 }

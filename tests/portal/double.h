@@ -32,7 +32,8 @@ struct gd_broker {
     bool huge, no_link; /* a page of two megabytes; a flow without its link */
     bool hold;          /* replies wait for double_release */
     struct gd_list waiting;
-    unsigned shows, starts, callbacks, flow_shows, submits, declines;
+    unsigned shows, starts, callbacks, flow_shows, submits, declines, notices;
+    char last_lines[256], last_picked[256], last_notice[256];
     char last_items[256], last_address[64], last_raw[512], last_input[256];
     json_t *last_query;
 };

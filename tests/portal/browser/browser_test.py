@@ -94,6 +94,8 @@ def walk(browser, portal, out):
     browser.wait("the guided steps are not shown", lambda: "Copy our number" in browser.text())
     look(browser, out, "steps")
     browser.write('input[name="in.code"]', "#AB 12")
+    browser.write('textarea[name="in.codes"]', "#A")
+    browser.click('label[for="in-it3-5-2"]')  # ticking by the label, as a thumb does
     browser.click('button[value="submit"]')
     browser.wait("the code was not taken", lambda: not browser.find('input[name="in.code"]'))
     check("Thank you" in browser.text("h1"), "the code was not taken")

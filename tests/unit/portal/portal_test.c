@@ -66,6 +66,60 @@ static void test_guided(void **state)
     world_stop(&w);
 }
 
+/* Several lines, and boxes that are ticked: each question has one answer, a line for each. */
+static void test_choices(void **state)
+{
+    struct browser b = { 0 };
+    struct world w;
+    char *answer;
+    (void)state;
+
+    start(&w);
+    gd_free(get(&w, &b, DOUBLE_PATH));
+    gd_free(post(&w, &b, DOUBLE_PATH, "act=approve&app=guide"));
+    answer = get(&w, &b, DOUBLE_PATH);
+    assert_non_null(strstr(answer, "<textarea id=\"in-it3-4\" name=\"in.codes\""));
+    assert_non_null(strstr(answer, "<legend>Share these</legend>"));
+    assert_non_null(
+        strstr(answer, "type=\"checkbox\" id=\"in-it3-5-1\" name=\"in.accounts:1\" value=\"701\""));
+    expect(answer, 200, "Shoes &lt;EU&gt;");
+    expect(post(&w, &b, DOUBLE_PATH, "act=submit&item=it3&in.accounts:1=7%0A8"), 400, "TEXT_INVALID");
+    assert_int_equal(w.broker.submits, 0);
+    expect_location(
+        post(&w, &b, DOUBLE_PATH,
+             "act=submit&item=it3&in.codes=%23A%0D%0A%23B%0D%0A&in.accounts:1=701&in.accounts:3=703"),
+        DOUBLE_PATH);
+    assert_string_equal(w.broker.last_lines, "#A\n#B\n");
+    assert_string_equal(w.broker.last_picked, "701\n703");
+    world_stop(&w);
+}
+
+#define NOTICE_BODY "{\"shop\":\"a.example\"}"
+
+/* A platform calls: no cookie, no token of ours, the body as it came. */
+static void test_notice(void **state)
+{
+    struct world w;
+    (void)state;
+
+    start(&w);
+    expect(raw(&w, "POST /hook/main.acme HTTP/1.1\r\nHost: x\r\nX-Genuine: yes\r\nContent-Type: "
+                   "application/json\r\nContent-Length: 20\r\nConnection: close\r\n\r\n" NOTICE_BODY),
+           200, "");
+    assert_int_equal(w.broker.notices, 1);
+    assert_string_equal(w.broker.last_notice, NOTICE_BODY);
+    expect(raw(&w, "POST /hook/main.acme HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\nConnection: "
+                   "close\r\n\r\n" NOTICE_BODY),
+           403, "NOTICE_REFUSED");
+    expect(raw(&w, "POST /hook/main.other HTTP/1.1\r\nHost: x\r\nX-Genuine: yes\r\nContent-Length: "
+                   "20\r\nConnection: close\r\n\r\n" NOTICE_BODY),
+           404, "NOT_FOUND");
+    expect(raw(&w, "GET /hook/main.acme HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), 405,
+           "HTTP_METHOD");
+    assert_int_equal(w.broker.notices, 1);
+    world_stop(&w);
+}
+
 /* From the end page, by the session alone; whose link it is the broker says. */
 static void test_go_on(void **state)
 {
@@ -442,6 +496,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_approve),       cmocka_unit_test(test_guided),
+        cmocka_unit_test(test_choices),       cmocka_unit_test(test_notice),
         cmocka_unit_test(test_go_on),         cmocka_unit_test(test_matrix),
         cmocka_unit_test(test_forms_refused), cmocka_unit_test(test_scanners),
         cmocka_unit_test(test_same_shape),    cmocka_unit_test(test_refusals),
