@@ -1,0 +1,378 @@
+/* revoke.c - the end, surface by surface: seats and links first (the client's token may be needed for them),
+ * the token last, and only when a person ordered that end. Each begins and ends with a look, so that it may
+ * be called as often as it takes (facts: B3 link life cycle, plugin operations; B2 revoke). */
+#include "google_ads.h"
+
+static int is(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
+}
+
+/* ---- one after the other ---- */
+
+static grantd_fn each, close_partner, close_member, close_token;
+
+static grantd_next *report(grantd_op *op, uint32_t outcome, const char *text)
+{
+    struct ga *st = ga(op);
+    const char *key = is(st->kind, "token") ? "token" : "at";
+
+    grantd_surface(op, .kind = st->kind, .id = st->line.ref, .outcome = outcome, .text = text);
+    grantd_note(op, key, grantd_strf(op, "%lld", (long long)st->at + 1));
+    return grantd_continue(op, each);
+}
+
+/* Found closed: by us, or before we came. */
+static grantd_next *closed(grantd_op *op)
+{
+    return report(op, ga(op)->closed ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_GONE, NULL);
+}
+
+/* The next surface that is not closed; tokens only when everything else was looked at. */
+static int next_surface(grantd_op *op, int tokens)
+{
+    const grantd_doc *g = grantd_document(op, GRANTD_DOC_GRANT);
+    const char *from = grantd_noted(op, tokens ? "token" : "at");
+    struct ga *st = ga(op);
+
+    for (int64_t i = from ? ga_number(from) : 0; g && i < grantd_len(op, g, "surfaces"); i++) {
+        const char *at = grantd_strf(op, "surfaces.%lld", (long long)i);
+        const char *outcome = grantd_text(op, g, grantd_strf(op, "%s.outcome", at));
+
+        st->kind = grantd_text(op, g, grantd_strf(op, "%s.kind", at));
+        st->line.ref = grantd_text(op, g, grantd_strf(op, "%s.id", at));
+        st->at = i;
+        if (st->kind && is(st->kind, "token") == tokens && !is(outcome, "closed") && !is(outcome, "gone"))
+            return 1;
+    }
+    return 0;
+}
+
+/* "1234567890~5544332211" into account and number; false: it is no such id. */
+static int split(grantd_op *op)
+{
+    struct ga *st = ga(op);
+    const char *rest = st->line.ref ? strchr(st->line.ref, '~') : NULL;
+
+    st->line.cid = grantd_strf(op, "%.*s", st->line.ref ? (int)strcspn(st->line.ref, "~") : 0,
+                               st->line.ref ? st->line.ref : "");
+    st->line.via = st->line.cid;
+    st->id = rest && ga_digits(rest + 1) ? rest + 1 : NULL;
+    return ga_cid(st->line.cid);
+}
+
+static grantd_next *unknown(grantd_op *op)
+{
+    return report(
+        op, GRANTD_SURFACE_MANUAL,
+        "this is no access that grantd knows how to end: look in Google Ads under Admin > Access and "
+        "security");
+}
+
+static grantd_next *close_hierarchy(grantd_op *op);
+
+static grantd_next *each(grantd_op *op)
+{
+    struct ga *st = ga(op);
+
+    if (next_surface(op, 0)) {
+        if (!split(op))
+            return unknown(op);
+        if (is(st->kind, "partner") && st->id)
+            return close_partner(op);
+        if (is(st->kind, "member") && st->id)
+            return close_member(op);
+        return is(st->kind, "hierarchy") ? close_hierarchy(op) : unknown(op);
+    }
+    return next_surface(op, 1) ? close_token(op) : grantd_finish(op);
+}
+
+/* ---- the manager link ---- */
+
+#define BY_HAND                                                                                              \
+    "an administrator of account %s opens Admin > Access and security > Managers in Google Ads and removes " \
+    "the manager account %s%s%s"
+
+static grantd_fn unlink_next;
+
+static grantd_next *link_stays(grantd_op *op)
+{
+    struct ga *st = ga(op);
+
+    return report(op, GRANTD_SURFACE_MANUAL,
+                  grantd_strf(op, BY_HAND, st->line.cid, grantd_arg(op, GRANTD_ARG_HUB_ID),
+                              st->why ? ": " : "", st->why ? st->why : ""));
+}
+
+static grantd_next *on_unlinked_look(grantd_op *op)
+{
+    if (!is(ga(op)->status, "ACTIVE") && !is(ga(op)->status, "PENDING"))
+        return closed(op);
+    return report(op, GRANTD_SURFACE_FAILED, "Google still shows the link although it accepted its end");
+}
+
+/* What no other way would change; everything else that concerns this account may be tried differently. */
+static grantd_next *on_unlink_refused(grantd_op *op, const grantd_doc *a)
+{
+    struct ga *st = ga(op);
+    struct ga_error e;
+
+    ga_error(op, a, &e);
+    if (ga_is(&e, "CLIENT_HAS_NO_ADMIN_USER CANNOT_UNLINK_ACCOUNT_WITHOUT_ACTIVE_USER "
+                  "CANNOT_REMOVE_LAST_CLIENT_ACCOUNT_OWNER")) {
+        st->why = e.text;
+        return link_stays(op);
+    }
+    if (e.about_account || (st->who == GA_CLIENT && e.fails == GRANTD_E_REAUTH)) {
+        st->why = e.text;
+        return unlink_next(op);
+    }
+    return ga_fail_as(op, a, &e);
+}
+
+static grantd_next *on_unlinked(grantd_op *op, const grantd_doc *a)
+{
+    struct ga *st = ga(op);
+    const char *one = grantd_text(op, a, "result.resourceName"),
+               *many = grantd_text(op, a, "results.0.resourceName");
+    const char *tail = strrchr(one ? one : many ? many : "", '~');
+
+    if (!grantd_ok(op, a))
+        return on_unlink_refused(op, a);
+    if (!tail || !is(tail + 1, st->id))
+        return ga_lied(op, "the link that was ended");
+    st->closed = 1;
+    return ga_look_link(op, st->line.cid, on_unlinked_look);
+}
+
+/* From the client's account: customerManagerLinks, INACTIVE. */
+static grantd_next *from_client(grantd_op *op, int who, const char *login)
+{
+    const struct ga *st = ga(op);
+
+    return ga_mutate(op, who, st->line.cid, login, "customerManagerLinks:mutate",
+                     grantd_strf(op,
+                                 "{\"operations\":[{\"update\":{\"resourceName\":"
+                                 "\"customers/%s/customerManagerLinks/%s~%s\",\"status\":\"INACTIVE\"},"
+                                 "\"updateMask\":\"status\"}]}",
+                                 st->line.cid, grantd_arg(op, GRANTD_ARG_HUB_ID), st->id),
+                     on_unlinked);
+}
+
+/* From the manager's account: customerClientLinks. */
+static grantd_next *from_manager(grantd_op *op, const char *status)
+{
+    const struct ga *st = ga(op);
+    const char *hub = grantd_arg(op, GRANTD_ARG_HUB_ID);
+
+    return ga_mutate(op, GA_HUB, hub, ga_hub_login(op), "customerClientLinks:mutate",
+                     grantd_strf(op,
+                                 "{\"operation\":{\"update\":{\"resourceName\":"
+                                 "\"customers/%s/customerClientLinks/%s~%s\",\"status\":\"%s\"},"
+                                 "\"updateMask\":\"status\"}}",
+                                 hub, st->line.cid, st->id, status),
+                     on_unlinked);
+}
+
+static int may(const grantd_op *op, const char *way)
+{
+    const char *by = grantd_option(op, "unlink_by");
+
+    return !by || !strcmp(by, "auto") || !strcmp(by, way);
+}
+
+/* The documented way first; whether a manager may end an active link is an open question of the facts (12),
+ * so both ways that people report are tried, then a person is asked. */
+static grantd_next *unlink_next(grantd_op *op)
+{
+    struct ga *st = ga(op);
+
+    st->ways++;
+    if (st->ways == 1 && !(may(op, "client") && grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN)))
+        st->ways++;
+    if (st->ways == 2 && !may(op, "manager_link"))
+        st->ways++;
+    if (st->ways == 1)
+        return from_client(op, GA_CLIENT, st->line.cid);
+    if (st->ways == 2)
+        return from_client(op, GA_HUB, ga_hub_login(op));
+    return st->ways == 3 && may(op, "client_link") ? from_manager(op, "INACTIVE") : link_stays(op);
+}
+
+static grantd_next *on_partner(grantd_op *op)
+{
+    struct ga *st = ga(op);
+
+    if (!is(st->status, "PENDING") && !is(st->status, "ACTIVE"))
+        return closed(op);
+    st->id = st->link; /* also one that was made anew since: it is the same access */
+    return is(st->status, "PENDING") ? from_manager(op, "CANCELED") : unlink_next(op);
+}
+
+static grantd_next *close_partner(grantd_op *op)
+{
+    grantd_next *bad = ga_need_hub(op);
+
+    return bad ? bad : ga_look_link(op, ga(op)->line.cid, on_partner);
+}
+
+static grantd_next *on_hierarchy(grantd_op *op)
+{
+    if (!ga(op)->found)
+        return closed(op);
+    return report(
+        op, GRANTD_SURFACE_MANUAL,
+        grantd_strf(op,
+                    "account %s is reached through another manager account below %s: end the link of "
+                    "those two in Google Ads",
+                    ga(op)->line.cid, grantd_arg(op, GRANTD_ARG_HUB_ID)));
+}
+
+static grantd_next *close_hierarchy(grantd_op *op)
+{
+    grantd_next *bad = ga_need_hub(op);
+
+    return bad ? bad : ga_look_hierarchy(op, ga(op)->line.cid, on_hierarchy);
+}
+
+/* ---- a user ---- */
+
+static grantd_next *seat_stays(grantd_op *op, const char *why)
+{
+    return report(
+        op, GRANTD_SURFACE_MANUAL,
+        grantd_strf(op,
+                    "an administrator of account %s opens Admin > Access and security in Google Ads and "
+                    "removes the agency's user%s%s",
+                    ga(op)->line.cid, why ? ": " : "", why ? why : ""));
+}
+
+static int who_removes(const grantd_op *op)
+{
+    return grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN) ? GA_CLIENT : GA_HUB;
+}
+
+static grantd_next *on_seat_hidden(grantd_op *op, const grantd_doc *a)
+{
+    struct ga_error e;
+
+    ga_error(op, a, &e);
+    if (ga(op)->who == GA_HUB && ga_is(&e, "USER_PERMISSION_DENIED NOT_ADS_USER"))
+        return closed(op); /* the agency's own user is let in no more */
+    if (e.about_account || e.fails == GRANTD_E_REAUTH)
+        return seat_stays(op, e.text);
+    return ga_fail_as(op, a, &e);
+}
+
+static grantd_next *on_removed_look(grantd_op *op)
+{
+    if (!ga(op)->user)
+        return closed(op);
+    return report(op, GRANTD_SURFACE_FAILED, "Google still shows the user although it accepted the removal");
+}
+
+static grantd_next *on_removed(grantd_op *op, const grantd_doc *a)
+{
+    struct ga *st = ga(op);
+    struct ga_error e;
+
+    ga_error(op, a, &e);
+    if (!grantd_ok(op, a) && e.fails != GRANTD_E_ABSENT)
+        return on_seat_hidden(op, a);
+    if (grantd_ok(op, a) && grantd_text(op, a, "result.multiPartyAuthReview"))
+        return seat_stays(op, "the removal is filed; another administrator approves it there within 20 days");
+    if (grantd_ok(op, a) &&
+        !is(grantd_text(op, a, "result.resourceName"),
+            grantd_strf(op, "customers/%s/customerUserAccesses/%s", st->line.cid, st->id)))
+        return ga_lied(op, "the user that was removed");
+    st->closed = grantd_ok(op, a);
+    return ga_look_user(op, st->who, st->line.cid, st->line.cid, on_removed_look, on_seat_hidden);
+}
+
+static grantd_next *on_member(grantd_op *op)
+{
+    struct ga *st = ga(op);
+
+    if (!st->user)
+        return closed(op);
+    if (st->user_review)
+        return seat_stays(op, "a change of this user waits for another administrator's approval");
+    return ga_mutate(op, st->who, st->line.cid, st->line.cid, "customerUserAccesses:mutate",
+                     grantd_strf(op, "{\"operation\":{\"remove\":\"customers/%s/customerUserAccesses/%s\"}}",
+                                 st->line.cid, st->id),
+                     on_removed);
+}
+
+static grantd_next *close_member(grantd_op *op)
+{
+    struct ga *st = ga(op);
+    grantd_next *bad = who_removes(op) == GA_HUB ? ga_need_hub(op) : NULL;
+
+    return bad ? bad
+               : ga_look_user(op, who_removes(op), st->line.cid, st->line.cid, on_member, on_seat_hidden);
+}
+
+/* ---- the token ---- */
+
+static int ordered(const grantd_op *op)
+{
+    return ga_same_text(grantd_input(op, "end_all"), "yes");
+}
+
+static grantd_next *on_token_look(grantd_op *op, const grantd_doc *a)
+{
+    struct ga_error e;
+
+    ga_error(op, a, &e);
+    if (!grantd_ok(op, a) && ga_is(&e, "invalid_token"))
+        return closed(op);
+    if (!grantd_ok(op, a))
+        return ga_fail_as(op, a, &e);
+    if (!grantd_text(op, a, "aud"))
+        return ga_fail(op, a);
+    return report(op, GRANTD_SURFACE_FAILED, "Google still knows the token; its end may take a little time");
+}
+
+static grantd_next *on_ended(grantd_op *op, const grantd_doc *a)
+{
+    const char *access = grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN);
+    struct ga_error e;
+
+    ga_error(op, a, &e);
+    if (!grantd_ok(op, a) && !(grantd_status(op, a) == 400 && ga_is(&e, "invalid_token")))
+        return ga_fail_as(op, a, &e);
+    ga(op)->closed = grantd_ok(op, a);
+    return access ? ga_ask_token(op, access, on_token_look) : closed(op);
+}
+
+/* Google ends the person's consent to the whole Cloud project, all grants and clients of it: a person
+ * decides.
+ */
+static grantd_next *close_token(grantd_op *op)
+{
+    const char *refresh = grantd_arg(op, GRANTD_ARG_REFRESH_TOKEN),
+               *access = grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN),
+               *person = grantd_arg(op, GRANTD_ARG_ACCOUNT_ID);
+
+    if (!refresh && !access)
+        return closed(op);
+    if (!ordered(op))
+        return report(
+            op, GRANTD_SURFACE_MANUAL,
+            grantd_strf(
+                op,
+                "Google can only end everything at once: all that the Google account%s%s gave to this "
+                "agency's Google Cloud project, also for other grants of the same person. Order that with "
+                "the input end_all=yes, or let the person remove the app in the security settings of the "
+                "Google account",
+                person ? " " : "", person ? person : ""));
+    return ga_end_token(op, refresh ? refresh : access, on_ended);
+}
+
+/* Always from the first surface on: what is closed already is seen to be so. */
+grantd_next *ga_revoke(grantd_op *op)
+{
+    grantd_note(op, "at", NULL);
+    grantd_note(op, "token", NULL);
+    return each(op);
+}
