@@ -168,6 +168,8 @@ int tt_class(grantd_op *op, const grantd_doc *a)
     int64_t code = tt_code(op, a);
     int status = grantd_status(op, a);
 
+    if (code == -500 && status == 200) /* call_rpc_fail, call_db_fail (5.7) */
+        return GRANTD_E_TRANSIENT;
     if (code < 0 && (status == 429 || status >= 500))
         return status == 429 ? GRANTD_E_LIMITED : GRANTD_E_TRANSIENT;
     if (code < 0)

@@ -268,17 +268,15 @@ void bc_problem(grantd_op *op, const char *id, const char *word, const char *tex
 {
     grantd_asset(op, .kind = "ad_account", .id = id, .problem = word, .text = text);
     if (!grantd_noted(op, "why"))
-        grantd_note(op, "why", grantd_strf(op, "%s: %s", id, text));
+        grantd_note(op, "why", word);
 }
 
+/* When there are only problems, the host refuses the item with them. */
 grantd_next *bc_wrap_up(grantd_op *op)
 {
-    const char *why = grantd_noted(op, "why");
-
-    if (tt_noted(op, "granted", 0) > 0)
+    if (tt_noted(op, "granted", 0) > 0 || grantd_noted(op, "why"))
         return grantd_finish(op);
-    return grantd_fail(op, GRANTD_E_FORBIDDEN, "no ad account was shared. %.250s",
-                       why ? why : "None was named");
+    return grantd_fail(op, GRANTD_E_FORBIDDEN, "no ad account was shared, and none was named");
 }
 
 static grantd_next *refresh(grantd_op *op)
