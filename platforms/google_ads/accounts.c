@@ -370,11 +370,13 @@ static const char *role_given(const grantd_op *op, int mode, const struct ga_lin
 
 static void tell_surface(grantd_op *op, int mode, const struct ga_line *l)
 {
+    const char *user = *l->ref == 'u' ? l->ref + 1 : "";
+
     if (mode == GA_TOKEN)
         return;
     if (is_user(mode))
         grantd_surface(op, .kind = "member", .outcome = GRANTD_SURFACE_OPEN, .asset = l->cid,
-                       .id = grantd_strf(op, "%s~%.*s", l->cid, (int)strcspn(l->ref + 1, ":"), l->ref + 1));
+                       .id = grantd_strf(op, "%s~%.*s", l->cid, (int)strcspn(user, ":"), user));
     else if (!strcmp(l->ref, "hierarchy"))
         grantd_surface(op, .kind = "hierarchy", .outcome = GRANTD_SURFACE_OPEN, .asset = l->cid,
                        .id = l->cid);
