@@ -10,6 +10,7 @@
 static bool read_param(struct sb_req *r, char *text, struct sb_param *ret)
 {
     char *equals = strchr(text, '=');
+    bool name_good;
     char *value;
 
     if (equals)
@@ -17,7 +18,8 @@ static bool read_param(struct sb_req *r, char *text, struct sb_param *ret)
     ret->raw = equals ? equals + 1 : "";
     ret->name = text;
     ret->value = value = gd_arena_strdup(r->arena, ret->raw);
-    return gd_percent_decode(text, true) & gd_percent_decode(value, true);
+    name_good = gd_percent_decode(text, true);
+    return gd_percent_decode(value, true) && name_good;
 }
 
 struct sb_params request_params(struct sb_req *r, const char *text, size_t n)
