@@ -164,6 +164,12 @@ static bool secret_name(const char *key)
     return one_of(exact, sizeof exact / sizeof *exact, key);
 }
 
+/* "code": "ACCESS_DENIED" is an error's word, not a code to be exchanged. */
+static bool error_word(const char *key, const char *s)
+{
+    return !strcmp(key, "code") && strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == strlen(s);
+}
+
 static void add_named(json_t *list, const json_t *j)
 {
     const char *key;
@@ -171,7 +177,8 @@ static void add_named(json_t *list, const json_t *j)
     size_t i;
 
     json_array_foreach(j, i, v) add_named(list, v);
-    json_object_foreach((json_t *)(uintptr_t)j, key, v) if (json_is_string(v) && secret_name(key))
+    json_object_foreach((json_t *)(uintptr_t)j, key, v) if (json_is_string(v) && secret_name(key) &&
+                                                            !error_word(key, json_string_value(v)))
         add_secret(list, json_string_value(v));
     else add_named(list, v);
 }
