@@ -216,14 +216,15 @@ static grantd_next *on_dead(grantd_op *op, const grantd_doc *answer)
 {
     struct li *st = li(op);
 
-    if (!grantd_ok(op, answer) || grantd_type(op, answer, "active") != GRANTD_IS_BOOL)
+    if (grantd_status(op, answer) != 400 &&
+        (!grantd_ok(op, answer) || grantd_type(op, answer, "active") != GRANTD_IS_BOOL))
         return li_fail_oauth(op, answer);
-    if (grantd_num(op, answer, "active", 0)) {
+    if (grantd_status(op, answer) == 400 || grantd_num(op, answer, "active", 0)) { /* 400: nobody can say */
         grantd_step(op, .title = "Remove the app at LinkedIn", .url = SERVICES,
                     .text = "Open Settings, Data privacy, Permitted services, and remove the agency's app.");
-        grantd_surface(
-            op, .kind = "token", .outcome = GRANTD_SURFACE_MANUAL,
-            .text = "LinkedIn still knows the token: the member removes the app under Permitted services");
+        grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_MANUAL,
+                       .text = "LinkedIn does not say that the token is dead: the member removes the app "
+                               "under Permitted services");
     } else {
         grantd_surface(op, .kind = "token",
                        .outcome = st->deleted ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_GONE);

@@ -1,0 +1,88 @@
+/* shop.c - the guard of the shop's domain. It is user input that becomes a host, so nothing is guessed:
+ * letters, digits and - of one label, in front of .myshopify.com. */
+#include "shopify.h"
+
+#define SUFFIX ".myshopify.com"
+#define ADMIN  "admin.shopify.com/store/"
+
+static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+static int is_label(const char *s, size_t n)
+{
+    return n > 0 && n <= SH_LABEL_MAX && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") >= n && *s != '-';
+}
+
+int sh_is_domain(const char *text)
+{
+    size_t n = text ? strcspn(text, ".") : 0;
+
+    return text && is_label(text, n) && !strcmp(text + n, SUFFIX);
+}
+
+/* Blanks around it go, letters become small; NULL when something is in it that no address of a shop has. */
+static char *cleaned(grantd_op *op, const char *text)
+{
+    size_t n, i;
+    char *s;
+
+    text += strspn(text, " \t\r\n");
+    for (n = strlen(text); n && strchr(" \t\r\n", text[n - 1]); n--)
+        continue;
+    s = n && n < 512 ? grantd_alloc(op, n + 1) : NULL;
+    for (i = 0; s && i < n; i++) {
+        s[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
+        if (!strchr(letters, s[i]) && !strchr("-._/:", s[i]))
+            return NULL;
+    }
+    return s;
+}
+
+/* The path behind the host is thrown away when it is plain, and makes the whole thing wrong when it is not.
+ */
+static int path_fine(const char *path)
+{
+    return !*path || (*path == '/' && !strchr(path, '.') && !strchr(path, ':') && !strstr(path, "//"));
+}
+
+const char *sh_domain(grantd_op *op, const char *text)
+{
+    char *s = text ? cleaned(op, text) : NULL;
+    size_t n;
+
+    if (!s)
+        return NULL;
+    if (!strncmp(s, "https://", 8))
+        s += 8;
+    else if (!strncmp(s, "http://", 7))
+        s += 7;
+    if (!strncmp(s, ADMIN, strlen(ADMIN)))
+        s += strlen(ADMIN);
+    else if (!strchr(s, '.') && strchr(s, '/'))
+        return NULL;
+    n = strcspn(s, "/:");
+    if (!path_fine(s + n))
+        return NULL;
+    s[n] = '\0';
+    if (!strchr(s, '.') && is_label(s, n))
+        return grantd_strf(op, "%s" SUFFIX, s);
+    return sh_is_domain(s) ? s : NULL;
+}
+
+grantd_next *sh_shop(grantd_op *op)
+{
+    const int ids[] = { GRANTD_ARG_ASSET_ID, GRANTD_ARG_ACCOUNT_ID };
+
+    for (size_t i = 0; i < 2 && !sh(op)->shop; i++)
+        sh(op)->shop = sh_domain(op, grantd_arg(op, ids[i]));
+    if (sh(op)->shop)
+        return NULL;
+    return grantd_fail(
+        op, GRANTD_E_CONFIG,
+        "the shop must be named by its permanent address, like acme-candles.myshopify.com (not by a "
+        "domain of its own)");
+}
+
+const char *sh_at(grantd_op *op, const char *path)
+{
+    return grantd_strf(op, "https://%s/admin/%s", sh(op)->shop, path);
+}
