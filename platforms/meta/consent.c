@@ -233,6 +233,13 @@ static int is_short(grantd_op *op)
     return ends > 0 && ends - grantd_now(op) < SHORT;
 }
 
+/* A share needs the client's token once, and what is short dies by itself. Only what is kept becomes long;
+ * one that has to wait for people is traded by refresh, in time. */
+static int lasts(grantd_op *op)
+{
+    return is_hub(op) || is_delegate(op) || !strcmp(grantd_option(op, "keep_client_token"), "true");
+}
+
 /* A permission of classic login that the client took out of the list; "" when all are there. */
 static const char *declined_scope(grantd_op *op)
 {
@@ -263,7 +270,7 @@ static grantd_next *on_settled(grantd_op *op)
     missing = declined_scope(op);
     if (*missing)
         return grantd_fail(op, GRANTD_E_DECLINED, "the client did not grant the permission %.60s", missing);
-    if (is_user(op) && is_short(op) && !grantd_noted(op, "long"))
+    if (is_user(op) && is_short(op) && lasts(op) && !grantd_noted(op, "long"))
         return trade(op);
     return save_settled(op);
 }

@@ -4,7 +4,7 @@
 
 static const char *const page_tasks[] = { "classic", "profile_plus", NULL };
 static const char *const renewals[] = { "system_user_access_tokens", "fb_exchange_token", NULL };
-static const char *const token_ends[] = { "remove_app", "forget", NULL };
+static const char *const token_ends[] = { "auto", "remove_app", "forget", NULL };
 static const char *const item_kinds[] = { "ad_account", "page", NULL };
 
 static const struct grantd_option options[] = {
@@ -28,9 +28,9 @@ static const struct grantd_option options[] = {
       GRANTD_BOOL, NULL },
     { "keep_client_token", "false", "Keep the client's token after a lasting share, beside it", 0,
       GRANTD_BOOL, NULL },
-    { "token_end", "remove_app",
-      "How a person's token ends: the app is taken out of the person's account, or the token is only "
-      "forgotten",
+    { "token_end", "auto",
+      "How a person's token ends: a short one by itself, others with the app in the person's account (auto); "
+      "always with the app; or it is only forgotten",
       0, GRANTD_ENUM, token_ends },
     { "page_tasks", "classic", "Which names of tasks Pages are shared with", 0, GRANTD_ENUM, page_tasks },
     { "delegate_renewal", "system_user_access_tokens", "How a delegated token of 60 days is renewed", 0,
@@ -64,6 +64,17 @@ static int by_login(grantd_op *op)
     return in_mode(op, "share") || in_mode(op, "delegate") || in_mode(op, GRANTD_MODE_HUB);
 }
 
+/* The id is what the grant will be known by: it must be written as Meta writes it. */
+static int hint_fine(grantd_op *op, const char *hint)
+{
+    int account = strcmp(me_item_kind(op)->name, "page") != 0;
+
+    for (const char *at = hint; account && *at; at += strcspn(at, ", ;"), at += strspn(at, ", ;"))
+        if (strncmp(at, "act_", 4) != 0)
+            return 0;
+    return me_targets_add(op, hint) == 0 && me_targets(op) > 0;
+}
+
 /* What can be known to be wrong before anybody is bothered. */
 static grantd_next *check(grantd_op *op)
 {
@@ -75,9 +86,11 @@ static grantd_next *check(grantd_op *op)
         return grantd_fail(op, GRANTD_E_CONFIG, "app_id must be digits");
     if (v < 3 || version[v + 1])
         return grantd_fail(op, GRANTD_E_CONFIG, "api_version must look like v25.0");
-    if (hint && *hint && !in_mode(op, GRANTD_MODE_HUB) && me_targets_add(op, hint) != 0)
-        return grantd_fail(op, GRANTD_E_CONFIG, "the asset hint is no list of ids of the kind %s",
-                           me_item_kind(op)->name);
+    if (hint && *hint && !in_mode(op, GRANTD_MODE_HUB) && !hint_fine(op, hint))
+        return grantd_fail(op, GRANTD_E_CONFIG, "the asset hint is no list of ids of the kind %s: %s",
+                           me_item_kind(op)->name,
+                           !strcmp(me_item_kind(op)->name, "page") ? "digits, with commas between"
+                                                                   : "act_ and digits, with commas between");
     if (in_mode(op, "delegate") || in_mode(op, GRANTD_MODE_HUB))
         return NULL;
     return me_need_hub(op);

@@ -121,6 +121,8 @@ grantd_next *me_revoke(grantd_op *op)
     return !strcmp(me_mode(op), GRANTD_MODE_HUB) ? me_hub_revoke(op) : next_surface(op);
 }
 
+enum { TRIED = 64, LOOKED_AT_SHARES = 128, SOON = 3 * 3600 }; /* the first two in .told */
+
 /* ---- looking again
  * ------------------------------------------------------------------------------------------ */
 
@@ -211,15 +213,18 @@ static grantd_next *still_there(grantd_op *op)
     return report(op, kind, id, GRANTD_SURFACE_FAILED, why ? why : "Meta said done, but it is still there");
 }
 
-/* Where the list cannot be read any more nothing is proved, unless the asset itself is out of sight. */
+/* Whether our user is on an asset may not be readable any more when the asset is no longer shared to us: then
+ * the list of what is shared tells, without a share nobody of ours can be on it. */
 static grantd_next *on_look_refused(grantd_op *op, const grantd_doc *a)
 {
     const char *id = NULL, *kind = in_work(op, &id);
 
     if (me_class(op, a) != GRANTD_E_FORBIDDEN)
         return me_fail(op, a);
-    if (!strcmp(kind, "member") && me_is(op, a, 100, 33))
-        return report(op, kind, id, GRANTD_SURFACE_GONE, NULL);
+    if (!strcmp(kind, "member") && !(me(op)->told & LOOKED_AT_SHARES)) {
+        me(op)->told |= LOOKED_AT_SHARES;
+        return look_partner(op);
+    }
     return report(op, kind, id, GRANTD_SURFACE_FAILED,
                   grantd_strf(op, "it could not be looked at afterwards: %s", me_why(op, a)));
 }
@@ -236,13 +241,30 @@ static grantd_next *token_done(grantd_op *op, uint32_t outcome, const char *text
 
 static int tried(const grantd_op *op)
 {
-    return me(op)->told & 64;
+    return me(op)->told & TRIED;
 }
 
 /* A delegated token ends only when the client removes the app (facts: A2, "BISU"). */
 static const char by_hand[] =
     "An admin of the client's portfolio removes the app under Business settings > Integrations > Connected "
     "apps. We have forgotten the token; until then it is not proved to be dead.";
+
+/* A short token dies by itself. To wait for that spares what else the person gave this app: there is no call
+ * that ends one token of a person and no other. */
+static int dies_soon(const grantd_op *op)
+{
+    int64_t ends = me(op)->seen.expires_at;
+
+    return ends > 0 && ends - grantd_now(op) <= SOON && !strcmp(grantd_option(op, "token_end"), "auto");
+}
+
+static grantd_next *await_end(grantd_op *op)
+{
+    grantd_retry_after(op, me(op)->seen.expires_at + 60);
+    return grantd_fail(op, GRANTD_E_LIMITED,
+                       "the token was short and ends by itself within hours; it is looked "
+                       "at again then");
+}
 
 static const char by_person[] =
     "The token is forgotten. The person who logged in can remove the app under Facebook settings > Business "
@@ -260,6 +282,8 @@ static grantd_next *token_seen(grantd_op *op)
                           me(op)->refusal ? me(op)->refusal : "Meta said done, but the token is still valid");
     if (me(op)->seen.type && strcmp(me(op)->seen.type, "USER") != 0)
         return token_done(op, GRANTD_SURFACE_MANUAL, by_hand);
+    if (dies_soon(op))
+        return await_end(op);
     if (user && me(op)->seen.user && !strcmp(user, me(op)->seen.user))
         return token_done(
             op, GRANTD_SURFACE_MANUAL,
@@ -280,7 +304,7 @@ static grantd_next *on_permissions(grantd_op *op, const grantd_doc *a)
 {
     if (remember(op, a))
         return me_fail(op, a);
-    me(op)->told |= 64;
+    me(op)->told |= TRIED;
     return me_look_at(op, me_token(op, ME_CLIENT), token_seen);
 }
 
@@ -326,6 +350,6 @@ static grantd_next *on_hub_permissions(grantd_op *op, const grantd_doc *a)
 {
     if (remember(op, a))
         return me_fail(op, a);
-    me(op)->told |= 64;
+    me(op)->told |= TRIED;
     return me_look_at(op, me(op)->token, hub_token_seen);
 }
