@@ -29,4 +29,14 @@ struct gd_clock_virtual {
 void gd_clock_virtual_init(struct gd_clock_virtual *v, int64_t unix_ms);
 void gd_clock_virtual_advance(struct gd_clock_virtual *v, int64_t ms); /* both clocks */
 
+/* The system's time plus an offset that a file holds (8 bytes, milliseconds, native order), so that several
+ * processes may travel together: for demonstrations and tests against a sandbox. It never goes back. */
+struct gd_clock_shared {
+    struct gd_clock clock; /* first */
+    int64_t *offset;       /* mapped; one process moves it */
+};
+int gd_clock_shared_open(struct gd_clock_shared *c, const char *path); /* creates it; 0 or -errno */
+void gd_clock_shared_advance(struct gd_clock_shared *c, int64_t ms);
+void gd_clock_shared_close(struct gd_clock_shared *c);
+
 #endif

@@ -214,4 +214,5 @@ const struct gd_rpc_daemon gd_daemon_acts_template = {
     .check = check,
     .reload = reload,
     .drain = drain,
+    .clock = gd_daemon_travel,
 };

@@ -208,6 +208,7 @@ static int boot_http(struct gd_daemon *d, struct gd_err *err)
                                  .user_agent = "grantd/" GRANTD_VERSION,
                                  .allow_private = c->allow_private };
 
+    o.loopback_only = d->o.virtual_clock != NULL;
     o.limits.concurrency = (unsigned)c->concurrency;
     o.limits.per_minute = (unsigned)c->per_minute;
     o.limits.burst = (unsigned)c->burst;
@@ -333,8 +334,8 @@ static int boot_rpc(struct gd_daemon *d, struct gd_err *err)
     d->policy = gd_policy_new(d->config->policy, err);
     if (!d->policy)
         return -1;
-    return gd_rpc_open(&d->rpc, &d->loop, &o, d->broker, &acts, d->policy, d->audit, d->events, d->clock,
-                       d->log, err);
+    return gd_rpc_open(&d->rpc, &d->loop, &o, d->broker, &acts, d->policy, d->audit, d->events,
+                       gd_clock_system(), d->log, err);
 }
 
 static int boot_portal(struct gd_daemon *d, struct gd_err *err)
@@ -351,7 +352,7 @@ static int boot_portal(struct gd_daemon *d, struct gd_err *err)
     if (!d->config->public_url) /* no links, no page */
         return 0;
     gd_keyring_derive(d->keyring, "cookie", cookie);
-    rc = gd_portal_open(&d->portal, &d->loop, &o, d->broker, d->clock, d->rng, d->log, err);
+    rc = gd_portal_open(&d->portal, &d->loop, &o, d->broker, gd_clock_system(), d->rng, d->log, err);
     gd_wipe(cookie, sizeof cookie);
     return rc;
 }
@@ -373,8 +374,8 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
 {
     harden();
     d->started_at = gd_now(d->clock);
-    if (boot_config(d, err) || make_state_dir(d->config->state_dir, err) || boot_keys(d, err) ||
-        boot_stores(d, err) || boot_audit(d, err) || boot_http(d, err))
+    if (boot_config(d, err) || gd_daemon_virtual(d, err) || make_state_dir(d->config->state_dir, err) ||
+        boot_keys(d, err) || boot_stores(d, err) || boot_audit(d, err) || boot_http(d, err))
         return -1;
     d->events = gd_events_new(d->store, d->clock, d->rng);
     if (boot_broker(d, err) || boot_rpc(d, err) || boot_portal(d, err) || gd_sched_start(d->sched, err))

@@ -12,6 +12,7 @@
 struct gd_daemon_options { /* from the command line */
     const char *config;    /* NULL: defaults */
     const char *state_dir, *platform_dir, *socket;
+    const char *virtual_clock; /* file of a clock that may be moved; NULL: the system's time */
     bool own_platforms; /* platform files may belong to the user who runs the daemon, not only to root */
 };
 
@@ -19,6 +20,7 @@ struct gd_daemon {
     struct gd_daemon_options o;
     uv_loop_t loop;
     const struct gd_clock *clock;
+    struct gd_clock_shared moved; /* with --virtual-clock */
     struct gd_rng *rng;
     struct gd_log *log;
     struct gd_config *config;
@@ -50,6 +52,10 @@ void gd_daemon_stop(struct gd_daemon *d);
 /* acts.c: what rpc asks of the daemon itself. */
 extern const struct gd_rpc_daemon gd_daemon_acts_template;
 void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, void *arg);
+/* travel.c: --virtual-clock. Refuses a configuration that maps an origin anywhere but to a loopback. */
+int gd_daemon_virtual(struct gd_daemon *d, struct gd_err *err);
+/* {"by": seconds}: goes there from deadline to deadline, so that everything happens in its time. */
+void gd_daemon_travel(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
 /* notify.c: sd_notify and socket activation. */
 void gd_notify(const char *state);
 int gd_notify_listen_fd(void);       /* -1: none was handed over */

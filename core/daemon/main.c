@@ -15,7 +15,7 @@
 #define GRANTD_PLATFORM_DIR "/usr/lib/grantd/platforms"
 #endif
 
-enum { OPT_STATE = 256, OPT_PLATFORMS, OPT_SOCKET, OPT_CHECK, OPT_DUMP, OPT_OWN, OPT_VERSION };
+enum { OPT_STATE = 256, OPT_PLATFORMS, OPT_SOCKET, OPT_CHECK, OPT_DUMP, OPT_OWN, OPT_CLOCK, OPT_VERSION };
 
 static const struct option options[] = {
     { "config", required_argument, NULL, 'c' },
@@ -25,6 +25,7 @@ static const struct option options[] = {
     { "check", no_argument, NULL, OPT_CHECK },
     { "dump-platform", required_argument, NULL, OPT_DUMP },
     { "own-platforms", no_argument, NULL, OPT_OWN },
+    { "virtual-clock", required_argument, NULL, OPT_CLOCK },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, 'h' },
     { 0 },
@@ -36,7 +37,9 @@ static const char help[] =
     "       grantd --dump-platform FILE.so     print everything a loader knows of a platform and end\n"
     "\n"
     "Without a configuration grantd keeps its state in /var/lib/grantd (--state-dir) and talks on\n"
-    "<state-dir>/grantd.sock. --own-platforms accepts platform files that belong to the user who runs it.\n";
+    "<state-dir>/grantd.sock. --own-platforms accepts platform files that belong to the user who runs it.\n"
+    "--virtual-clock FILE, for demonstrations and tests against a sandbox: time may be moved with\n"
+    "`grantctl daemon clock`; only mapped loopback origins are talked to.\n";
 
 struct asked {
     bool check;
@@ -68,6 +71,9 @@ static int parse(int argc, char **argv, struct gd_daemon_options *o, struct aske
             break;
         case OPT_DUMP:
             a->dump = optarg;
+            break;
+        case OPT_CLOCK:
+            o->virtual_clock = optarg;
             break;
         case OPT_OWN:
             o->own_platforms = true;
@@ -229,6 +235,14 @@ int main(int argc, char **argv)
     if (asked.dump)
         return dump_platform(&d->o, asked.dump);
     d->clock = gd_clock_system();
+    if (d->o.virtual_clock) {
+        rc = gd_clock_shared_open(&d->moved, d->o.virtual_clock);
+        if (rc) {
+            fprintf(stderr, "grantd: %s: %s\n", d->o.virtual_clock, strerror(-rc));
+            return 1;
+        }
+        d->clock = &d->moved.clock;
+    }
     d->rng = gd_rng_system();
     gd_rng_bytes(d->rng, log_key, sizeof log_key);
     d->log = gd_log_new(STDERR_FILENO, GD_LOG_INFO, d->clock, log_key);

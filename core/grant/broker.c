@@ -301,6 +301,11 @@ void gd_broker_free(struct gd_broker *b)
         uv_close((uv_handle_t *)&b->wake, free_broker);
 }
 
+bool gd_broker_idle(const struct gd_broker *b)
+{
+    return b->busy == 0;
+}
+
 static void put_number(json_t *j, const char *key, int64_t n)
 {
     json_object_set_new(j, key, json_integer(n));

@@ -95,7 +95,8 @@ void gd_broker_reconcile(struct gd_broker *b);
 void gd_broker_sweep(struct gd_broker *b);
 /* No new exchanges from now on; done when none is in flight (at most the deadline). */
 void gd_broker_drain(struct gd_broker *b, void (*done)(void *), void *arg);
-void gd_broker_free(struct gd_broker *b); /* after the drain and after the store has finished */
+void gd_broker_free(struct gd_broker *b);       /* after the drain and after the store has finished */
+bool gd_broker_idle(const struct gd_broker *b); /* no operation and no commit is under way */
 /* {"grants","credentials","by_state":{...},"in_flight","memory":{...}} */
 json_t *gd_broker_status(struct gd_broker *b);
 

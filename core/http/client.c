@@ -432,7 +432,8 @@ struct gd_http_client *gd_http_client_new(uv_loop_t *loop, const struct gd_http_
         curl_global_cleanup();
         return NULL;
     }
-    c->guard = (struct gd_http_guard){ json_incref(o->origins), json_incref(o->allow_private) };
+    c->guard =
+        (struct gd_http_guard){ json_incref(o->origins), json_incref(o->allow_private), o->loopback_only };
     c->ca_file = gd_strdup(o->ca_file);
     c->user_agent = gd_strdup(o->user_agent ? o->user_agent : "grantd/" GRANTD_VERSION);
 #ifdef GRANTD_FAULTS

@@ -196,6 +196,8 @@ int gd_http_guard_check(const struct gd_http_guard *g, const struct gd_http_requ
     } else if (check_unmapped(g, &t, port_declared, err)) {
         return -1;
     }
+    if (g->loopback_only)
+        t.reach = GD_HTTP_REACH_LOOPBACK;
     if (check_literal(&t, err))
         goto refused;
     t.url.rest = NULL; /* points into a text that the caller owns */

@@ -77,6 +77,7 @@ struct gd_http_options {
                         begin with a star label */
     const char *ca_file; /* PEM bundle; NULL: the system's */
     const char *user_agent;
+    bool loopback_only;           /* nothing but mapped loopback origins may be dialled */
     json_t *allow_private;        /* array of "host:port" the operator allows: any address, and that port */
     struct gd_http_limits limits; /* defaults */
 };

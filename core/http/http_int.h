@@ -50,6 +50,7 @@ struct gd_http_target {
 };
 struct gd_http_guard {
     json_t *origins, *allow_private;
+    bool loopback_only;
 };
 /* Everything that can be said about a request before a name is looked up. */
 int gd_http_guard_check(const struct gd_http_guard *g, const struct gd_http_request *r,

@@ -82,6 +82,11 @@ static void daemon_reload(struct call *call)
     call->rpc->daemon.reload(call->rpc->daemon.arg, call->params, on_reply, call);
 }
 
+static void daemon_clock(struct call *call)
+{
+    call->rpc->daemon.clock(call->rpc->daemon.arg, call->params, on_reply, call);
+}
+
 static void daemon_drain(struct call *call)
 {
     call->rpc->daemon.drain(call->rpc->daemon.arg, call->params, on_reply, call);
@@ -277,6 +282,7 @@ static const struct {
     { "client.list", gd_client_list, NULL },
     { "client.update", gd_client_update, NULL },
     { "daemon.check", NULL, daemon_check },
+    { "daemon.clock", NULL, daemon_clock },
     { "daemon.doctor", gd_broker_doctor, NULL },
     { "daemon.drain", NULL, daemon_drain },
     { "daemon.help", NULL, daemon_help },

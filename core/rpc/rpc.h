@@ -19,6 +19,7 @@ struct gd_rpc_daemon {
     void (*check)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
     void (*reload)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
     void (*drain)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
+    void (*clock)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
 };
 struct gd_rpc_options {
     const char *socket_path;

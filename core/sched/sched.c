@@ -246,7 +246,7 @@ static void run_looks(struct gd_sched *s, int64_t mono)
 
 int64_t gd_sched_run(struct gd_sched *s)
 {
-    int64_t mono = gd_mono(s->clock), next;
+    int64_t mono = gd_mono(s->clock);
 
     if (!s->started)
         return INT64_MAX;
@@ -260,10 +260,23 @@ int64_t gd_sched_run(struct gd_sched *s)
         a->listed = false;
         pump(s, a);
     }
-    next = gd_wheel_next(&s->wheel);
+    return gd_sched_next(s);
+}
+
+int64_t gd_sched_next(const struct gd_sched *s)
+{
+    int64_t next = gd_wheel_next(&s->wheel);
+
     if (!gd_list_empty(&s->looks) && gd_container_of(s->looks.next, struct look, node)->at < next)
         next = gd_container_of(s->looks.next, struct look, node)->at;
     return next;
+}
+
+void gd_sched_moved(struct gd_sched *s)
+{
+    s->armed_for = INT64_MIN;
+    (void)gd_sched_run(s);
+    arm_head(s);
 }
 
 /* ---- the wall clock was set ---- */
@@ -320,13 +333,13 @@ static void arm_head(struct gd_sched *s)
 
     if (!s->started || s->head_fd < 0 || s->running)
         return;
-    next = gd_wheel_next(&s->wheel);
-    if (!gd_list_empty(&s->looks) && gd_container_of(s->looks.next, struct look, node)->at < next)
-        next = gd_container_of(s->looks.next, struct look, node)->at;
+    next = gd_sched_next(s);
     if (next == s->armed_for)
         return;
     s->armed_for = next;
     if (next != INT64_MAX) {
+        if (s->clock != gd_clock_system()) /* the kernel's timer knows nothing of an offset */
+            next -= gd_mono(s->clock) - gd_mono(gd_clock_system());
         t.it_value.tv_sec = next / 1000;
         t.it_value.tv_nsec = next % 1000 * 1000000 + 1; /* never all zero, which would disarm */
     }

@@ -39,6 +39,10 @@ void gd_sched_look(struct gd_sched *s, const char *workspace, const char *item, 
 void gd_sched_flight_end(struct gd_sched *s, uint16_t app);
 /* Everything due at the clock's now; returns the monotonic ms of the next deadline (INT64_MAX: none). */
 int64_t gd_sched_run(struct gd_sched *s);
+/* Runs what is due and arms the timers anew: after somebody has moved a virtual clock. */
+void gd_sched_moved(struct gd_sched *s);
+/* Monotonic ms of the next deadline, INT64_MAX: none. */
+int64_t gd_sched_next(const struct gd_sched *s);
 /* The wall clock was set by delta ms: what the timer that hears steps calls, and the simulator. */
 void gd_sched_clock_step(struct gd_sched *s, int64_t delta);
 /* {"armed","waiting","in_flight","fired","late_ms_max","steps"} */

@@ -122,7 +122,8 @@ class Daemon:
         given.update(env or {})
         self.ready = None
         self.event = threading.Event()
-        self.process = subprocess.Popen([program("grantd"), "--config", box.config_path, "--own-platforms"], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([program("grantd"), "--config", box.config_path, "--own-platforms", *box.args],
+                                        stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=given, cwd=box.folder,
                                         start_new_session=True, preexec_fn=start.die_with_parent)
         self.thread = threading.Thread(target=self._read, daemon=True)
@@ -205,7 +206,7 @@ class Box:
         self.limits = {"request_deadline_ms": 3000, "quiet_ms": 3000, "skew_ms": 0, "family_lease_ms": 3000,
                        "per_minute": 100000, "burst": 1000, "outage_ms": 1000, "margin_min_ms": 1000,
                        **(limits or {})}
-        self.extra, self.public = extra_yaml, public
+        self.extra, self.public, self.args = extra_yaml, public, []
         self.apps, self.origins, self.canaries = {}, {}, set()
         self.children, self.daemon = [], None
         os.mkdir(os.path.join(self.inputs, "providers"))

@@ -333,6 +333,29 @@ static void test_allow_private(void **state)
     json_decref(guard.allow_private);
 }
 
+/* Beside a virtual clock: whatever was mapped, listed or public, only a loopback is dialled. */
+static void test_loopback_only(void **state)
+{
+    struct gd_http_guard guard = { .loopback_only = true };
+    struct gd_http_request r = fixture_request("https://api.example/x");
+    struct gd_http_target t = { 0 };
+    struct gd_err err = { 0 };
+
+    (void)state;
+    guard.origins = json_pack("{s:s, s:s}", "https://api.example", "http://127.0.0.1:7700/api.example",
+                              "https://far.example", "https://10.0.0.5/far");
+    guard.allow_private = json_pack("[s]", "10.0.0.7:443");
+    check_url(&guard, "https://api.example/x", GD_R_OK);
+    check_url(&guard, "https://far.example/x", GD_R_EGRESS_DENIED);
+    check_url(&guard, "https://10.0.0.7/", GD_R_EGRESS_DENIED);
+    check_url(&guard, "https://8.8.8.8/", GD_R_EGRESS_DENIED);
+    assert_int_equal(gd_http_guard_check(&guard, &r, &t, &err), 0);
+    assert_int_equal(t.reach, GD_HTTP_REACH_LOOPBACK); /* names are judged when they are dialled */
+    gd_free(t.mapped);
+    json_decref(guard.origins);
+    json_decref(guard.allow_private);
+}
+
 static void check_host(const char *const *hosts, const char *url, enum gd_reason reason)
 {
     struct gd_http_guard guard = { 0 };
@@ -547,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_urls_as_curl_sees_them),
         cmocka_unit_test(test_long_hosts),
         cmocka_unit_test(test_allow_private),
+        cmocka_unit_test(test_loopback_only),
         cmocka_unit_test(test_declared_hosts),
         cmocka_unit_test(test_origins),
         cmocka_unit_test(test_requests),

@@ -23,7 +23,7 @@ static void d_act(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg
 }
 
 static const struct gd_rpc_daemon daemon_part = {
-    .status = d_status, .check = d_act, .reload = d_act, .drain = d_act
+    .status = d_status, .check = d_act, .reload = d_act, .drain = d_act, .clock = d_act
 };
 
 static void on_tick(uv_timer_t *t)

@@ -56,7 +56,7 @@ static void d_later(void *arg, json_t *params, gd_reply_fn *reply, void *reply_a
 }
 
 static const struct gd_rpc_daemon daemon_part = {
-    .status = d_status, .check = d_later, .reload = d_later, .drain = d_later
+    .status = d_status, .check = d_later, .reload = d_later, .drain = d_later, .clock = d_later
 };
 
 /* ---- a client ---------------------------------------------------------------------------------------------
@@ -560,7 +560,7 @@ static void default_deny(void **state)
         (void)snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}\n", method);
         refused(f, text, "DENIED");
     }
-    assert_int_equal(i, 40);
+    assert_int_equal(i, 41);
     json_decref(help);
     assert_int_equal(fake.acts, 0);
     assert_true(json_array_size(fake.records) > 0);                          /* refusals are on record */
