@@ -137,11 +137,16 @@ struct gd_answer {                               /* made by refresh.c and flow.c
     const struct gd_op_result *r;
     const char *old_refresh_token; /* kept when the answer has none */
     json_t *old_kept;
+    bool known; /* the tokens that r names are durable already: a record without them */
 };
 /* The record (new reference), with the tokens sealed; NULL with an error. */
 json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err);
 /* More parts of a record: grants that came out of a flow. */
 void gd_journal_add_grant(json_t *rec, json_t *grant);
+/* Grants of an older credential that go over to this one ({"id","from"}), and items that get flows of their
+ * own ({"flow","item","sealed"}). */
+void gd_journal_add_move(json_t *rec, json_t *move);
+void gd_journal_add_split(json_t *rec, json_t *split);
 /* Adds the statements; also hands the record to the spool. *ret_promote: number of the statement whose
  * changes tell whether it became current (1) or stayed a candidate (0). */
 void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool,
@@ -169,7 +174,8 @@ int gd_load(struct gd_broker *b, struct gd_err *err);
 
 /* ---- close.c ---- */
 void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant);
-/* A credential that no grant references: revoked at the platform and here. */
+/* A credential that nothing references (the store is asked): revoked at the platform and here. */
+bool gd_close_is_orphan(const struct gd_broker *b, uint32_t cred); /* as far as the index knows */
 void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cred);
 /* After the start: what a crash left between the first tokens of a flow and its grants. Nobody could ever
  * vend or revoke it. */

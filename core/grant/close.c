@@ -3,7 +3,7 @@
  * brought is what is revoked. The credential goes with its last grant. What could not be closed now is tried
  * again with back-off. */
 #include "base/fault.h"
-#include "grant/broker_int.h"
+#include "grant/closing.h"
 
 #include <string.h>
 
@@ -13,28 +13,8 @@ GD_SQL(sql_ending,
        "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = COALESCE($3, "
        "reason_text) WHERE workspace = $1"
        " AND id = $2 AND lifecycle IN ('confirming', 'live', 'ending')");
-GD_SQL(sql_others, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2 AND id <> $3"
-                   " AND lifecycle IN ('confirming', 'live')");
-GD_SQL(sql_any, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2");
-GD_SQL(sql_cred, "SELECT c.client_id, c.app, c.account_id, c.status, c.attempts, v.attempt_id, v.parent_gen, "
-                 "v.created_at, v.sealed"
-                 " FROM credentials c LEFT JOIN token_versions v ON v.workspace = c.workspace AND "
-                 "v.attempt_id = c.current_attempt"
-                 " WHERE c.workspace = $1 AND c.id = $2");
-GD_SQL(sql_grant,
-       "SELECT asset_id, asset_kind, asset_name, role_asked, credential_id, client_id, app FROM grants"
-       " WHERE workspace = $1 AND id = $2");
-GD_SQL(sql_surfaces,
-       "SELECT id, kind, ref, outcome FROM surfaces WHERE workspace = $1 AND grant_id = $2 ORDER BY id");
-GD_SQL(sql_surface_set,
-       "UPDATE surfaces SET outcome = $1, note = $2, changed_at = $3 WHERE workspace = $4 AND grant_id = $5"
-       " AND kind = $6 AND outcome <> 'closed' AND outcome <> 'gone'");
-GD_SQL(sql_surface_add,
-       "INSERT INTO surfaces (workspace, id, grant_id, kind, ref, outcome, note, changed_at)"
-       " SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM grants WHERE workspace = $1 AND id = $3 AND NOT EXISTS"
-       " (SELECT 1 FROM surfaces WHERE workspace = $1 AND grant_id = $3 AND kind = $4)");
 GD_SQL(sql_ended,
-       "UPDATE grants SET lifecycle = 'ended', ended_at = $3, reason = 'GRANT_ENDED',"
+       "UPDATE grants SET lifecycle = 'ended', ended_at = $3, look_at = 0, reason = 'GRANT_ENDED',"
        " reason_text = COALESCE($4, reason_text),"
        " native = CASE WHEN native = 'none' THEN 'none' ELSE 'gone' END WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_cred_revoked,
@@ -45,39 +25,20 @@ GD_SQL(sql_intents_close, "DELETE FROM intents WHERE workspace = $1 AND credenti
 GD_SQL(sql_cred_again,
        "UPDATE credentials SET next_at = $3, attempts = attempts + 1, reason = $4, reason_text = $5"
        " WHERE workspace = $1 AND id = $2");
-
-/* One for each grant (or orphan) at a time; who asks meanwhile waits for its end. */
-struct closing {
-    struct gd_broker *b;
-    struct gd_call **calls; /* none: resumed, or an orphan */
-    unsigned ncalls;
-    struct gd_arena *arena;
-    const char *workspace, *grant; /* grant "": an orphan */
-    const char *key;               /* in gd_broker.closings */
-    const char *why;
-    char cred[GD_ID_TEXT_MAX]; /* "": native only, or others still use it */
-    uint32_t ix_grant, ix_cred;
-    enum gd_lifecycle before;
-    struct gd_app_state *app;
-    const char *client, *account, *asset_id, *asset_kind, *asset_name, *role;
-    struct gd_secret access, refresh;
-    json_t *kept, *surfaces;
-    bool shared;
-    unsigned attempts;
-};
+GD_SQL(sql_grant_again, "UPDATE grants SET looks = looks + 1 WHERE workspace = $1 AND id = $2");
 
 static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
-static bool wait_for_flight(struct closing *x);
+static bool wait_for_flight(struct gd_closing *x);
 static void after_flight(void *arg, const struct gd_err *err);
 static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_revoked(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_closed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
 /* cred: of an orphan, where grant is "". */
-static struct closing *closing_new(struct gd_broker *b, const char *workspace, const char *grant,
-                                   const char *cred)
+static struct gd_closing *closing_new(struct gd_broker *b, const char *workspace, const char *grant,
+                                      const char *cred)
 {
-    struct closing *x = gd_new(sizeof *x);
+    struct gd_closing *x = gd_new(sizeof *x);
 
     x->b = b;
     x->arena = gd_arena_new(0);
@@ -87,18 +48,24 @@ static struct closing *closing_new(struct gd_broker *b, const char *workspace, c
     x->before = GD_LIFE_ENDING;
     (void)snprintf(x->cred, sizeof x->cred, "%s", cred);
     x->key = gd_arena_strdup(x->arena, grant[0] ? grant : cred);
+    x->surfaces = (struct gd_surfaces){ .b = b, .workspace = x->workspace, .grant = x->grant };
     (void)gd_map_set(&b->closings, x->key, x);
     gd_busy(b, 1);
     return x;
 }
 
-static void closing_join(struct closing *x, struct gd_call *c)
+static void closing_join(struct gd_closing *x, struct gd_call *c)
 {
+    json_t *inputs = json_object_get(c->params, "inputs");
+
+    if (inputs && !x->inputs)
+        x->inputs = json_incref(inputs);
+    x->force = x->force || gd_json_bool(c->params, "force", false);
     x->calls = gd_resize(x->calls, (x->ncalls + 1) * sizeof *x->calls);
     x->calls[x->ncalls++] = c;
 }
 
-static void closing_free(struct closing *x)
+static void closing_free(struct gd_closing *x)
 {
     struct gd_broker *b = x->b;
 
@@ -106,7 +73,9 @@ static void closing_free(struct closing *x)
     gd_secret_done(&x->access);
     gd_secret_done(&x->refresh);
     json_decref(x->kept);
-    json_decref(x->surfaces);
+    json_decref(x->params);
+    json_decref(x->inputs);
+    gd_surfaces_done(&x->surfaces);
     gd_arena_free(x->arena);
     gd_free(x->calls);
     gd_free(x);
@@ -115,7 +84,7 @@ static void closing_free(struct closing *x)
 
 /* The grant stays "ending" and is tried again: by the credential's clock where it is being revoked, else by
  * one of its own. */
-static void close_later(struct closing *x, int64_t at)
+static void close_later(struct gd_closing *x, int64_t at)
 {
     struct gd_broker *b = x->b;
 
@@ -125,7 +94,7 @@ static void close_later(struct closing *x, int64_t at)
         b->ears.look(b->ears.arg, x->workspace, x->grant, at);
 }
 
-static void close_failed(struct closing *x, const struct gd_err *err)
+static void close_failed(struct gd_closing *x, const struct gd_err *err)
 {
     GD_LOG(x->b->d.log, GD_LOG_ERROR, "close.failed", GD_F_STR("grant", x->grant),
            GD_F_STR("credential", x->cred), GD_F_ERR(err));
@@ -134,7 +103,25 @@ static void close_failed(struct closing *x, const struct gd_err *err)
     closing_free(x);
 }
 
-static void close_done(struct closing *x)
+/* Whoever ordered it is recorded with the order; what a start or a clock went on with has no one else. */
+static void audit_end(const struct gd_closing *x)
+{
+    GD_AUTO_JSON data = json_pack("{s:b, s:b}", "resumed", 1, "forced", (int)x->force);
+    struct gd_audit_entry e = { .act = x->grant[0] ? "grant.revoke" : "credential.revoke",
+                                .phase = "done",
+                                .outcome = "ok",
+                                .workspace = x->workspace,
+                                .client = x->client,
+                                .subject = x->grant[0] ? x->grant : x->cred,
+                                .uid = -1,
+                                .gid = -1,
+                                .pid = -1,
+                                .data = data };
+
+    gd_audit_write(x->b->d.audit, &e, NULL, NULL);
+}
+
+static void close_done(struct gd_closing *x)
 {
     gd_events_wake(x->b->d.events);
     for (unsigned i = 0; i < x->ncalls; i++)
@@ -157,13 +144,13 @@ static bool others_live(const struct gd_broker *b, uint32_t cred, uint32_t but)
 }
 
 /* Nothing is vended or refreshed any more. */
-static void hold_cred(struct closing *x)
+static void hold_cred(struct gd_closing *x)
 {
     gd_cred_at(&x->b->ix, x->ix_cred)->flags |= GD_IX_REVOKING;
     gd_tokens_drop(x->b->tokens, x->ix_cred);
 }
 
-static void stop_vending(struct closing *x)
+static void stop_vending(struct gd_closing *x)
 {
     struct gd_ix_grant *g = gd_grant_at(&x->b->ix, x->ix_grant);
 
@@ -178,14 +165,14 @@ static void stop_vending(struct closing *x)
         hold_cred(x);
 }
 
-static void undo_stop(struct closing *x)
+static void undo_stop(struct gd_closing *x)
 {
     gd_grant_at(&x->b->ix, x->ix_grant)->lifecycle = (uint8_t)x->before;
     if (x->ix_cred != GD_NONE && !x->shared)
         gd_cred_at(&x->b->ix, x->ix_cred)->flags &= (uint8_t)~GD_IX_REVOKING;
 }
 
-static void start_closing(struct closing *x)
+static void start_closing(struct gd_closing *x)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
 
@@ -202,7 +189,7 @@ void gd_grant_revoke(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     const char *text = gd_param(c, "grant");
     struct gd_id id;
     uint32_t n = gd_id_parse(&id, "gr", text, strlen(text)) ? gd_grant_number(b, c->workspace, &id) : GD_NONE;
-    struct closing *x;
+    struct gd_closing *x;
 
     if (n == GD_NONE || gd_grant_at(&b->ix, n)->lifecycle >= GD_LIFE_ENDED) {
         gd_grant_reply(c, text, json_pack("{s:[]}", "surfaces")); /* ended long ago, or not there */
@@ -221,11 +208,26 @@ void gd_grant_revoke(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     start_closing(x);
 }
 
+static bool has_living_grant(const struct gd_broker *b, const struct gd_ix_cred *c)
+{
+    for (uint32_t g = c->first_grant; g != GD_NONE; g = gd_grant_at(&b->ix, g)->next_of_cred)
+        if (gd_grant_at(&b->ix, g)->lifecycle <= GD_LIFE_ENDING)
+            return true;
+    return false;
+}
+
+bool gd_close_is_orphan(const struct gd_broker *b, uint32_t cred)
+{
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
+
+    return c->status != GD_CRED_REVOKED && !has_living_grant(b, c);
+}
+
 void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant)
 {
     struct gd_id id;
     uint32_t n = gd_id_parse(&id, "gr", grant, strlen(grant)) ? gd_index_grant(&b->ix, &id) : GD_NONE;
-    struct closing *x;
+    struct gd_closing *x;
 
     if (n == GD_NONE || b->draining || gd_grant_at(&b->ix, n)->lifecycle != GD_LIFE_ENDING ||
         gd_map_get(&b->closings, grant))
@@ -239,14 +241,15 @@ void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cre
 {
     struct gd_id id;
     uint32_t n = gd_id_parse(&id, "cr", cred, strlen(cred)) ? gd_index_cred(&b->ix, &id) : GD_NONE;
-    struct closing *x;
+    struct gd_closing *x;
 
     if (n == GD_NONE || b->draining || gd_map_get(&b->closings, cred))
         return;
+    if (!gd_close_is_orphan(b, n))
+        return;
     x = closing_new(b, workspace, "", cred);
     x->ix_cred = n;
-    hold_cred(x);
-    after_flight(x, NULL);
+    after_flight(x, NULL); /* the store knows more: what is being set up with it */
 }
 
 void gd_close_orphans(struct gd_broker *b)
@@ -256,7 +259,7 @@ void gd_close_orphans(struct gd_broker *b)
     for (uint32_t i = 0; i < b->ix.creds.count; i++) {
         const struct gd_ix_cred *c = gd_cred_at(&b->ix, i);
 
-        if (c->first_grant != GD_NONE || c->status == GD_CRED_REVOKED || c->app >= b->napps)
+        if (!gd_close_is_orphan(b, i) || c->app >= b->napps)
             continue;
         gd_id_text(id, "cr", &c->id);
         gd_close_orphan(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
@@ -267,7 +270,7 @@ void gd_close_orphans(struct gd_broker *b)
 
 static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    struct closing *x = arg;
+    struct gd_closing *x = arg;
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the store could not be written; nothing was revoked" };
 
@@ -286,7 +289,7 @@ static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 }
 
 /* True: a refresh of the credential is under way, and what it brings is what will be revoked. */
-static bool wait_for_flight(struct closing *x)
+static bool wait_for_flight(struct gd_closing *x)
 {
     if (!x->cred[0] || x->ix_cred == GD_NONE || !gd_refresh_in_flight(x->b, x->cred))
         return false;
@@ -296,85 +299,78 @@ static bool wait_for_flight(struct closing *x)
 
 static void after_flight(void *arg, const struct gd_err *err)
 {
-    struct closing *x = arg;
+    struct gd_closing *x = arg;
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
 
     (void)err; /* however it ended: what is current now is what is revoked */
-    gd_tx_add(tx, &sql_grant, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
-    gd_tx_add(tx, &sql_surfaces, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
-    gd_tx_add(tx, &sql_cred, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
-    if (x->grant[0])
-        gd_tx_add(tx, &sql_others, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_TEXT(x->grant));
-    else
-        gd_tx_add(tx, &sql_any, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
+    gd_closing_read(x, tx);
     gd_store_read(x->b->d.store, tx, on_facts, x);
 }
 
-static int open_cred(struct closing *x, const struct gd_tx *tx, struct gd_err *err)
+static const char *token_note(const struct gd_closing *x)
 {
-    size_t n = 0;
-    const void *sealed = gd_tx_bytes(tx, 2, 0, 8, &n);
-    struct gd_seal_name name = { .workspace = x->workspace,
-                                 .client = x->client,
-                                 .owner = x->cred,
-                                 .gen = gd_tx_int(tx, 2, 0, 6),
-                                 .attempt = gd_tx_text(tx, 2, 0, 5),
-                                 .column = "tok",
-                                 .created_at = gd_tx_int(tx, 2, 0, 7) };
-    GD_AUTO_FREE char *text = sealed ? gd_open_text(x->b, &name, sealed, n, err) : NULL;
-    GD_AUTO_JSON blob = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
-    const char *at, *rt;
-
-    if (!sealed)
-        return 0; /* dropped already */
-    if (!blob)
-        return -1;
-    at = gd_json_text(blob, "access_token", NULL);
-    rt = gd_json_text(blob, "refresh_token", NULL);
-    gd_secret_set(&x->access, at, at ? strlen(at) : 0);
-    gd_secret_set(&x->refresh, rt, rt ? strlen(rt) : 0);
-    x->kept = json_incref(json_object_get(blob, "kept"));
-    return 0;
+    if (x->shared)
+        return "others still use the credential; this grant no longer vends it";
+    return x->spent ? "the credential was revoked, or a newer one holds the same token" : NULL;
 }
 
-static void copy_grant(struct closing *x, const struct gd_tx *tx)
+/* The end of the grant; of the credential too, when it was the last that needed it. */
+static void add_end(struct gd_closing *x, struct gd_tx *tx, int64_t now)
 {
-    json_decref(x->surfaces);
-    x->surfaces = json_array();
-    for (size_t i = 0; i < gd_tx_rows(tx, 1); i++)
-        json_array_append_new(x->surfaces,
-                              json_pack("{s:s, s:s?, s:s}", "kind", gd_tx_text(tx, 1, i, 1), "id",
-                                        gd_tx_text(tx, 1, i, 2), "outcome", gd_tx_text(tx, 1, i, 3)));
-    if (gd_tx_rows(tx, 0)) {
-        x->asset_id = gd_arena_strdup(x->arena, gd_tx_text(tx, 0, 0, 0));
-        x->asset_kind = gd_arena_strdup(x->arena, gd_tx_text(tx, 0, 0, 1));
-        x->asset_name = gd_arena_strdup(x->arena, gd_tx_text(tx, 0, 0, 2));
-        x->role = gd_arena_strdup(x->arena, gd_tx_text(tx, 0, 0, 3));
-        x->client = gd_arena_strdup(x->arena, gd_tx_text(tx, 0, 0, 5));
-        x->app = gd_app_find(x->b, gd_tx_text(tx, 0, 0, 6));
+    if (token_note(x))
+        gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_TOKEN, "closed", token_note(x), now);
+    if (x->grant[0]) {
+        gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now),
+                  GD_P_TEXT(x->why));
+        gd_event_add(x->b->d.events, tx, x->workspace, "grant.ended", x->grant, NULL);
     }
-    if (gd_tx_rows(tx, 2)) {
-        x->client = gd_arena_strdup(x->arena, gd_tx_text(tx, 2, 0, 0));
-        x->app = gd_app_find(x->b, gd_tx_text(tx, 2, 0, 1));
-        x->account = gd_arena_strdup(x->arena, gd_tx_text(tx, 2, 0, 2));
-        x->attempts = (unsigned)gd_tx_int(tx, 2, 0, 4);
-    }
+    if (!x->cred[0] || x->shared)
+        return;
+    gd_tx_add(tx, &sql_cred_revoked, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_INT(now),
+              GD_P_INT(GD_NEVER_DUE));
+    gd_tx_add(tx, &sql_versions_drop, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
+    gd_tx_add(tx, &sql_intents_close, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
+    gd_event_add(x->b->d.events, tx, x->workspace, "credential.revoked", x->cred, NULL);
+    if (x->ix_cred != GD_NONE)
+        gd_cred_due(x->b, x->ix_cred, GD_NEVER_DUE);
 }
 
-/* Nothing is left to be asked of the platform for this grant. */
-static void end_here(struct closing *x, const char *note)
+/* Nothing is left to be asked of the platform. */
+static void end_here(struct gd_closing *x)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
-    int64_t now = gd_now(x->b->d.clock);
 
-    gd_tx_add(tx, &sql_surface_set, GD_P_TEXT("closed"), GD_P_TEXT(note), GD_P_INT(now),
-              GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT("token"));
-    gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now), GD_P_TEXT(x->why));
-    gd_event_add(x->b->d.events, tx, x->workspace, "grant.ended", x->grant, NULL);
+    add_end(x, tx, gd_now(x->b->d.clock));
     gd_store_commit(x->b->d.store, tx, on_closed, x);
 }
 
-static void ask_platform(struct closing *x)
+/* Ordered so: what cannot be closed is a person's, with what stood in the way. */
+static void end_forced(struct gd_closing *x, struct gd_tx *tx, const struct gd_err *err)
+{
+    int64_t now = gd_now(x->b->d.clock);
+    GD_AUTO_FREE char *note = gd_strf(
+        "grantd gave up on it as it was ordered to (%s); look at the platform yourself and remove the "
+        "access there",
+        err->text);
+
+    GD_LOG(x->b->d.log, GD_LOG_WARN, "close.forced", GD_F_STR("grant", x->grant), GD_F_ERR(err));
+    if (token_note(x))
+        gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_TOKEN, "closed", token_note(x), now);
+    gd_surfaces_give_up(&x->surfaces, tx, note, now);
+    add_end(x, tx, now);
+    gd_store_commit(x->b->d.store, tx, on_closed, x);
+}
+
+/* It cannot even be asked. */
+static void cannot_ask(struct gd_closing *x, const struct gd_err *err)
+{
+    if (x->force && x->grant[0])
+        end_forced(x, gd_tx_new(x->b->d.store), err);
+    else
+        close_failed(x, err);
+}
+
+static void ask_platform(struct gd_closing *x)
 {
     struct gd_broker *b = x->b;
     struct gd_op_start s = { .platform = x->app->app.platform,
@@ -384,38 +380,89 @@ static void ask_platform(struct closing *x)
                              .interactive = x->ncalls > 0,
                              .on_end = on_revoked,
                              .arg = x };
-    const struct gd_grant_doc d = { .role = x->role,
-                                    .asset_id = x->asset_id,
-                                    .asset_kind = x->asset_kind,
-                                    .asset_name = x->asset_name,
-                                    .surfaces = x->surfaces };
-    json_t *doc = gd_grant_document(&d);
+    GD_AUTO_JSON listed = gd_surfaces_listed(&x->surfaces, !x->shared && !x->spent);
+    GD_AUTO_JSON inputs = x->inputs ? json_copy(x->inputs) : NULL;
+    GD_AUTO_JSON doc = NULL;
+    struct gd_hub_given hub;
 
+    x->doc.surfaces = listed;
+    doc = gd_grant_document(&x->doc);
+    json_object_set_new(doc, "siblings", json_integer(x->siblings));
     gd_given_app(b, x->app, &s.given);
+    gd_given_hub(b, x->app, &s.given, &hub);
+    if (inputs) {
+        json_object_set(doc, "inputs", inputs);
+        json_object_update_missing(inputs, s.given.inputs);
+        s.given.inputs = inputs;
+    }
     s.given.args[GRANTD_ARG_ACCESS_TOKEN] = x->access.ptr;
     s.given.args[GRANTD_ARG_REFRESH_TOKEN] = x->refresh.ptr;
     s.given.args[GRANTD_ARG_ACCOUNT_ID] = x->account;
-    s.given.args[GRANTD_ARG_ASSET_ID] = x->asset_id;
-    s.given.args[GRANTD_ARG_ROLE] = x->role;
+    s.given.args[GRANTD_ARG_ASSET_ID] = x->doc.asset_id;
+    s.given.args[GRANTD_ARG_ROLE] = x->doc.role;
+    s.given.args[GRANTD_ARG_MODE] = x->doc.mode;
+    s.given.params = x->params;
     s.given.kept = x->kept;
     s.given.grant = doc;
     gd_op_start(&b->env, &s);
-    json_decref(doc);
+    gd_hub_given_done(&hub);
 }
 
-/* The index does not know its grants (another version wrote them?): it is left alone. */
-static void not_an_orphan(struct closing *x)
+static void unhold_cred(struct gd_closing *x)
 {
-    struct gd_err e = { .reason = GD_R_CONFLICT, .text = "grants still reference the credential" };
+    if (x->ix_cred != GD_NONE)
+        gd_cred_at(&x->b->ix, x->ix_cred)->flags &= (uint8_t)~GD_IX_REVOKING;
+}
 
-    gd_cred_at(&x->b->ix, x->ix_cred)->flags &= (uint8_t)~GD_IX_REVOKING;
-    close_failed(x, &e);
+/* The grant's credential is another one than the index said: a newer consent took its place, or it was
+ * revoked before the last start. */
+static bool follow_row(struct gd_closing *x, const struct gd_tx *tx)
+{
+    const char *cred = gd_tx_rows(tx, GD_FACTS_GRANT) ? gd_tx_text(tx, GD_FACTS_GRANT, 0, 4) : NULL;
+    struct gd_id id;
+
+    if (!cred || !strcmp(cred, x->cred))
+        return false;
+    unhold_cred(x);
+    (void)snprintf(x->cred, sizeof x->cred, "%s", cred);
+    x->ix_cred = gd_id_parse(&id, "cr", cred, strlen(cred)) ? gd_index_cred(&x->b->ix, &id) : GD_NONE;
+    x->shared = false;
+    after_flight(x, NULL);
+    return true;
+}
+
+/* Asks for what is left to close. */
+static void close_facts(struct gd_closing *x, const struct gd_tx *tx)
+{
+    struct gd_err e = { 0 };
+    json_t *listed;
+    bool todo;
+
+    x->spent = x->cred[0] && gd_tx_rows(tx, GD_FACTS_CRED) &&
+               !strcmp(gd_tx_text(tx, GD_FACTS_CRED, 0, 3), "revoked");
+    if (x->cred[0] && !x->spent && gd_closing_open(x, tx, &e)) {
+        cannot_ask(x, &e);
+        return;
+    }
+    if (x->cred[0] && !x->spent && !x->shared)
+        x->spent = gd_closing_held_elsewhere(x, tx);
+    listed = gd_surfaces_listed(&x->surfaces, !x->shared && !x->spent);
+    todo = json_array_size(listed) > 0;
+    json_decref(listed);
+    if (!todo && (x->shared || x->spent || !x->cred[0])) {
+        end_here(x);
+    } else if (!x->app) {
+        gd_err_set(&e, GD_R_APP_UNKNOWN,
+                   "the app of this grant is no longer configured; add it to revoke at the platform");
+        cannot_ask(x, &e);
+    } else {
+        ask_platform(x);
+    }
 }
 
 static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    struct closing *x = arg;
-    const char *cred = r == GD_STORE_OK && gd_tx_rows(tx, 0) ? gd_tx_text(tx, 0, 0, 4) : NULL;
+    struct gd_closing *x = arg;
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the store could not be read; it is tried again" };
 
@@ -424,99 +471,55 @@ static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         close_failed(x, err ? err : &e);
         return;
     }
-    if (cred && !x->cred[0]) { /* not in the index: revoked with another grant, before the last start */
-        (void)snprintf(x->cred, sizeof x->cred, "%s", cred);
-        after_flight(x, NULL);
+    if (follow_row(x, tx))
+        return;
+    if (!x->grant[0] && gd_closing_in_use(tx)) { /* no orphan */
+        unhold_cred(x);
+        closing_free(x);
         return;
     }
-    copy_grant(x, tx);
-    if (!x->grant[0] && gd_tx_int(tx, 3, 0, 0) > 0) {
-        not_an_orphan(x);
-        return;
-    }
-    x->shared = x->grant[0] && x->cred[0] && gd_tx_int(tx, 3, 0, 0) > 0;
+    x->shared = x->grant[0] && x->cred[0] && gd_closing_in_use(tx);
+    if (x->shared)
+        unhold_cred(x);
+    gd_closing_copy(x, tx);
     if (!x->shared && x->ix_cred != GD_NONE) { /* those who shared it may have ended since */
         hold_cred(x);
         if (wait_for_flight(x))
             return;
     }
-    if (x->shared) {
-        end_here(x, "other grants still use the credential; this grant no longer vends it");
-    } else if (gd_tx_rows(tx, 2) && !strcmp(gd_tx_text(tx, 2, 0, 3), "revoked")) {
-        end_here(x, "the credential was revoked with the last other grant that used it");
-    } else if (x->cred[0] && open_cred(x, tx, &e)) {
-        close_failed(x, &e);
-    } else if (!x->app) {
-        gd_err_set(&e, GD_R_APP_UNKNOWN,
-                   "the app of this grant is no longer configured; add it to revoke at the platform");
-        close_failed(x, &e);
-    } else {
-        ask_platform(x);
-    }
+    close_facts(x, tx);
 }
 
 /* ---- what the platform said ---- */
-
-static const char *const outcome_words[] = { "open", "open", "closed", "gone", "manual", "failed" };
-
-static void store_surfaces(struct closing *x, struct gd_tx *tx, const struct gd_op_result *r, int64_t now)
-{
-    size_t i;
-    json_t *s;
-
-    json_array_foreach(r->surfaces, i, s)
-    {
-        int64_t n = gd_json_i64(s, "outcome", 0);
-        const char *kind = gd_json_text(s, "kind", "token"), *text = gd_json_text(s, "text", NULL);
-        const char *word = n > 0 && n < 6 ? outcome_words[n] : gd_json_text(s, "outcome", "open");
-        char id[GD_ID_TEXT_MAX];
-
-        gd_id_make(id, "sf", now, x->b->d.rng);
-        gd_tx_add(tx, &sql_surface_add, GD_P_TEXT(x->workspace), GD_P_TEXT(id), GD_P_TEXT(x->grant),
-                  GD_P_TEXT(kind), GD_P_TEXT(gd_json_text(s, "id", NULL)), GD_P_TEXT(word), GD_P_TEXT(text),
-                  GD_P_INT(now));
-        gd_tx_add(tx, &sql_surface_set, GD_P_TEXT(word), GD_P_TEXT(text), GD_P_INT(now),
-                  GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT(kind));
-    }
-}
 
 static bool any_failed(const struct gd_op_result *r)
 {
     size_t i;
     json_t *s;
 
-    json_array_foreach(r->surfaces, i, s) if (gd_json_i64(s, "outcome", 0) == GRANTD_SURFACE_FAILED ||
-                                              !strcmp(gd_json_text(s, "outcome", ""), "failed")) return true;
+    json_array_foreach(r->surfaces, i, s) if (!strcmp(gd_json_text(s, "outcome", ""), "failed")) return true;
     return false;
 }
 
 /* Gone, closed or only a person can do more: grantd's part is over. */
-static void end_closed(struct closing *x, const struct gd_op_result *r)
+static void end_closed(struct gd_closing *x, const struct gd_op_result *r)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
     int64_t now = gd_now(x->b->d.clock);
-    bool gone =
-        r->end == GD_OP_FAILED && (r->fail_class == GRANTD_E_ABSENT || r->fail_class == GRANTD_E_REAUTH);
-    bool manual = r->end == GD_OP_FAILED && r->fail_class == GRANTD_E_MANUAL;
+    bool failed = r->end == GD_OP_FAILED;
 
-    store_surfaces(x, tx, r, now);
-    if (gone || manual)
-        gd_tx_add(tx, &sql_surface_set, GD_P_TEXT(gone ? "gone" : "manual"), GD_P_TEXT(r->err.text),
-                  GD_P_INT(now), GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT("token"));
-    if (x->grant[0]) {
-        gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now),
-                  GD_P_TEXT(x->why));
-        gd_event_add(x->b->d.events, tx, x->workspace, "grant.ended", x->grant, NULL);
-    }
-    if (x->cred[0]) {
-        gd_tx_add(tx, &sql_cred_revoked, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_INT(now),
-                  GD_P_INT(GD_NEVER_DUE));
-        gd_tx_add(tx, &sql_versions_drop, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
-        gd_tx_add(tx, &sql_intents_close, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
-        gd_event_add(x->b->d.events, tx, x->workspace, "credential.revoked", x->cred, NULL);
-        if (x->ix_cred != GD_NONE)
-            gd_cred_due(x->b, x->ix_cred, GD_NEVER_DUE);
-    }
+    gd_surfaces_report(&x->surfaces, tx, r->surfaces, now);
+    if (token_note(x))
+        gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_TOKEN, "closed", token_note(x), now);
+    if (failed && r->fail_class == GRANTD_E_ABSENT)
+        gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_ALL, "gone", r->err.text, now);
+    if (failed && r->fail_class == GRANTD_E_REAUTH) /* the token is dead; what it made may stand */
+        gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_TOKEN, "gone", r->err.text, now);
+    gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_ALL, "manual",
+                     failed ? r->err.text
+                            : "the platform did not say what became of it; look there and remove it by hand",
+                     now);
+    add_end(x, tx, now);
     gd_store_commit(x->b->d.store, tx, on_closed, x);
 }
 
@@ -528,8 +531,8 @@ static void on_again_stored(void *arg, struct gd_tx *tx, enum gd_store_result r,
     close_done(arg);
 }
 
-/* Not now: the grant stays "ending", the credential's clock brings us back. */
-static void close_again(struct closing *x, const struct gd_op_result *r)
+/* Not now: the grant stays "ending", a clock brings us back. */
+static void close_again(struct gd_closing *x, const struct gd_op_result *r)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
     int64_t now = gd_now(x->b->d.clock);
@@ -538,12 +541,13 @@ static void close_again(struct closing *x, const struct gd_op_result *r)
 
     if (r->retry_at > at)
         at = r->retry_at;
-    store_surfaces(x, tx, r, now);
-    gd_tx_add(tx, &sql_surface_set, GD_P_TEXT("failed"), GD_P_TEXT(r->err.text), GD_P_INT(now),
-              GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT("token"));
-    if (x->cred[0])
+    gd_surfaces_report(&x->surfaces, tx, r->surfaces, now);
+    gd_surfaces_rest(&x->surfaces, tx, x->shared ? GD_SURFACES_NATIVE : GD_SURFACES_ALL, "failed",
+                     r->err.text, now);
+    if (x->cred[0] && !x->shared)
         gd_tx_add(tx, &sql_cred_again, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_INT(at),
                   GD_P_TEXT(gd_reason_word(r->err.reason)), GD_P_TEXT(r->err.text));
+    gd_tx_add(tx, &sql_grant_again, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
     close_later(x, at);
     GD_LOG(x->b->d.log, GD_LOG_WARN, "close.again", GD_F_STR("grant", x->grant), GD_F_ERR(&r->err));
     gd_store_commit(x->b->d.store, tx, on_again_stored, x);
@@ -551,20 +555,27 @@ static void close_again(struct closing *x, const struct gd_op_result *r)
 
 static void on_revoked(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
-    struct closing *x = arg;
+    struct gd_closing *x = arg;
     bool final = r->end == GD_OP_DONE || r->fail_class == GRANTD_E_ABSENT ||
                  r->fail_class == GRANTD_E_REAUTH || r->fail_class == GRANTD_E_MANUAL;
+    struct gd_err e = { .reason = GD_R_OP_TRANSIENT, .text = "the platform could not close it now" };
+    struct gd_tx *tx;
 
     (void)op;
-    if (final && !any_failed(r))
+    if (final && !any_failed(r)) {
         end_closed(x, r);
-    else
+    } else if (x->force && x->grant[0]) {
+        tx = gd_tx_new(x->b->d.store);
+        gd_surfaces_report(&x->surfaces, tx, r->surfaces, gd_now(x->b->d.clock));
+        end_forced(x, tx, r->end == GD_OP_FAILED ? &r->err : &e);
+    } else {
         close_again(x, r);
+    }
 }
 
 static void on_closed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    struct closing *x = arg;
+    struct gd_closing *x = arg;
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "it is closed at the platform; noting it is tried again" };
 
@@ -578,5 +589,7 @@ static void on_closed(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         gd_grant_at(&x->b->ix, x->ix_grant)->lifecycle = GD_LIFE_ENDED;
     if (x->cred[0] && !x->shared && x->ix_cred != GD_NONE)
         gd_cred_at(&x->b->ix, x->ix_cred)->status = GD_CRED_REVOKED;
+    if (x->ncalls == 0)
+        audit_end(x);
     close_done(x);
 }

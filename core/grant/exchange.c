@@ -1,16 +1,21 @@
-/* grant/exchange.c - the platform's grant function for a flow. What it saves on the way is durable before it
- * goes on; the credential exists from its first answer on, the grants from its end. */
-#include "grant/exchange.h"
+/* grant/exchange.c - the platform's grant function for one item of a flow. What it saves on the way is
+ * durable before it goes on; the credential exists from its first answer on, and from then on a failure that
+ * passes, a stop or a crash only interrupts the run: it goes on with the credential and with what it noted.
+ * The other items of the same consent get flows of their own in that first commit. The grants exist from the
+ * end (made.c). */
+#include "grant/exchange_int.h"
 
 #include <string.h>
 
 #define COMMIT_RETRY_MS 1000
 #define LOOK_AGAIN_MS   60000
+#define LOOK_FIRST_MS   5000
+#define CLOCK_SLACK_MS  2000 /* a date that was told in two ways is the same within this */
 
 GD_SQL(sql_items_back,
        "UPDATE items SET state = $1, reason = $2, reason_text = $3, next_look_at = 0, updated_at = $4"
        " WHERE workspace = $5 AND flow_id = $6 AND state IN ('open', 'started', 'waiting')");
-GD_SQL(sql_flow_end, "UPDATE flows SET status = $1, outcome = $2, reason = $3, reason_text = $4"
+GD_SQL(sql_flow_end, "UPDATE flows SET status = $1, outcome = $2, reason = $3, reason_text = $4, notes = NULL"
                      " WHERE workspace = $5 AND id = $6");
 GD_SQL(sql_items_wait,
        "UPDATE items SET state = 'waiting', steps = COALESCE($1, steps), next_look_at = $2,"
@@ -18,30 +23,13 @@ GD_SQL(sql_items_wait,
        " AND state IN ('open', 'started', 'waiting')");
 GD_SQL(sql_flow_wait, "UPDATE flows SET status = 'waiting', outcome = 'waiting', notes = $1, sealed = $2"
                       " WHERE workspace = $3 AND id = $4");
-GD_SQL(sql_flow_notes, "UPDATE flows SET notes = $1 WHERE workspace = $2 AND id = $3");
-
-struct exchange {
-    struct gd_broker *b;
-    struct gd_flow *f;
-    gd_exchange_fn *fn;
-    void *arg;
-    struct gd_op *op;
-    char cred[GD_ID_TEXT_MAX], attempt[GD_ID_TEXT_MAX];
-    int64_t gen;              /* of what is durable; 0: nothing yet */
-    json_t *rec;              /* on its way to the store */
-    struct gd_secret answer;  /* access token of rec */
-    struct gd_secret refresh; /* newest refresh token, for answers that bring none */
-    json_t *kept, *assets;
-    char *account;
-    bool last, waiting; /* waiting: not from a callback, may go back to waiting */
-    unsigned tries;     /* of a commit, in a drain */
-    uv_timer_t again;
-    struct gd_exchange_result result;
-};
+GD_SQL(sql_flow_progress, "UPDATE flows SET notes = $1, sealed = $2 WHERE workspace = $3 AND id = $4");
+GD_SQL(sql_cred, "SELECT current_attempt, gen FROM credentials WHERE workspace = $1 AND id = $2");
 
 static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
 const char *gd_exchange_word(enum gd_exchange_end e)
 {
@@ -50,105 +38,66 @@ const char *gd_exchange_word(enum gd_exchange_end e)
     return words[e];
 }
 
-/* ---- the flow's own ---- */
-
-void gd_flow_done(struct gd_flow *f)
-{
-    json_decref(f->kept);
-    json_decref(f->notes);
-    f->kept = f->notes = NULL;
-}
-
-static struct gd_seal_name flow_name(const struct gd_flow *f)
-{
-    return (struct gd_seal_name){
-        .workspace = f->workspace, .client = f->client, .owner = f->id, .column = "flow"
-    };
-}
-
-unsigned char *gd_flow_seal(struct gd_broker *b, const struct gd_flow *f, size_t *ret_n, struct gd_err *err)
-{
-    struct gd_seal_name name = flow_name(f);
-    GD_AUTO_JSON j =
-        json_pack("{s:s?, s:s?, s:O?}", "nonce", f->nonce, "verifier", f->verifier, "kept", f->kept);
-    GD_AUTO_FREE char *text = gd_json_dump(j);
-
-    return gd_seal_text(b, &name, text, ret_n, err);
-}
-
-int gd_flow_open(struct gd_broker *b, struct gd_flow *f, const void *sealed, size_t n, struct gd_err *err)
-{
-    struct gd_seal_name name = flow_name(f);
-    GD_AUTO_FREE char *text = gd_open_text(b, &name, sealed, n, err);
-    GD_AUTO_JSON j = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
-
-    if (!j)
-        return -1;
-    f->nonce = gd_arena_strdup(f->arena, gd_json_text(j, "nonce", NULL));
-    f->verifier = gd_arena_strdup(f->arena, gd_json_text(j, "verifier", NULL));
-    f->kept = json_incref(json_object_get(j, "kept"));
-    return 0;
-}
-
-const char *gd_flow_redirect_uri(struct gd_broker *b, struct gd_arena *a, const char *workspace,
-                                 const char *app)
-{
-    return gd_arena_strf(a, "%s/cb/%s.%s", b->public_url ? b->public_url : "", workspace, app);
-}
-
-void gd_flow_given(struct gd_broker *b, const struct gd_flow *f, struct gd_op_given *g, json_t **ret_doc)
-{
-    const struct gd_flow_item *first = &f->items[0];
-
-    *ret_doc = json_pack("{s:{s:s?, s:s?, s:s?}, s:[], s:[], s:{}}", "item", "role", first->role, "asset",
-                         first->asset, "mode", first->mode, "assets", "surfaces", "inputs");
-    gd_given_app(b, f->app, g);
-    g->args[GRANTD_ARG_REDIRECT_URI] = gd_flow_redirect_uri(b, f->arena, f->workspace, f->app->app.id);
-    g->args[GRANTD_ARG_STATE] = f->state;
-    g->args[GRANTD_ARG_NONCE] = f->nonce;
-    g->args[GRANTD_ARG_CODE_VERIFIER] = f->verifier;
-    g->args[GRANTD_ARG_SCOPE] = first->scope;
-    g->args[GRANTD_ARG_ROLE] = first->role;
-    g->args[GRANTD_ARG_MODE] = first->mode;
-    g->args[GRANTD_ARG_ASSET_ID] = first->asset;
-    g->grant = *ret_doc;
-    g->kept = f->kept;
-    g->notes = f->notes;
-}
-
-/* ---- start and end ---- */
+/* ---- the end ---- */
 
 static void on_closed(uv_handle_t *h)
 {
-    struct exchange *x = h->data;
+    struct gd_exchange *x = h->data;
     struct gd_broker *b = x->b;
+    json_t *held[] = { x->rec,    x->rest,    x->kept,  x->assets, x->surfaces,     x->same,
+                       x->others, x->orphans, x->query, x->inputs, x->result.grants };
 
-    json_decref(x->rec);
-    json_decref(x->kept);
-    json_decref(x->assets);
-    json_decref(x->result.grants);
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        json_decref(held[i]);
     gd_secret_done(&x->answer);
     gd_secret_done(&x->refresh);
+    gd_free(x->progress);
     gd_free(x->account);
+    gd_free(x->scope);
+    gd_free(x->raw);
     gd_free(x);
     gd_busy(b, -1);
 }
 
+/* Credentials that nothing references any more are looked at once more in the store, and revoked. */
+static void close_orphans(struct gd_exchange *x)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(x->orphans, i, one) gd_close_orphan(x->b, x->f->workspace, json_string_value(one));
+}
+
+/* The consent is had and durable: the other items go on at once, beside this one; when it is not known yet
+ * who gave it, once that is known. */
+static void start_others(struct gd_exchange *x)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(x->others, i, one) gd_broker_look(x->b, x->f->workspace, json_string_value(one));
+    json_decref(x->others);
+    x->others = NULL;
+}
+
 static void on_recorded(void *arg, const struct gd_err *err)
 {
-    struct exchange *x = arg;
+    struct gd_exchange *x = arg;
 
     (void)err; /* what happened has happened; the log says by itself that it could not be written */
+    start_others(x);
+    close_orphans(x);
     x->fn(x->arg, &x->result);
     uv_close((uv_handle_t *)&x->again, on_closed);
 }
 
 /* The outcome is in the audit log before anybody is told. */
-static void finish(struct exchange *x)
+static void finish(struct gd_exchange *x)
 {
     bool bad = x->result.end == GD_EXCHANGE_FAILED || x->result.end == GD_EXCHANGE_DECLINED;
-    GD_AUTO_JSON data = json_pack("{s:s, s:s, s:s, s:O}", "app", x->f->app->app.id, "flow", x->f->id, "end",
-                                  gd_exchange_word(x->result.end), "grants", x->result.grants);
+    GD_AUTO_JSON data =
+        json_pack("{s:s, s:s, s:s, s:s, s:O}", "app", x->f->app->app.id, "flow", x->f->id, "item",
+                  x->f->items[0].id, "end", gd_exchange_word(x->result.end), "grants", x->result.grants);
     struct gd_audit_entry e = { .act = "portal.consent",
                                 .phase = "done",
                                 .outcome = bad ? gd_reason_word(x->result.err.reason) : "ok",
@@ -160,6 +109,8 @@ static void finish(struct exchange *x)
                                 .pid = -1,
                                 .data = data };
 
+    if (json_array_size(x->result.grants) > 100) /* a record has its size; the grants name their request */
+        json_object_set_new(data, "grants", json_integer((json_int_t)json_array_size(x->result.grants)));
     gd_events_wake(x->b->d.events);
     GD_LOG(x->b->d.log, x->result.end == GD_EXCHANGE_FAILED ? GD_LOG_WARN : GD_LOG_INFO, "flow.end",
            GD_F_STR("flow", x->f->id), GD_F_STR("app", x->f->app->app.id),
@@ -167,11 +118,54 @@ static void finish(struct exchange *x)
     gd_audit_write(x->b->d.audit, &e, on_recorded, x);
 }
 
+/* ---- the start ---- */
+
+static struct gd_exchange *exchange_new(struct gd_broker *b, struct gd_flow *f, gd_exchange_fn *fn, void *arg)
+{
+    struct gd_exchange *x = gd_new(sizeof *x);
+    int64_t now = gd_now(b->d.clock);
+
+    *x = (struct gd_exchange){ .b = b, .f = f, .fn = fn, .arg = arg };
+    gd_busy(b, 1);
+    uv_timer_init(b->d.loop, &x->again);
+    x->again.data = x;
+    x->kept = f->kept ? json_copy(f->kept) : json_object();
+    x->assets = f->assets ? json_incref(f->assets) : json_array();
+    x->surfaces = f->surfaces ? json_incref(f->surfaces) : json_array();
+    x->result.grants = json_array();
+    x->orphans = json_array();
+    x->gen = f->cred.gen;
+    x->clocks = f->cred.clocks;
+    x->account = gd_strdup(f->cred.account);
+    x->scope = gd_strdup(f->cred.scope);
+    if (f->cred.id[0])
+        (void)snprintf(x->cred, sizeof x->cred, "%s", f->cred.id);
+    else
+        gd_id_make(x->cred, "cr", now, b->d.rng);
+    gd_id_make(x->attempt, "at", now, b->d.rng);
+    gd_secret_set(&x->answer, f->cred.access.ptr, f->cred.access.len);
+    gd_secret_set(&x->refresh, f->cred.refresh.ptr, f->cred.refresh.len);
+    return x;
+}
+
 void gd_exchange_start(struct gd_broker *b, struct gd_flow *f, json_t *query, const char *raw, json_t *inputs,
                        gd_exchange_fn *fn, void *arg)
 {
-    struct exchange *x = gd_new(sizeof *x);
-    int64_t now = gd_now(b->d.clock);
+    struct gd_exchange *x = exchange_new(b, f, fn, arg);
+    struct gd_tx *tx = gd_tx_new(b->d.store);
+
+    x->waiting = query == NULL;
+    x->query = json_incref(query);
+    x->inputs = json_incref(inputs);
+    x->raw = gd_strdup(raw);
+    gd_made_read(x, tx);
+    gd_store_read(b->d.store, tx, on_ready, x);
+}
+
+static void start_op(struct gd_exchange *x)
+{
+    struct gd_broker *b = x->b;
+    struct gd_flow *f = x->f;
     struct gd_op_start s = { .platform = f->app->app.platform,
                              .kind = GD_OP_GRANT,
                              .app = f->app->app.id,
@@ -180,38 +174,42 @@ void gd_exchange_start(struct gd_broker *b, struct gd_flow *f, json_t *query, co
                              .on_save = on_save,
                              .on_end = on_end,
                              .arg = x };
-    json_t *doc, *handed = inputs ? json_copy(inputs) : NULL;
+    GD_AUTO_JSON handed = x->inputs ? json_copy(x->inputs) : NULL;
+    struct gd_flow_given given;
 
-    *x = (struct exchange){ .b = b, .f = f, .fn = fn, .arg = arg, .waiting = query == NULL };
-    gd_busy(b, 1);
-    uv_timer_init(b->d.loop, &x->again);
-    x->again.data = x;
-    x->kept = json_object();
-    x->assets = json_array();
-    x->result.grants = json_array();
-    gd_id_make(x->cred, "cr", now, b->d.rng);
-    gd_id_make(x->attempt, "at", now, b->d.rng);
-    gd_flow_given(b, f, &s.given, &doc);
-    s.given.query = query;
+    gd_flow_given(b, f, &s.given, &given);
+    s.given.query = x->query;
     if (handed) { /* what a person handed in, beside what the operator configured */
         if (s.given.inputs)
             json_object_update_missing(handed, s.given.inputs);
         s.given.inputs = handed;
     }
-    s.given.args[GRANTD_ARG_QUERY] = raw;
-    s.given.args[GRANTD_ARG_CODE] = query ? gd_json_text(query, "code", NULL) : NULL;
+    s.given.args[GRANTD_ARG_QUERY] = x->raw;
+    s.given.args[GRANTD_ARG_CODE] = x->query ? gd_json_text(x->query, "code", NULL) : NULL;
     x->op = gd_op_start(&b->env, &s);
-    json_decref(handed);
-    json_decref(doc);
+    gd_flow_given_done(&given);
 }
 
 /* ---- answers ---- */
 
-static void commit_record(struct exchange *x)
+/* The record with its progress. What is too large for the spool is stored without it: it can be asked for
+ * again, tokens cannot. */
+static void commit_record(struct gd_exchange *x)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
+    GD_AUTO_FREE char *text = gd_json_dump(x->rec);
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    bool lasting = json_object_get(x->rec, "sealed") || json_object_get(x->rec, "flow");
+    struct gd_err err;
+    size_t n = 0;
 
-    gd_journal_statements(x->b, tx, x->rec, true, NULL);
+    gd_journal_statements(x->b, tx, x->rec, lasting && strlen(text) <= GD_SPOOL_RECORD_MAX, NULL);
+    if (x->progress) {
+        sealed = gd_flow_seal(x->b, x->f, &n, &err);
+        gd_tx_add(tx, &sql_flow_progress, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n),
+                  GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
+    }
+    x->outcome = gd_tx_add(tx, &sql_cred, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->cred));
     gd_store_commit(x->b->d.store, tx, on_committed, x);
 }
 
@@ -220,9 +218,90 @@ static void on_again(uv_timer_t *t)
     commit_record(t->data);
 }
 
-/* rec from what the platform gave; a record without tokens when it gave none. */
-static int take_answer(struct exchange *x, const struct gd_op_result *r, struct gd_err *err)
+static void keep_text(char **to, const char *text)
 {
+    if (!text)
+        return;
+    gd_free(*to);
+    *to = gd_strdup(text);
+}
+
+static void take_reports(struct gd_exchange *x, const struct gd_op_result *r)
+{
+    static const char *const asset_keys[] = { "kind", "id", NULL };
+    static const char *const surface_keys[] = { "kind", "id", "asset", NULL };
+
+    json_decref(x->assets);
+    json_decref(x->surfaces);
+    x->assets = gd_made_merge(x->f->assets, r->assets, asset_keys);
+    x->surfaces = gd_made_merge(x->f->surfaces, r->surfaces, surface_keys);
+}
+
+static int64_t ms(const json_t *rec, const char *key)
+{
+    return gd_json_i64(rec, key, 0);
+}
+
+static bool differs(int64_t a, int64_t b)
+{
+    return a - b > CLOCK_SLACK_MS || b - a > CLOCK_SLACK_MS;
+}
+
+/* The tokens that are durable already, named again or not at all: what the platform does not say of them
+ * stays. */
+static void same_tokens(const struct gd_exchange *x, struct gd_op_result *r)
+{
+    r->res.access_token = x->answer.ptr;
+    if (!r->res.expires_in && !r->res.expires_at)
+        r->res.expires_at = x->clocks.expires_at / 1000;
+    if (!r->res.refresh_expires_in && !r->res.refresh_expires_at)
+        r->res.refresh_expires_at = x->clocks.refresh_expires_at / 1000;
+    if (!r->res.horizon_at)
+        r->res.horizon_at = x->clocks.horizon_at / 1000;
+    if (!r->res.shape)
+        r->res.shape = x->clocks.shape;
+    if (!r->res.retry_class)
+        r->res.retry_class = x->clocks.retry_class;
+    r->sent_at = x->clocks.issued_at;
+}
+
+static bool is_same(const struct gd_exchange *x, const struct gd_op_result *r)
+{
+    return x->gen > 0 && (!r->res.access_token || gd_same_text(r->res.access_token, x->answer.ptr)) &&
+           (!r->res.refresh_token || gd_same_text(r->res.refresh_token, x->refresh.ptr));
+}
+
+/* Does the record say anything of the same tokens that is not durable yet: who consented, until when? */
+static bool is_news(const struct gd_exchange *x, const struct gd_op_result *r, const json_t *kept)
+{
+    return !json_equal(kept, x->kept) || (r->res.account_id && !x->account) ||
+           (r->res.scope && (!x->scope || strcmp(r->res.scope, x->scope) != 0)) ||
+           differs(ms(x->rec, "expires_at"), x->clocks.expires_at) ||
+           differs(ms(x->rec, "refresh_expires_at"), x->clocks.refresh_expires_at) ||
+           differs(ms(x->rec, "horizon_at"), x->clocks.horizon_at);
+}
+
+static void take_news(struct gd_exchange *x, const struct gd_op_result *r, json_t *kept)
+{
+    x->clocks = (struct gd_clocks){ .shape = (uint32_t)ms(x->rec, "shape"),
+                                    .retry_class = (uint32_t)ms(x->rec, "retry_class"),
+                                    .issued_at = ms(x->rec, "issued_at"),
+                                    .expires_at = ms(x->rec, "expires_at"),
+                                    .refresh_expires_at = ms(x->rec, "refresh_expires_at"),
+                                    .horizon_at = ms(x->rec, "horizon_at") };
+    json_decref(x->kept);
+    x->kept = json_incref(kept);
+    if (r->res.access_token != x->answer.ptr)
+        gd_secret_set(&x->answer, r->res.access_token, strlen(r->res.access_token));
+    if (r->res.refresh_token)
+        gd_secret_set(&x->refresh, r->res.refresh_token, strlen(r->res.refresh_token));
+}
+
+/* rec from what the platform gave; without tokens when there is nothing new about them. */
+static int take_answer(struct gd_exchange *x, const struct gd_op_result *given, struct gd_err *err)
+{
+    struct gd_op_result r = *given;
+    GD_AUTO_JSON kept = json_copy(x->kept);
     struct gd_answer a = { .workspace = x->f->workspace,
                            .client = x->f->client,
                            .app = x->f->app->app.id,
@@ -231,66 +310,91 @@ static int take_answer(struct exchange *x, const struct gd_op_result *r, struct 
                            .parent_gen = x->gen,
                            .created_at = gd_now(x->b->d.clock),
                            .is_new = x->gen == 0,
-                           .r = r,
+                           .r = &r,
                            .old_refresh_token = x->refresh.ptr,
-                           .old_kept = x->kept };
+                           .old_kept = kept };
+    bool same = is_same(x, &r);
 
-    json_object_update(x->kept, r->kept);
-    json_decref(x->assets);
-    x->assets = json_copy(r->assets); /* everything since the start */
-    if (r->res.account_id) {
-        gd_free(x->account);
-        x->account = gd_strdup(r->res.account_id);
-    }
+    json_object_update(kept, r.kept);
+    if (same)
+        same_tokens(x, &r);
+    x->mismatch = x->account && r.res.account_id && strcmp(x->account, r.res.account_id) != 0;
+    take_reports(x, &r);
     x->rec = gd_journal_record(x->b, &a, err);
+    if (x->rec && same && !is_news(x, &r, kept)) {
+        json_decref(x->rec);
+        a.known = true;
+        x->rec = gd_journal_record(x->b, &a, err);
+    }
     if (!x->rec)
         return -1;
-    if (!r->res.access_token)
-        return 0;
-    gd_secret_set(&x->answer, r->res.access_token, strlen(r->res.access_token));
-    if (r->res.refresh_token)
-        gd_secret_set(&x->refresh, r->res.refresh_token, strlen(r->res.refresh_token));
+    json_object_set_new(x->rec, "of", json_string(x->f->id));
+    if (x->mismatch)
+        json_object_set_new(x->rec, "rejected", json_true());
+    else
+        keep_text(&x->account, r.res.account_id);
+    keep_text(&x->scope, r.res.scope);
+    if (json_object_get(x->rec, "sealed"))
+        take_news(x, &r, kept);
     return 0;
 }
 
-static void on_notes_saved(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+/* The other items of this consent: each gets a flow of its own, with what a run needs. */
+static int split(struct gd_exchange *x, struct gd_err *err)
 {
-    struct exchange *x = arg;
+    struct gd_flow other = *x->f;
 
-    (void)tx;
-    (void)err;
-    gd_op_saved(x->op, r == GD_STORE_OK);
+    if (x->split || x->f->nitems < 2)
+        return 0;
+    x->others = json_array();
+    for (unsigned i = 1; i < x->f->nitems; i++) {
+        GD_AUTO_FREE unsigned char *sealed = NULL;
+        GD_AUTO_FREE char *b64 = NULL;
+        size_t n = 0;
+
+        gd_id_make(other.id, "fl", gd_now(x->b->d.clock), x->b->d.rng);
+        sealed = gd_flow_seal(x->b, &other, &n, err);
+        if (!sealed)
+            return -1;
+        b64 = gd_new(4 * ((n + 2) / 3) + 1);
+        gd_b64url(b64, sealed, n);
+        gd_journal_add_split(
+            x->rec, json_pack("{s:s, s:s, s:s}", "flow", other.id, "item", x->f->items[i].id, "sealed", b64));
+        json_array_append_new(x->others, json_string(x->f->items[i].id));
+    }
+    x->split = true;
+    return 0;
 }
 
-static void save_notes(struct exchange *x, const struct gd_op_result *r)
+static void set_progress(struct gd_exchange *x, json_t *notes, bool made)
 {
-    struct gd_tx *tx = gd_tx_new(x->b->d.store);
-    GD_AUTO_FREE char *notes = gd_json_dump(r->notes);
-
-    gd_tx_add(tx, &sql_flow_notes, GD_P_TEXT(notes), GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
-    gd_store_commit(x->b->d.store, tx, on_notes_saved, x);
+    gd_free(x->progress);
+    x->progress = gd_flow_progress(notes, x->assets, x->surfaces, made);
+    if (json_object_get(x->rec, "sealed") && strlen(x->progress) < GD_SPOOL_RECORD_MAX / 4)
+        json_object_set_new(x->rec, "progress", json_string(x->progress));
 }
 
 static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
-    struct exchange *x = arg;
+    struct gd_exchange *x = arg;
     struct gd_err err = { 0 };
+    bool sealed;
 
     if (take_answer(x, r, &err)) {
         gd_op_saved(op, false);
         return;
     }
-    if (json_object_get(x->rec, "sealed")) {
-        commit_record(x);
+    sealed = json_object_get(x->rec, "sealed") != NULL;
+    if (sealed && !x->mismatch && split(x, &err)) {
+        gd_op_saved(op, false);
         return;
     }
-    json_decref(x->rec);
-    x->rec = NULL;
-    save_notes(x, r);
+    set_progress(x, r->notes, false);
+    commit_record(x);
 }
 
 /* As with a refresh: again while the process lives; after a drain the next start reads the spool. */
-static void commit_again(struct exchange *x, const struct gd_err *err)
+static void commit_again(struct gd_exchange *x, const struct gd_err *err)
 {
     GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.commit_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
     if (!x->b->draining || ++x->tries < GD_DRAIN_TRIES) {
@@ -302,133 +406,193 @@ static void commit_again(struct exchange *x, const struct gd_err *err)
     x->result.end = GD_EXCHANGE_FAILED;
     gd_err_set(&x->result.err, GD_R_STORE_FAILED,
                "what the platform answered is in the spool and becomes durable at the next start");
+    json_array_clear(x->orphans);
     finish(x);
+}
+
+/* Somebody else, a refresh, may have moved the credential meanwhile: then the answer stays a candidate. */
+static bool became_current(struct gd_exchange *x, const struct gd_tx *tx)
+{
+    const char *attempt = gd_tx_rows(tx, x->outcome) ? gd_tx_text(tx, x->outcome, 0, 0) : NULL;
+
+    if (gd_tx_rows(tx, x->outcome))
+        x->gen = gd_tx_int(tx, x->outcome, 0, 1);
+    return !json_object_get(x->rec, "sealed") || (attempt && !strcmp(attempt, x->attempt));
 }
 
 static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    struct exchange *x = arg;
+    struct gd_exchange *x = arg;
+    bool current;
 
-    (void)tx;
     if (r != GD_STORE_OK) {
         commit_again(x, err);
         return;
     }
-    gd_journal_publish(x->b, x->rec, x->answer.ptr, true);
-    if (json_object_get(x->rec, "sealed"))
-        x->gen++;
+    current = became_current(x, tx);
+    if (!x->mismatch)
+        gd_journal_publish(x->b, x->rec, x->answer.ptr, current);
     json_decref(x->rec);
-    x->rec = NULL;
+    x->rec = x->rest;
+    x->rest = NULL;
+    gd_free(x->progress);
+    x->progress = NULL;
     gd_id_make(x->attempt, "at", gd_now(x->b->d.clock), x->b->d.rng);
-    if (x->last)
+    if (x->account)
+        start_others(x);
+    if (x->rec)
+        commit_record(x);
+    else if (x->last)
         finish(x);
     else
-        gd_op_saved(x->op, true);
+        gd_op_saved(x->op, !x->mismatch);
 }
 
-/* ---- the end: grants ---- */
-
-static bool unexpected(const struct exchange *x, const struct gd_flow_item *it)
-{
-    return it->expect_account && (!x->account || strcmp(it->expect_account, x->account) != 0);
-}
-
-static void add_grant(struct exchange *x, const struct gd_flow_item *it, const json_t *asset, bool has_token)
-{
-    const char *life = "live";
-    char id[GD_ID_TEXT_MAX], sf[GD_ID_TEXT_MAX];
-    int64_t now = gd_now(x->b->d.clock);
-    json_t *g, *surfaces = json_array();
-
-    if (unexpected(x, it))
-        life = "ending";
-    else if (x->f->confirm && !it->expect_account)
-        life = "confirming";
-    gd_id_make(id, "gr", now, x->b->d.rng);
-    gd_id_make(sf, "sf", now, x->b->d.rng);
-    json_array_append_new(surfaces,
-                          json_pack("{s:s, s:s}", "id", sf, "kind", has_token ? "token" : "partner"));
-    g = json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s, s:s, s:o}", "id", id, "request",
-                  x->f->request, "item", it->id, "asset_id",
-                  asset ? gd_json_text(asset, "id", NULL) : it->asset, "asset_kind",
-                  asset ? gd_json_text(asset, "kind", NULL) : NULL, "asset_name",
-                  asset ? gd_json_text(asset, "name", NULL) : NULL, "role_asked", it->role, "role_granted",
-                  asset ? gd_json_text(asset, "role", NULL) : NULL, "lifecycle", life, "native",
-                  has_token ? "none" : "present", "surfaces", surfaces);
-    gd_journal_add_grant(x->rec, g);
-    json_array_append_new(x->result.grants, json_string(id));
-}
-
-/* One grant for each asset that came out, or for the one that was asked, or for the account as a whole. */
-static void add_grants(struct exchange *x, const struct gd_flow_item *it, bool has_token)
-{
-    bool some = false;
-    json_t *asset;
-    size_t i;
-
-    json_array_foreach(x->assets, i, asset)
-    {
-        if (it->asset && strcmp(it->asset, gd_json_text(asset, "id", "")) != 0)
-            continue;
-        add_grant(x, it, asset, has_token);
-        some = true;
-    }
-    if (!some)
-        add_grant(x, it, NULL, has_token);
-}
-
-static void end_granted(struct exchange *x, const struct gd_op_result *r)
-{
-    struct gd_err err = { 0 };
-    bool has_token;
-
-    if (take_answer(x, r, &err)) {
-        x->result.end = GD_EXCHANGE_FAILED;
-        x->result.err = err;
-        finish(x);
-        return;
-    }
-    has_token = x->gen > 0 || json_object_get(x->rec, "sealed");
-    if (has_token)
-        json_object_set_new(x->rec, "cred", json_string(x->cred));
-    json_object_set_new(x->rec, "flow", json_string(x->f->id));
-    for (unsigned i = 0; i < x->f->nitems; i++)
-        add_grants(x, &x->f->items[i], has_token);
-    x->last = true;
-    x->result.end = GD_EXCHANGE_GRANTED;
-    if (x->f->nitems && unexpected(x, &x->f->items[0])) { /* the account is the same for all of them */
-        json_object_set_new(x->rec, "unexpected", json_true());
-        x->result.end = GD_EXCHANGE_FAILED;
-        gd_err_set(&x->result.err, GD_R_ACCOUNT_UNEXPECTED, "%s",
-                   gd_reason_info(GD_R_ACCOUNT_UNEXPECTED)->meaning);
-    }
-    commit_record(x);
-}
+/* ---- how a run ends ---- */
 
 static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    struct exchange *x = arg;
+    struct gd_exchange *x = arg;
 
     (void)tx;
-    if (r != GD_STORE_OK)
+    if (r != GD_STORE_OK) {
         GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.settle_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
+        json_array_clear(x->orphans); /* the next start settles it */
+    }
     finish(x);
 }
 
-/* A look at a pending ask that could not be made now: look again, nothing has changed. */
-static void look_again(struct exchange *x, const struct gd_op_result *r)
+static void fail(struct gd_exchange *x, bool declined, const char *word)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
-    int64_t now = gd_now(x->b->d.clock), at = r->retry_at > now ? r->retry_at : now + LOOK_AGAIN_MS;
+    const struct gd_flow *f = x->f;
 
-    x->result.end = GD_EXCHANGE_FAILED;
+    x->result.end = declined ? GD_EXCHANGE_DECLINED : GD_EXCHANGE_FAILED;
+    gd_tx_add(tx, &sql_items_back, GD_P_TEXT(declined ? "declined" : "open"), GD_P_TEXT(word),
+              GD_P_TEXT(x->result.err.text), GD_P_INT(gd_now(x->b->d.clock)), GD_P_TEXT(f->workspace),
+              GD_P_TEXT(f->id));
+    gd_tx_add(tx, &sql_flow_end, GD_P_TEXT("failed"), GD_P_TEXT(gd_exchange_word(x->result.end)),
+              GD_P_TEXT(word), GD_P_TEXT(x->result.err.text), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    if (x->mismatch && x->rec)
+        gd_journal_statements(x->b, tx, x->rec, true, NULL);
+    if (x->gen > 0) /* tokens without a grant: ended, unless others use them */
+        json_array_append_new(x->orphans, json_string(x->cred));
+    gd_event_add(x->b->d.events, tx, f->workspace, declined ? "request.declined" : "request.failed",
+                 f->request, NULL);
+    gd_store_commit(x->b->d.store, tx, on_settled, x);
+}
+
+static void end_failed(struct gd_exchange *x, const struct gd_op_result *r)
+{
+    bool declined = r->fail_class == GRANTD_E_DECLINED;
+
     x->result.err = r->err;
-    gd_tx_add(tx, &sql_items_wait, GD_P_NULL, GD_P_INT(at), GD_P_INT(now), GD_P_TEXT(x->f->workspace),
-              GD_P_TEXT(x->f->id));
-    gd_tx_add(tx, &sql_flow_end, GD_P_TEXT("waiting"), GD_P_TEXT("waiting"), GD_P_NULL, GD_P_NULL,
-              GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
+    if (x->mismatch)
+        gd_err_set(&x->result.err, GD_R_SUBJECT_MISMATCH,
+                   "the platform answered with another account's tokens; they are kept aside");
+    else if (declined)
+        gd_err_set(&x->result.err, GD_R_CONSENT_DENIED, "the platform says that access was not approved");
+    fail(x, declined && !x->mismatch, gd_reason_word(x->result.err.reason));
+}
+
+void gd_exchange_refuse(struct gd_broker *b, struct gd_flow *f, const struct gd_err *err, gd_exchange_fn *fn,
+                        void *arg)
+{
+    struct gd_exchange *x = exchange_new(b, f, fn, arg);
+
+    x->result.err = *err;
+    if (f->cred.id[0])
+        x->gen = x->gen > 0 ? x->gen : 1; /* it is there, though it may not be opened */
+    fail(x, false, gd_reason_word(err->reason));
+}
+
+static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_exchange *x = arg;
+
+    if (r != GD_STORE_OK) {
+        gd_err_set(&x->result.err, GD_R_STORE_FAILED, "%s",
+                   err && err->text[0] ? err->text : "the store could not be read");
+        fail(x, false, gd_reason_word(GD_R_STORE_FAILED));
+        return;
+    }
+    gd_made_same(x, tx);
+    if (!x->f->made) {
+        start_op(x);
+        return;
+    }
+    x->rec = json_pack("{s:i, s:s, s:s, s:s, s:I, s:s}", "v", 1, "workspace", x->f->workspace, "client",
+                       x->f->client, "app", x->f->app->app.id, "at", (json_int_t)gd_now(x->b->d.clock), "of",
+                       x->f->id);
+    x->last = true;
+    gd_made(x);
+    commit_record(x);
+}
+
+/* Tokens and very many grants: the tokens first, with the progress; a crash in between goes on from there. */
+static void part(struct gd_exchange *x, json_t *notes)
+{
+    static const char *const ends[] = { "grants", "moves", "item", "flow", "hub" };
+    GD_AUTO_FREE char *text = gd_json_dump(x->rec);
+
+    if (strlen(text) <= GD_SPOOL_RECORD_MAX || !json_object_get(x->rec, "sealed"))
+        return;
+    x->rest = json_pack("{s:i, s:s, s:s, s:s, s:O, s:s, s:s}", "v", 1, "workspace", x->f->workspace, "client",
+                        x->f->client, "app", x->f->app->app.id, "at", json_object_get(x->rec, "at"), "of",
+                        x->f->id, "cred", x->cred);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        json_t *v = json_object_get(x->rec, ends[i]);
+
+        if (v)
+            json_object_set(x->rest, ends[i], v);
+        json_object_del(x->rec, ends[i]);
+    }
+    set_progress(x, notes, true);
+}
+
+static void end_done(struct gd_exchange *x, const struct gd_op_result *r)
+{
+    struct gd_err err = { 0 };
+
+    if (take_answer(x, r, &err) || (!x->mismatch && split(x, &err))) {
+        x->result.err = err;
+        fail(x, false, gd_reason_word(err.reason));
+        return;
+    }
+    x->last = true;
+    if (x->mismatch) {
+        json_object_del(x->rec, "of");
+        end_failed(x, r);
+        return;
+    }
+    gd_made(x);
+    part(x, r->notes);
+    commit_record(x);
+}
+
+/* What passes is not the client's business: the run is made again, with all it knows. */
+static void look_again(struct gd_exchange *x, const struct gd_op_result *r)
+{
+    struct gd_tx *tx = gd_tx_new(x->b->d.store);
+    const struct gd_flow *f = x->f;
+    int64_t now = gd_now(x->b->d.clock), at = now + (x->waiting ? LOOK_AGAIN_MS : LOOK_FIRST_MS);
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    struct gd_err err;
+    size_t n = 0;
+
+    if (r->retry_at > at)
+        at = r->retry_at;
+    take_reports(x, r);
+    set_progress(x, r->notes, false);
+    sealed = gd_flow_seal(x->b, f, &n, &err);
+    x->result.end = x->gen > 0 ? GD_EXCHANGE_WAITING : GD_EXCHANGE_FAILED;
+    x->result.err = r->err;
+    gd_tx_add(tx, &sql_items_wait, GD_P_NULL, GD_P_INT(at), GD_P_INT(now), GD_P_TEXT(f->workspace),
+              GD_P_TEXT(f->id));
+    gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(f->workspace),
+              GD_P_TEXT(f->id));
     if (x->b->ears.look)
-        x->b->ears.look(x->b->ears.arg, x->f->workspace, x->f->items[0].id, at);
+        x->b->ears.look(x->b->ears.arg, f->workspace, f->items[0].id, at);
     gd_store_commit(x->b->d.store, tx, on_settled, x);
 }
 
@@ -438,47 +602,24 @@ static bool is_passing(int fail_class)
            fail_class == GRANTD_E_UNCERTAIN || fail_class == GRANTD_E_DEADLINE;
 }
 
-static void end_failed(struct exchange *x, const struct gd_op_result *r)
-{
-    bool declined = r->fail_class == GRANTD_E_DECLINED;
-    const char *word = declined ? "CONSENT_DENIED" : gd_reason_word(r->err.reason);
-    struct gd_tx *tx = gd_tx_new(x->b->d.store);
-
-    x->result.end = declined ? GD_EXCHANGE_DECLINED : GD_EXCHANGE_FAILED;
-    x->result.err = r->err;
-    if (declined)
-        gd_err_set(&x->result.err, GD_R_CONSENT_DENIED, "the platform says that access was not approved");
-    gd_tx_add(tx, &sql_items_back, GD_P_TEXT(declined ? "declined" : "open"), GD_P_TEXT(word),
-              GD_P_TEXT(r->err.text), GD_P_INT(gd_now(x->b->d.clock)), GD_P_TEXT(x->f->workspace),
-              GD_P_TEXT(x->f->id));
-    gd_tx_add(tx, &sql_flow_end, GD_P_TEXT("failed"), GD_P_TEXT(gd_exchange_word(x->result.end)),
-              GD_P_TEXT(word), GD_P_TEXT(r->err.text), GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
-    if (x->gen > 0) /* tokens without a grant: nobody will use them, so they are ended */
-        gd_close_orphan(x->b, x->f->workspace, x->cred);
-    gd_event_add(x->b->d.events, tx, x->f->workspace, declined ? "request.declined" : "request.failed",
-                 x->f->request, NULL);
-    gd_store_commit(x->b->d.store, tx, on_settled, x);
-}
-
-static void end_waiting(struct exchange *x, const struct gd_op_result *r)
+static void end_waiting(struct gd_exchange *x, const struct gd_op_result *r)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
     int64_t now = gd_now(x->b->d.clock);
-    GD_AUTO_FREE char *notes = gd_json_dump(r->notes);
     GD_AUTO_FREE char *steps = json_array_size(r->steps) ? gd_json_dump(r->steps) : NULL;
     GD_AUTO_FREE unsigned char *sealed = NULL;
     size_t n = 0;
 
+    take_reports(x, r);
+    set_progress(x, r->notes, false);
     json_object_update(x->kept, r->kept);
-    if (x->f->kept)
-        json_object_update_missing(x->kept, x->f->kept);
     json_decref(x->f->kept);
     x->f->kept = json_incref(x->kept);
     sealed = gd_flow_seal(x->b, x->f, &n, &x->result.err);
     x->result.end = GD_EXCHANGE_WAITING;
     gd_tx_add(tx, &sql_items_wait, GD_P_TEXT(steps), GD_P_INT(r->next_look_at), GD_P_INT(now),
               GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
-    gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(notes), GD_P_BYTES(sealed, n), GD_P_TEXT(x->f->workspace),
+    gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(x->f->workspace),
               GD_P_TEXT(x->f->id));
     if (r->next_look_at && x->b->ears.look)
         x->b->ears.look(x->b->ears.arg, x->f->workspace, x->f->items[0].id, r->next_look_at);
@@ -487,15 +628,15 @@ static void end_waiting(struct exchange *x, const struct gd_op_result *r)
 
 static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
-    struct exchange *x = arg;
+    struct gd_exchange *x = arg;
 
     (void)op;
     x->op = NULL;
     if (r->end == GD_OP_DONE)
-        end_granted(x, r);
+        end_done(x, r);
     else if (r->end == GD_OP_PENDING)
         end_waiting(x, r);
-    else if (x->waiting && x->gen == 0 && is_passing(r->fail_class))
+    else if (!x->mismatch && (x->waiting || x->gen > 0) && is_passing(r->fail_class))
         look_again(x, r);
     else
         end_failed(x, r);

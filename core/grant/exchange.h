@@ -9,6 +9,15 @@
 struct gd_flow_item {
     char id[GD_ID_TEXT_MAX];
     char *role, *mode, *asset, *scope, *expect_account;
+    char *params; /* JSON object of text, or NULL */
+};
+/* What the consent yielded already: the run goes on with it. */
+struct gd_flow_cred {
+    char id[GD_ID_TEXT_MAX]; /* "": nothing yet */
+    int64_t gen;
+    struct gd_clocks clocks;
+    char *account, *scope; /* in the flow's arena */
+    struct gd_secret access, refresh;
 };
 /* A flow as the store has it, with its secrets opened. In the call's arena. */
 struct gd_flow {
@@ -19,20 +28,48 @@ struct gd_flow {
     bool confirm;      /* of the request */
     const char *state; /* only in the request that made it */
     char *nonce, *verifier;
-    json_t *kept, *notes; /* references held */
+    const char *scope; /* of the request that made it: what all its items ask for; NULL: the first item's */
+    json_t *kept, *notes;      /* references held */
+    json_t *assets, *surfaces; /* reported in earlier runs; NULL: none */
+    bool made;                 /* the platform has ended; only the grants are still to be stored */
+    struct gd_flow_cred cred;
     struct gd_flow_item items[GD_REQUEST_ITEMS_MAX];
     unsigned nitems;
 };
 void gd_flow_done(struct gd_flow *f); /* what is not in the arena */
+/* Column "notes": progress between runs. */
+char *gd_flow_progress(json_t *notes, json_t *assets, json_t *surfaces, bool made); /* caller frees */
+void gd_flow_read_progress(struct gd_flow *f, const char *text);                    /* NULL: none */
+/* Opens the present version of the credential that the flow continues with (f->cred.id, .gen and clocks are
+ * set); blob columns as in token_versions. */
+struct gd_flow_version {
+    const void *sealed;
+    size_t n;
+    const char *attempt;
+    int64_t parent_gen, created_at;
+};
+int gd_flow_open_cred(struct gd_broker *b, struct gd_flow *f, const struct gd_flow_version *v,
+                      struct gd_err *err);
 /* Nonce, verifier and kept values, sealed under the client's key (caller frees), and back. */
 int gd_flow_open(struct gd_broker *b, struct gd_flow *f, const void *sealed, size_t n, struct gd_err *err);
 unsigned char *gd_flow_seal(struct gd_broker *b, const struct gd_flow *f, size_t *ret_n, struct gd_err *err);
 /* "{public_url}/cb/{workspace}.{app}"; in the arena. */
 const char *gd_flow_redirect_uri(struct gd_broker *b, struct gd_arena *a, const char *workspace,
                                  const char *app);
-/* Fills what an operation of this flow is given; the JSON made for it is put into *ret_doc (caller drops it).
- */
-void gd_flow_given(struct gd_broker *b, const struct gd_flow *f, struct gd_op_given *g, json_t **ret_doc);
+/* Fills what an operation of this flow is given. What is made for it is held by *ret, which the caller drops
+ * once the operation was started. */
+struct gd_flow_given {
+    json_t *doc, *params;
+    struct gd_hub_given hub;
+};
+void gd_flow_given(struct gd_broker *b, const struct gd_flow *f, struct gd_op_given *g,
+                   struct gd_flow_given *ret);
+void gd_flow_given_done(struct gd_flow_given *g);
+
+/* Credentials that flows of the request had and that no item goes on with any more: read in a transaction
+ * that changes items, closed after its commit. */
+size_t gd_flow_left(struct gd_tx *tx, const char *workspace, const char *request);
+void gd_flow_close_left(struct gd_broker *b, const struct gd_tx *tx, size_t stmt, const char *workspace);
 
 enum gd_exchange_end { GD_EXCHANGE_GRANTED, GD_EXCHANGE_WAITING, GD_EXCHANGE_DECLINED, GD_EXCHANGE_FAILED };
 struct gd_exchange_result {
@@ -45,6 +82,9 @@ typedef void gd_exchange_fn(void *arg, const struct gd_exchange_result *r);
  * until fn, which runs once, never inside. */
 void gd_exchange_start(struct gd_broker *b, struct gd_flow *f, json_t *query, const char *raw, json_t *inputs,
                        gd_exchange_fn *fn, void *arg);
+/* The same, without asking the platform: the flow cannot go on, its items are open again. */
+void gd_exchange_refuse(struct gd_broker *b, struct gd_flow *f, const struct gd_err *err, gd_exchange_fn *fn,
+                        void *arg);
 const char *gd_exchange_word(enum gd_exchange_end e); /* granted, waiting, declined, failed */
 
 #endif

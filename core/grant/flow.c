@@ -22,8 +22,9 @@ GD_SQL(sql_flow_by_state,
        " JOIN requests r ON r.workspace = f.workspace AND r.id = f.request_id"
        " WHERE f.state_hash = $1");
 GD_SQL(sql_flow_items,
-       "SELECT i.id, i.role, i.mode, i.asset, i.scope, i.expect_account FROM items i JOIN flows f"
-       " ON f.workspace = i.workspace AND f.id = i.flow_id WHERE f.state_hash = $1 AND i.state = 'started'"
+       "SELECT i.id, i.role, i.mode, i.asset, i.scope, i.expect_account, i.params FROM items i JOIN flows f"
+       " ON f.workspace = i.workspace AND f.id = i.flow_id WHERE "
+       "f.state_hash = $1 AND i.state = 'started'"
        " ORDER BY i.position");
 GD_SQL(sql_flow_take,
        "UPDATE flows SET status = 'exchanging' WHERE workspace = $1 AND id = $2 AND status = 'pending'"
@@ -34,7 +35,7 @@ struct start {
     struct gd_flow flow;
     json_t *items; /* ids asked for; borrowed from the arena's JSON */
     char *session, *app;
-    char state[64];
+    size_t left; /* statement that reads what older attempts left */
     json_t *result;
 };
 
@@ -96,11 +97,54 @@ static bool wanted(const json_t *items, const char *id)
     return false;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* One consent has one mode, is given by one account, and asks for scopes that are either all named or the
+ * app's. */
+static bool may_share(const struct gd_flow *f, const json_t *it)
+{
+    const struct gd_flow_item *first = &f->items[0];
+
+    if (f->nitems == 0)
+        return true;
+    return (f->app->app.platform->p.caps & GRANTD_CAP_SHARED_CONSENT) &&
+           same_text(first->mode, gd_json_text(it, "mode", NULL)) &&
+           same_text(first->expect_account, gd_json_text(it, "expect_account", NULL)) &&
+           !first->scope == !gd_json_text(it, "scope", NULL);
+}
+
+/* All scopes that the items name, each once. */
+static const char *united_scope(const struct gd_flow *f)
+{
+    struct gd_buf b;
+    const char *out;
+
+    if (!f->items[0].scope)
+        return NULL;
+    gd_buf_init(&b, SIZE_MAX / 2);
+    for (unsigned i = 0; i < f->nitems; i++)
+        for (const char *p = f->items[i].scope; *p;) {
+            size_t n = strcspn(p, " ");
+            GD_AUTO_FREE char *word = gd_strndup(p, n), *all = gd_strf(" %s ", b.len ? b.ptr : "");
+            GD_AUTO_FREE char *padded = gd_strf(" %s ", word);
+
+            if (n && !strstr(all, padded))
+                gd_buf_addf(&b, "%s%s", b.len ? " " : "", word);
+            p += n;
+            p += strspn(p, " ");
+        }
+    out = gd_arena_strdup(f->arena, b.ptr);
+    gd_buf_done(&b);
+    return out;
+}
+
 /* Takes the items of the app that may be asked in one consent. */
 static void choose_items(struct start *s)
 {
     struct gd_flow *f = &s->flow;
-    bool shared = f->app->app.platform->p.caps & GRANTD_CAP_SHARED_CONSENT;
     size_t i;
     json_t *it;
 
@@ -109,7 +153,7 @@ static void choose_items(struct start *s)
         struct gd_flow_item *to = &f->items[f->nitems];
 
         if (strcmp(gd_json_text(it, "app", ""), s->app) != 0 || !gd_link_item_open(it) ||
-            !wanted(s->items, gd_json_text(it, "id", "")) || (f->nitems && !shared))
+            !wanted(s->items, gd_json_text(it, "id", "")) || !may_share(f, it))
             continue;
         (void)snprintf(to->id, sizeof to->id, "%s", gd_json_text(it, "id", ""));
         to->role = gd_arena_strdup(f->arena, gd_json_text(it, "role", NULL));
@@ -117,9 +161,12 @@ static void choose_items(struct start *s)
         to->asset = gd_arena_strdup(f->arena, gd_json_text(it, "asset", NULL));
         to->scope = gd_arena_strdup(f->arena, gd_json_text(it, "scope", NULL));
         to->expect_account = gd_arena_strdup(f->arena, gd_json_text(it, "expect_account", NULL));
+        to->params = gd_arena_strdup(f->arena, gd_json_text(it, "params", NULL));
         if (++f->nitems == GD_REQUEST_ITEMS_MAX)
             break;
     }
+    if (f->nitems)
+        f->scope = united_scope(f);
 }
 
 static void on_link(void *arg)
@@ -199,7 +246,7 @@ static void on_recorded(void *arg, const struct gd_err *err)
                              .arg = c };
     unsigned char digest[32];
     char challenge[64];
-    json_t *doc;
+    struct gd_flow_given given;
 
     if (err) {
         start_fail(c, err);
@@ -210,11 +257,11 @@ static void on_recorded(void *arg, const struct gd_err *err)
     s->flow.state = random_text(b, c->arena);
     gd_sha256(digest, s->flow.verifier, strlen(s->flow.verifier));
     gd_b64url(challenge, digest, sizeof digest);
-    gd_flow_given(b, &s->flow, &o.given, &doc);
+    gd_flow_given(b, &s->flow, &o.given, &given);
     o.given.args[GRANTD_ARG_CODE_CHALLENGE] = challenge;
     o.given.args[GRANTD_ARG_CODE_VERIFIER] = NULL;
     gd_op_start(&b->env, &o);
-    json_decref(doc);
+    gd_flow_given_done(&given);
 }
 
 static void store_flow(struct gd_call *c, const char *status, const char *item_state, const char *steps,
@@ -226,7 +273,7 @@ static void store_flow(struct gd_call *c, const char *status, const char *item_s
     struct gd_tx *tx = gd_tx_new(b->d.store);
     int64_t now = gd_now(b->d.clock);
     unsigned char state[32], session[32];
-    GD_AUTO_FREE char *notes = f->notes ? gd_json_dump(f->notes) : NULL;
+    GD_AUTO_FREE char *notes = gd_flow_progress(f->notes, NULL, f->surfaces, false);
     GD_AUTO_FREE unsigned char *sealed = NULL;
     GD_AUTO_JSON ids = json_array();
     GD_AUTO_FREE char *ids_text = NULL;
@@ -250,6 +297,7 @@ static void store_flow(struct gd_call *c, const char *status, const char *item_s
                   GD_P_TEXT(f->items[i].id));
     if (look && b->ears.look)
         b->ears.look(b->ears.arg, f->workspace, f->items[0].id, look);
+    s->left = gd_flow_left(tx, f->workspace, f->request);
     gd_store_commit(b->d.store, tx, on_flow_stored, c);
 }
 
@@ -266,11 +314,13 @@ static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_resul
     }
     s->flow.kept = json_incref(r->kept);
     s->flow.notes = json_incref(r->notes);
+    s->flow.surfaces = json_incref(r->surfaces);
     if (r->end == GD_OP_DONE && r->res.redirect_url) {
         s->result = json_pack("{s:s, s:s}", "redirect", r->res.redirect_url, "flow", s->flow.id);
         store_flow(c, "pending", "started", NULL, 0);
         return;
     }
+    s->flow.nitems = 1; /* no consent that could be shared: the others are asked by themselves */
     steps = gd_json_dump(r->steps);
     s->result = json_pack("{s:O, s:s}", "steps", r->steps, "flow", s->flow.id);
     store_flow(c, "waiting", "waiting", steps, r->end == GD_OP_PENDING ? r->next_look_at : 0);
@@ -282,7 +332,8 @@ static void on_flow_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, 
     struct start *s = c->state;
     json_t *result = s->result;
 
-    (void)tx;
+    if (r == GD_STORE_OK)
+        gd_flow_close_left(c->b, tx, s->left, s->flow.workspace);
     s->result = NULL;
     gd_flow_done(&s->flow);
     json_decref(s->items);
@@ -385,7 +436,7 @@ static void copy_flow(struct gd_call *c, const struct gd_tx *tx)
     (void)snprintf(f->client, sizeof f->client, "%s", gd_tx_text(tx, 0, 0, 4));
     f->app = gd_app_find(c->b, gd_tx_text(tx, 0, 0, 5));
     f->confirm = gd_tx_int(tx, 0, 0, 14) != 0;
-    f->notes = notes ? gd_json_parse(notes, strlen(notes), GD_CRED_BLOB_MAX, NULL) : NULL;
+    gd_flow_read_progress(f, notes);
     gd_flow_items_from(f, tx, 1);
 }
 

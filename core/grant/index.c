@@ -134,6 +134,24 @@ uint32_t gd_index_add_grant(struct gd_index *ix, const struct gd_id *id, uint32_
     return n;
 }
 
+void gd_index_move_grant(struct gd_index *ix, uint32_t grant, uint32_t cred)
+{
+    struct gd_ix_grant *g = gd_grant_at(ix, grant);
+    uint32_t *at;
+
+    if (g->cred == cred || cred == GD_NONE)
+        return;
+    if (g->cred != GD_NONE) {
+        for (at = &gd_cred_at(ix, g->cred)->first_grant; *at != grant;
+             at = &gd_grant_at(ix, *at)->next_of_cred)
+            ;
+        *at = g->next_of_cred;
+    }
+    g->cred = cred;
+    g->next_of_cred = gd_cred_at(ix, cred)->first_grant;
+    gd_cred_at(ix, cred)->first_grant = grant;
+}
+
 void gd_index_prefetch(const struct gd_index *ix, const struct gd_id *grant)
 {
     if (ix->grant_ids.cap)

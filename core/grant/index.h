@@ -56,6 +56,8 @@ uint32_t gd_index_grant(const struct gd_index *ix, const struct gd_id *id);
 uint32_t gd_index_add_client(struct gd_index *ix, const struct gd_id *id, uint16_t workspace);
 uint32_t gd_index_add_cred(struct gd_index *ix, const struct gd_id *id);
 uint32_t gd_index_add_grant(struct gd_index *ix, const struct gd_id *id, uint32_t cred);
+/* The grant references that credential from now on. */
+void gd_index_move_grant(struct gd_index *ix, uint32_t grant, uint32_t cred);
 void gd_index_prefetch(const struct gd_index *ix, const struct gd_id *grant);
 size_t gd_index_bytes(const struct gd_index *ix);
 

@@ -6,11 +6,42 @@
 
 GD_SQL(sql_waiting,
        "SELECT f.workspace, f.id, f.link_id, f.request_id, f.client_id, f.app, f.sealed, f.notes, f.status,"
-       " r.confirm FROM items i JOIN flows f ON f.workspace = i.workspace AND f.id = i.flow_id"
+       " r.confirm, f.credential_id, c.gen, c.status, c.account_id, c.scope, c.shape, c.retry_class,"
+       " c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, v.attempt_id, v.parent_gen,"
+       " v.created_at, v.sealed FROM items i JOIN flows f ON f.workspace = i.workspace AND f.id = i.flow_id"
        " JOIN requests r ON r.workspace = i.workspace AND r.id = i.request_id"
+       " LEFT JOIN credentials c ON c.workspace = f.workspace AND c.id = f.credential_id"
+       " LEFT JOIN token_versions v ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt"
        " WHERE i.workspace = $1 AND i.id = $2 AND i.state = 'waiting' AND ($3 = '' OR i.request_id = $3)");
+enum { /* columns of a waiting flow */
+       W_WORKSPACE,
+       W_FLOW,
+       W_LINK,
+       W_REQUEST,
+       W_CLIENT,
+       W_APP,
+       W_SEALED,
+       W_NOTES,
+       W_STATUS,
+       W_CONFIRM,
+       W_CRED,
+       W_GEN,
+       W_CRED_STATUS,
+       W_ACCOUNT,
+       W_SCOPE,
+       W_SHAPE,
+       W_RETRY,
+       W_ISSUED,
+       W_EXPIRES,
+       W_REFRESH_EXPIRES,
+       W_HORIZON,
+       W_ATTEMPT,
+       W_PARENT_GEN,
+       W_CREATED,
+       W_TOKENS
+};
 GD_SQL(sql_waiting_items,
-       "SELECT s.id, s.role, s.mode, s.asset, s.scope, s.expect_account FROM items s JOIN items i"
+       "SELECT s.id, s.role, s.mode, s.asset, s.scope, s.expect_account, s.params FROM items s JOIN items i"
        " ON i.workspace = s.workspace AND i.flow_id = s.flow_id WHERE i.workspace = $1 AND i.id = $2"
        " AND s.state = 'waiting' ORDER BY s.position");
 GD_SQL(sql_waiting_take,
@@ -109,6 +140,8 @@ void gd_flow_show(struct gd_broker *b, const char *flow, const struct gd_visitor
 
 /* ---- decline ---- */
 
+enum { DECLINE_LEFT = 1 }; /* statement of the declining that reads what flows left */
+
 static void on_declined(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_call *c = arg;
@@ -119,6 +152,7 @@ static void on_declined(void *arg, struct gd_tx *tx, enum gd_store_result r, con
         gd_call_fail(c, GD_R_ITEM_CLOSED, "nothing is open here any more");
         return;
     }
+    gd_flow_close_left(c->b, tx, DECLINE_LEFT, ((struct page *)c->state)->link.workspace);
     gd_events_wake(c->b->d.events);
     gd_call_done(c, json_pack("{s:s}", "outcome", "declined"));
 }
@@ -137,6 +171,7 @@ static void on_decline_recorded(void *arg, const struct gd_err *err)
     tx = gd_tx_new(c->b->d.store);
     gd_tx_add(tx, &sql_decline, GD_P_INT(gd_now(c->b->d.clock)), GD_P_TEXT(p->link.workspace),
               GD_P_TEXT(p->item), GD_P_TEXT(p->link.request));
+    (void)gd_flow_left(tx, p->link.workspace, p->link.request);
     gd_event_add(c->b->d.events, tx, p->link.workspace, "request.declined", p->link.request, NULL);
     gd_link_done(&p->link);
     gd_store_commit(c->b->d.store, tx, on_declined, c);
@@ -173,17 +208,21 @@ void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char
 
 /* ---- items that wait ---- */
 
-#define LOOK_AGAIN_MS 30000 /* when the store could not be asked */
+#define LOOK_AGAIN_MS 30000 /* when it could not be made */
+#define TOKEN_LEFT_MS 30000 /* a token that lives shorter is refreshed before the run */
 
 struct waiting {
     struct gd_broker *b;
-    const char *workspace, *item; /* in the flow's arena */
+    const char *workspace, *item, *request; /* in the flow's arena */
     struct gd_flow flow;
     json_t *inputs;
     gd_exchange_fn *fn;
     void *arg;
+    bool refreshed;
+    struct gd_err refusal;
 };
 
+static void waiting_read(struct waiting *w);
 static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_waiting_end(void *arg, const struct gd_exchange_result *r);
@@ -194,7 +233,7 @@ static void waiting_end(struct waiting *w, const struct gd_exchange_result *r)
 
     if (w->fn)
         w->fn(w->arg, r);
-    else if (r->err.reason == GD_R_STORE_FAILED && b->ears.look) /* a look that was not made is made later */
+    else if ((r->err.reason == GD_R_STORE_FAILED || r->err.reason == GD_R_TOKEN_EXPIRED) && b->ears.look)
         b->ears.look(b->ears.arg, w->workspace, w->item, gd_now(b->d.clock) + LOOK_AGAIN_MS);
     gd_link_expect(b, &w->flow, r);
     gd_flow_done(&w->flow);
@@ -218,47 +257,125 @@ static void waiting_run(struct gd_broker *b, const char *workspace, const char *
                         json_t *inputs, gd_exchange_fn *fn, void *arg)
 {
     struct waiting *w = gd_new(sizeof *w);
-    struct gd_tx *tx = gd_tx_new(b->d.store);
 
     w->b = b;
     w->flow.arena = gd_arena_new(0);
     w->workspace = gd_arena_strdup(w->flow.arena, workspace);
     w->item = gd_arena_strdup(w->flow.arena, item);
+    w->request = gd_arena_strdup(w->flow.arena, request ? request : "");
     w->inputs = json_incref(inputs);
     w->fn = fn;
     w->arg = arg;
     gd_busy(b, 1);
-    gd_tx_add(tx, &sql_waiting, GD_P_TEXT(workspace), GD_P_TEXT(item), GD_P_TEXT(request ? request : ""));
-    gd_tx_add(tx, &sql_waiting_items, GD_P_TEXT(workspace), GD_P_TEXT(item));
-    gd_store_read(b->d.store, tx, on_waiting_row, w);
+    waiting_read(w);
+}
+
+static void waiting_read(struct waiting *w)
+{
+    struct gd_tx *tx = gd_tx_new(w->b->d.store);
+
+    gd_tx_add(tx, &sql_waiting, GD_P_TEXT(w->workspace), GD_P_TEXT(w->item), GD_P_TEXT(w->request));
+    gd_tx_add(tx, &sql_waiting_items, GD_P_TEXT(w->workspace), GD_P_TEXT(w->item));
+    gd_store_read(w->b->d.store, tx, on_waiting_row, w);
+}
+
+#define TEXT(col) gd_tx_text(tx, 0, 0, (col))
+#define INT(col)  gd_tx_int(tx, 0, 0, (col))
+
+static int copy_cred(struct waiting *w, const struct gd_tx *tx, struct gd_err *err)
+{
+    struct gd_flow *f = &w->flow;
+    struct gd_flow_version v = { .attempt = TEXT(W_ATTEMPT),
+                                 .parent_gen = INT(W_PARENT_GEN),
+                                 .created_at = INT(W_CREATED) };
+
+    v.sealed = gd_tx_bytes(tx, 0, 0, W_TOKENS, &v.n);
+    (void)snprintf(f->cred.id, sizeof f->cred.id, "%s", TEXT(W_CRED));
+    f->cred.gen = INT(W_GEN);
+    f->cred.account = gd_arena_strdup(f->arena, TEXT(W_ACCOUNT));
+    f->cred.scope = gd_arena_strdup(f->arena, TEXT(W_SCOPE));
+    f->cred.clocks = (struct gd_clocks){ .shape = (uint32_t)INT(W_SHAPE),
+                                         .retry_class = (uint32_t)INT(W_RETRY),
+                                         .issued_at = INT(W_ISSUED),
+                                         .expires_at = INT(W_EXPIRES),
+                                         .refresh_expires_at = INT(W_REFRESH_EXPIRES),
+                                         .horizon_at = INT(W_HORIZON) };
+    if (!TEXT(W_CRED_STATUS) || !strcmp(TEXT(W_CRED_STATUS), "revoked"))
+        return gd_err_set(err, GD_R_CREDENTIAL_REVOKED, "what this consent yielded was revoked meanwhile");
+    return gd_flow_open_cred(w->b, f, &v, err);
 }
 
 static int waiting_copy(struct waiting *w, const struct gd_tx *tx, struct gd_err *err)
 {
     struct gd_flow *f = &w->flow;
-    const char *notes = gd_tx_text(tx, 0, 0, 7);
     size_t n = 0;
-    const void *sealed = gd_tx_bytes(tx, 0, 0, 6, &n);
+    const void *sealed = gd_tx_bytes(tx, 0, 0, W_SEALED, &n);
 
-    (void)snprintf(f->workspace, sizeof f->workspace, "%s", gd_tx_text(tx, 0, 0, 0));
-    (void)snprintf(f->id, sizeof f->id, "%s", gd_tx_text(tx, 0, 0, 1));
-    (void)snprintf(f->link, sizeof f->link, "%s", gd_tx_text(tx, 0, 0, 2));
-    (void)snprintf(f->request, sizeof f->request, "%s", gd_tx_text(tx, 0, 0, 3));
-    (void)snprintf(f->client, sizeof f->client, "%s", gd_tx_text(tx, 0, 0, 4));
-    f->app = gd_app_find(w->b, gd_tx_text(tx, 0, 0, 5));
-    f->confirm = gd_tx_int(tx, 0, 0, 9) != 0;
-    f->notes = notes ? gd_json_parse(notes, strlen(notes), GD_CRED_BLOB_MAX, NULL) : NULL;
+    (void)snprintf(f->workspace, sizeof f->workspace, "%s", TEXT(W_WORKSPACE));
+    (void)snprintf(f->id, sizeof f->id, "%s", TEXT(W_FLOW));
+    (void)snprintf(f->link, sizeof f->link, "%s", TEXT(W_LINK));
+    (void)snprintf(f->request, sizeof f->request, "%s", TEXT(W_REQUEST));
+    (void)snprintf(f->client, sizeof f->client, "%s", TEXT(W_CLIENT));
+    f->app = gd_app_find(w->b, TEXT(W_APP));
+    f->confirm = INT(W_CONFIRM) != 0;
+    gd_flow_read_progress(f, TEXT(W_NOTES));
     gd_flow_items_from(f, tx, 1);
     if (!f->app || f->nitems == 0)
         return gd_err_set(err, GD_R_APP_UNKNOWN, "the app of this item is no longer configured");
     return gd_flow_open(w->b, f, sealed, n, err);
 }
 
+static void on_refreshed(void *arg, const struct gd_err *err)
+{
+    struct waiting *w = arg;
+
+    (void)err; /* the row says what it is now */
+    waiting_read(w);
+}
+
+/* True: the credential is refreshed first, then the row is read again. */
+static bool refresh_first(struct waiting *w, const struct gd_tx *tx)
+{
+    const char *cred = TEXT(W_CRED);
+    int64_t expires = INT(W_EXPIRES);
+    struct gd_id id;
+    uint32_t n = cred && gd_id_parse(&id, "cr", cred, strlen(cred)) ? gd_index_cred(&w->b->ix, &id) : GD_NONE;
+
+    if (n == GD_NONE || w->refreshed)
+        return false;
+    if (!gd_refresh_in_flight(w->b, cred) && (!expires || expires > gd_now(w->b->d.clock) + TOKEN_LEFT_MS ||
+                                              !TEXT(W_STATUS) || strcmp(TEXT(W_CRED_STATUS), "current") != 0))
+        return false;
+    w->refreshed = true;
+    gd_refresh(w->b, n, "flow", on_refreshed, w);
+    return true;
+}
+
+/* Why the run cannot be made with the credential as it is; false: not at present. */
+static bool cred_is_over(struct waiting *w, const struct gd_tx *tx, struct gd_err *err)
+{
+    const char *status = TEXT(W_CRED_STATUS);
+
+    if (!status || !strcmp(status, "needs_consent"))
+        return gd_err_set(err, GD_R_GRANT_NEEDS_CONSENT,
+                          "what this consent yielded is no longer accepted; the client approves again") != 0;
+    if (INT(W_EXPIRES) && INT(W_EXPIRES) <= gd_now(w->b->d.clock))
+        gd_err_set(err, GD_R_TOKEN_EXPIRED, "the token of this consent has expired and is being renewed");
+    return false;
+}
+
+static void waiting_take(struct waiting *w)
+{
+    struct gd_tx *take = gd_tx_new(w->b->d.store);
+
+    gd_tx_add(take, &sql_waiting_take, GD_P_TEXT(w->flow.workspace), GD_P_TEXT(w->flow.id));
+    gd_store_commit(w->b->d.store, take, on_waiting_taken, w);
+}
+
 static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct waiting *w = arg;
     struct gd_err e = { 0 };
-    struct gd_tx *take;
 
     if (r != GD_STORE_OK) {
         waiting_refuse(w, GD_R_STORE_FAILED, err ? err->text : "the store could not be read");
@@ -268,13 +385,20 @@ static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, 
         waiting_refuse(w, GD_R_ITEM_CLOSED, "nothing is waiting here any more");
         return;
     }
+    if (refresh_first(w, tx))
+        return;
     if (waiting_copy(w, tx, &e)) {
         waiting_refuse(w, e.reason, e.text);
         return;
     }
-    take = gd_tx_new(w->b->d.store);
-    gd_tx_add(take, &sql_waiting_take, GD_P_TEXT(w->flow.workspace), GD_P_TEXT(w->flow.id));
-    gd_store_commit(w->b->d.store, take, on_waiting_taken, w);
+    if (TEXT(W_CRED) && !cred_is_over(w, tx, &w->refusal)) {
+        if (w->refusal.reason) { /* not now */
+            waiting_refuse(w, w->refusal.reason, w->refusal.text);
+            return;
+        }
+        (void)copy_cred(w, tx, &w->refusal);
+    }
+    waiting_take(w);
 }
 
 static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
@@ -289,7 +413,10 @@ static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r
         waiting_refuse(w, GD_R_CONFLICT, "it is being looked at right now");
         return;
     }
-    gd_exchange_start(w->b, &w->flow, NULL, NULL, w->inputs, on_waiting_end, w);
+    if (w->refusal.reason)
+        gd_exchange_refuse(w->b, &w->flow, &w->refusal, on_waiting_end, w);
+    else
+        gd_exchange_start(w->b, &w->flow, NULL, NULL, w->inputs, on_waiting_end, w);
 }
 
 static void on_waiting_end(void *arg, const struct gd_exchange_result *r)

@@ -39,24 +39,56 @@ GD_SQL(sql_version_supersede,
 GD_SQL(sql_version_collect, "DELETE FROM token_versions WHERE workspace = $1 AND credential_id = $2"
                             " AND status = 'superseded' AND parent_gen < $3");
 GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_id = $2");
-GD_SQL(sql_grant_insert, "INSERT INTO grants (workspace, id, client_id, credential_id, request_id, item_id, "
-                         "app, asset_id, asset_kind,"
-                         " asset_name, role_asked, role_granted, lifecycle, native, created_at)"
-                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
-                         " ON CONFLICT (workspace, id) DO NOTHING");
-GD_SQL(sql_surface_insert, "INSERT INTO surfaces (workspace, id, grant_id, kind, ref, outcome, changed_at)"
-                           " VALUES ($1, $2, $3, $4, $5, 'open', $6) ON CONFLICT (workspace, id) DO NOTHING");
-GD_SQL(sql_item_granted, "UPDATE items SET state = 'granted', reason = NULL, reason_text = NULL,"
-                         " steps = NULL, next_look_at = 0, updated_at = $3 WHERE workspace = $1 AND id = $2"
-                         " AND state IN ('open', 'started', 'waiting')");
-GD_SQL(sql_item_unexpected,
-       "UPDATE items SET state = 'open', reason = $4, reason_text = $5, next_look_at = 0, updated_at = $3"
-       " WHERE workspace = $1 AND id = $2 AND state IN ('open', 'started', 'waiting')");
-GD_SQL(sql_flow_refused,
-       "UPDATE flows SET status = 'failed', outcome = 'failed', reason = $3, reason_text = $4, notes = NULL"
+GD_SQL(sql_grant_insert,
+       "INSERT INTO grants (workspace, id, client_id, credential_id, request_id, item_id, app, asset_id, "
+       "asset_kind, asset_name, role_asked, role_granted, lifecycle, native, created_at, mode, params, "
+       "asset_parent, starts_at, ends_at, look_at)"
+       " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
+       "$21) ON CONFLICT (workspace, id) DO NOTHING");
+/* A new consent of the same account: programs go on with the grant that they know. */
+GD_SQL(
+    sql_grant_renew,
+    "UPDATE grants SET credential_id = COALESCE($3, credential_id), request_id = $4, item_id = $5,"
+    " asset_kind = COALESCE($6, asset_kind), asset_name = COALESCE($7, asset_name), role_asked = $8,"
+    " role_granted = $9, native = CASE WHEN $10 = 'none' THEN native ELSE $10 END, mode = $11, params = $12,"
+    " asset_parent = COALESCE($13, asset_parent), starts_at = $14, ends_at = $15, look_at = $16, looks = 0,"
+    " reason = NULL, reason_text = NULL WHERE workspace = $1 AND id = $2"
+    " AND lifecycle IN ('confirming', 'live') AND COALESCE(credential_id, '') = $17");
+GD_SQL(sql_grant_move,
+       "UPDATE grants SET credential_id = $3 WHERE workspace = $1 AND id = $2 AND credential_id = $4"
+       " AND lifecycle IN ('confirming', 'live')");
+GD_SQL(sql_surface_insert,
+       "INSERT INTO surfaces (workspace, id, grant_id, kind, ref, outcome, changed_at)"
+       " SELECT $1, $2, $3, $4, $5, 'open', $6 FROM grants WHERE workspace = $1 AND id = $3 AND NOT EXISTS"
+       " (SELECT 1 FROM surfaces WHERE workspace = $1 AND grant_id = $3 AND kind = $4"
+       " AND COALESCE(ref, '') = COALESCE($5, ''))");
+GD_SQL(sql_item_end,
+       "UPDATE items SET state = $3, reason = $4, reason_text = $5, problems = $6, steps = NULL,"
+       " next_look_at = 0, updated_at = $7 WHERE workspace = $1 AND id = $2"
+       " AND state IN ('open', 'started', 'waiting')");
+GD_SQL(sql_flow_end, "UPDATE flows SET status = $3, outcome = $4, reason = $5, reason_text = $6, notes = NULL"
+                     " WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_hub_consented,
+       "UPDATE hubs SET credential_id = $3, reason = NULL, reason_text = NULL, look_at = $4"
        " WHERE workspace = $1 AND id = $2");
-GD_SQL(sql_flow_done, "UPDATE flows SET status = 'done', outcome = 'granted', notes = NULL"
-                      " WHERE workspace = $1 AND id = $2");
+
+/* What a flow has got: from here on it goes on with the credential, also after a crash. */
+GD_SQL(sql_flow_consented,
+       "UPDATE flows SET credential_id = $3 WHERE workspace = $1 AND id = $2 AND status = 'exchanging'");
+GD_SQL(sql_flow_progress,
+       "UPDATE flows SET notes = $3 WHERE workspace = $1 AND id = $2 AND status = 'exchanging'");
+/* The other items of a consent get flows of their own, which wait for their turn. Nobody can come back to
+ * them from a platform: the hash of their state is empty. */
+GD_SQL(sql_flow_split,
+       "INSERT INTO flows (workspace, id, link_id, request_id, client_id, app, context, state_hash,"
+       " session_hash, sealed, items, notes, status, outcome, created_at, expires_at, credential_id)"
+       " SELECT workspace, $3, link_id, request_id, client_id, app, context, $4, session_hash, $5, $6, NULL,"
+       " 'waiting', 'waiting', $7, expires_at, $8 FROM flows WHERE workspace = $1 AND id = $2"
+       " ON CONFLICT (workspace, id) DO NOTHING");
+GD_SQL(sql_item_split,
+       "UPDATE items SET state = 'waiting', flow_id = $4, steps = NULL, next_look_at = $5, reason = NULL,"
+       " reason_text = NULL, updated_at = $5 WHERE workspace = $1 AND id = $2 AND flow_id = $3"
+       " AND state IN ('open', 'started', 'waiting')");
 
 /* Unix ms of an expiry that the platform gave as an instant, as a duration from sent_at, or not at all (0).
  */
@@ -154,7 +186,7 @@ json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct
     json_object_set_new(rec, "client", json_string(a->client));
     json_object_set_new(rec, "app", json_string(a->app));
     json_object_set_new(rec, "at", json_integer(a->created_at));
-    if (!res->access_token)
+    if (!res->access_token || a->known)
         return rec; /* native access only: grants without a credential */
     json_object_set_new(rec, "cred", json_string(a->cred));
     json_object_set_new(rec, "attempt", json_string(a->attempt));
@@ -182,15 +214,30 @@ json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct
     return rec;
 }
 
-void gd_journal_add_grant(json_t *rec, json_t *grant)
+static void add_to(json_t *rec, const char *key, json_t *one)
 {
-    json_t *list = json_object_get(rec, "grants");
+    json_t *list = json_object_get(rec, key);
 
     if (!list) {
         list = json_array();
-        json_object_set_new(rec, "grants", list);
+        json_object_set_new(rec, key, list);
     }
-    json_array_append_new(list, grant);
+    json_array_append_new(list, one);
+}
+
+void gd_journal_add_grant(json_t *rec, json_t *grant)
+{
+    add_to(rec, "grants", grant);
+}
+
+void gd_journal_add_move(json_t *rec, json_t *move)
+{
+    add_to(rec, "moves", move);
+}
+
+void gd_journal_add_split(json_t *rec, json_t *split)
+{
+    add_to(rec, "split", split);
 }
 
 #define T(key) GD_P_TEXT(gd_json_text(rec, key, NULL))
@@ -228,36 +275,75 @@ static size_t add_version(struct gd_tx *tx, const json_t *rec)
     return promote;
 }
 
-/* The item is granted, or open again when another account approved than the one that was asked for. */
-static void add_item(struct gd_tx *tx, const json_t *rec, const json_t *g)
-{
-    const char *item = gd_json_text(g, "item", NULL);
-
-    if (item && !strcmp(gd_json_text(g, "lifecycle", ""), "ending"))
-        gd_tx_add(tx, &sql_item_unexpected, T("workspace"), GD_P_TEXT(item), I("at"),
-                  GD_P_TEXT(gd_reason_word(GD_R_ACCOUNT_UNEXPECTED)),
-                  GD_P_TEXT(gd_reason_info(GD_R_ACCOUNT_UNEXPECTED)->meaning));
-    else if (item)
-        gd_tx_add(tx, &sql_item_granted, T("workspace"), GD_P_TEXT(item), I("at"));
-}
+#define G(key)  GD_P_TEXT(gd_json_text(g, key, NULL))
+#define GI(key) GD_P_INT(gd_json_i64(g, key, 0))
 
 static void add_grant(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, const json_t *g)
 {
     const char *ws = gd_json_text(rec, "workspace", ""), *id = gd_json_text(g, "id", "");
+    const char *cred = gd_json_bool(g, "token", false) ? gd_json_text(rec, "cred", NULL) : NULL;
+    bool old = gd_json_bool(g, "old", false);
     size_t i;
     json_t *s;
 
-    gd_tx_add(tx, &sql_grant_insert, GD_P_TEXT(ws), GD_P_TEXT(id), T("client"), T("cred"),
-              GD_P_TEXT(gd_json_text(g, "request", NULL)), GD_P_TEXT(gd_json_text(g, "item", NULL)), T("app"),
-              GD_P_TEXT(gd_json_text(g, "asset_id", NULL)), GD_P_TEXT(gd_json_text(g, "asset_kind", NULL)),
-              GD_P_TEXT(gd_json_text(g, "asset_name", NULL)), GD_P_TEXT(gd_json_text(g, "role_asked", NULL)),
-              GD_P_TEXT(gd_json_text(g, "role_granted", NULL)), GD_P_TEXT(gd_json_text(g, "lifecycle", NULL)),
-              GD_P_TEXT(gd_json_text(g, "native", "none")), I("at"));
+    if (old)
+        gd_tx_add(tx, &sql_grant_renew, GD_P_TEXT(ws), GD_P_TEXT(id), GD_P_TEXT(cred), G("request"),
+                  G("item"), G("asset_kind"), G("asset_name"), G("role_asked"), G("role_granted"),
+                  G("native"), G("mode"), G("params"), G("asset_parent"), GI("starts_at"), GI("ends_at"),
+                  GI("look_at"), GD_P_TEXT(gd_json_text(g, "from", "")));
+    else
+        gd_tx_add(tx, &sql_grant_insert, GD_P_TEXT(ws), GD_P_TEXT(id), T("client"), GD_P_TEXT(cred),
+                  G("request"), G("item"), T("app"), G("asset_id"), G("asset_kind"), G("asset_name"),
+                  G("role_asked"), G("role_granted"), G("lifecycle"), G("native"), I("at"), G("mode"),
+                  G("params"), G("asset_parent"), GI("starts_at"), GI("ends_at"), GI("look_at"));
     json_array_foreach(json_object_get(g, "surfaces"), i, s)
         gd_tx_add(tx, &sql_surface_insert, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(s, "id", "")), GD_P_TEXT(id),
                   GD_P_TEXT(gd_json_text(s, "kind", "")), GD_P_TEXT(gd_json_text(s, "ref", NULL)), I("at"));
-    add_item(tx, rec, g);
-    gd_event_add(b->d.events, tx, ws, "grant.created", id, NULL);
+    gd_event_add(b->d.events, tx, ws, old ? "grant.renewed" : "grant.created", id, NULL);
+}
+
+/* Granted, or open again with the reason. */
+static void add_item(struct gd_tx *tx, const json_t *rec)
+{
+    const json_t *g = json_object_get(rec, "item"), *problems = json_object_get(g, "problems");
+    GD_AUTO_FREE char *text = problems ? gd_json_dump(problems) : NULL;
+
+    gd_tx_add(tx, &sql_item_end, T("workspace"), G("id"), G("state"), G("reason"), G("reason_text"),
+              GD_P_TEXT(text), I("at"));
+}
+
+/* The end of a flow: what became of its item, and the grants. */
+static void add_end(struct gd_broker *b, struct gd_tx *tx, const json_t *rec)
+{
+    const json_t *item = json_object_get(rec, "item");
+    bool granted = !strcmp(gd_json_text(item, "state", ""), "granted");
+    size_t i;
+    json_t *g;
+
+    json_array_foreach(json_object_get(rec, "grants"), i, g) add_grant(b, tx, rec, g);
+    json_array_foreach(json_object_get(rec, "moves"), i, g)
+        gd_tx_add(tx, &sql_grant_move, T("workspace"), G("id"), T("cred"), G("from"));
+    if (item)
+        add_item(tx, rec);
+    if (json_object_get(rec, "flow"))
+        gd_tx_add(tx, &sql_flow_end, T("workspace"), T("flow"), GD_P_TEXT(granted ? "done" : "failed"),
+                  GD_P_TEXT(granted ? "granted" : "failed"), GD_P_TEXT(gd_json_text(item, "word", NULL)),
+                  GD_P_TEXT(gd_json_text(item, "text", NULL)));
+    if (json_object_get(rec, "hub"))
+        gd_tx_add(tx, &sql_hub_consented, T("workspace"), T("hub"), T("cred"), I("at"));
+}
+
+static void add_split(struct gd_tx *tx, const json_t *rec, const json_t *g)
+{
+    const char *b64 = gd_json_text(g, "sealed", "");
+    size_t cap = strlen(b64);
+    unsigned char *sealed = gd_arena_alloc(gd_tx_arena(tx), cap + 1);
+    long n = gd_b64url_decode(sealed, cap, b64, cap);
+    GD_AUTO_FREE char *items = gd_strf("[\"%s\"]", gd_json_text(g, "item", ""));
+
+    gd_tx_add(tx, &sql_flow_split, T("workspace"), T("of"), G("flow"), GD_P_BYTES("", 0),
+              GD_P_BYTES(sealed, (size_t)(n < 0 ? 0 : n)), GD_P_TEXT(items), I("at"), T("cred"));
+    gd_tx_add(tx, &sql_item_split, T("workspace"), G("item"), T("of"), G("flow"), I("at"));
 }
 
 void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool,
@@ -273,13 +359,12 @@ void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *
     }
     if (json_object_get(rec, "sealed"))
         promote = add_version(tx, rec);
-    json_array_foreach(json_object_get(rec, "grants"), i, g) add_grant(b, tx, rec, g);
-    if (json_object_get(rec, "flow") && gd_json_bool(rec, "unexpected", false))
-        gd_tx_add(tx, &sql_flow_refused, T("workspace"), T("flow"),
-                  GD_P_TEXT(gd_reason_word(GD_R_ACCOUNT_UNEXPECTED)),
-                  GD_P_TEXT(gd_reason_info(GD_R_ACCOUNT_UNEXPECTED)->meaning));
-    else if (json_object_get(rec, "flow"))
-        gd_tx_add(tx, &sql_flow_done, T("workspace"), T("flow"));
+    if (json_object_get(rec, "of") && json_object_get(rec, "sealed") && !gd_json_bool(rec, "rejected", false))
+        gd_tx_add(tx, &sql_flow_consented, T("workspace"), T("of"), T("cred"));
+    if (json_object_get(rec, "progress"))
+        gd_tx_add(tx, &sql_flow_progress, T("workspace"), T("of"), T("progress"));
+    json_array_foreach(json_object_get(rec, "split"), i, g) add_split(tx, rec, g);
+    add_end(b, tx, rec);
     if (ret_promote)
         *ret_promote = promote;
 }
@@ -317,18 +402,39 @@ static void publish_grant(struct gd_broker *b, const json_t *rec, const json_t *
     const char *text = gd_json_text(g, "id", ""), *client = gd_json_text(rec, "client", "");
     enum gd_lifecycle life = GD_LIFE_CONFIRMING;
     enum gd_native native = GD_NATIVE_NONE;
+    bool old = gd_json_bool(g, "old", false), token = gd_json_bool(g, "token", false);
     struct gd_ix_grant *ig;
     struct gd_id id, cid;
+    uint32_t n;
 
     if (!gd_id_parse(&id, "gr", text, strlen(text)) || !gd_id_parse(&cid, "cl", client, strlen(client)))
         return;
-    ig = gd_grant_at(&b->ix, gd_index_add_grant(&b->ix, &id, cred));
+    n = old ? gd_index_grant(&b->ix, &id) : gd_index_add_grant(&b->ix, &id, token ? cred : GD_NONE);
+    if (n == GD_NONE)
+        return;
+    ig = gd_grant_at(&b->ix, n);
     gd_lifecycle_parse(gd_json_text(g, "lifecycle", NULL), &life);
     gd_native_parse(gd_json_text(g, "native", NULL), &native);
+    if (!old || native != GD_NATIVE_NONE)
+        ig->native = (uint8_t)native;
+    if (old) {
+        if (token && ig->lifecycle <= GD_LIFE_LIVE)
+            gd_index_move_grant(&b->ix, n, cred);
+        return;
+    }
     ig->client = gd_index_client(&b->ix, &cid);
     ig->app = (uint16_t)gd_app_number(b, gd_app_find(b, gd_json_text(rec, "app", "")));
     ig->lifecycle = (uint8_t)life;
-    ig->native = (uint8_t)native;
+}
+
+static void publish_move(struct gd_broker *b, const json_t *move, uint32_t cred)
+{
+    const char *text = gd_json_text(move, "id", "");
+    struct gd_id id;
+    uint32_t n = gd_id_parse(&id, "gr", text, strlen(text)) ? gd_index_grant(&b->ix, &id) : GD_NONE;
+
+    if (n != GD_NONE && cred != GD_NONE && gd_grant_at(&b->ix, n)->lifecycle <= GD_LIFE_LIVE)
+        gd_index_move_grant(&b->ix, n, cred);
 }
 
 void gd_journal_publish(struct gd_broker *b, const json_t *rec, const char *access_token, bool current)
@@ -344,7 +450,10 @@ void gd_journal_publish(struct gd_broker *b, const json_t *rec, const char *acce
         cred = publish_cred(b, rec, access_token);
     else if (text && gd_id_parse(&id, "cr", text, strlen(text)))
         cred = gd_index_cred(&b->ix, &id);
+    if (current && (json_object_get(rec, "sealed") || json_object_get(rec, "hub")))
+        gd_hub_published(b, rec, access_token);
     json_array_foreach(json_object_get(rec, "grants"), i, g) publish_grant(b, rec, g, cred);
+    json_array_foreach(json_object_get(rec, "moves"), i, g) publish_move(b, g, cred);
     gd_events_wake(b->d.events);
     (void)GD_FAULT("F21");
 }

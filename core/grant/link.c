@@ -11,7 +11,7 @@ GD_SQL(sql_link,
 GD_SQL(
     sql_link_items,
     "SELECT i.id, i.app, i.role, i.mode, i.asset, i.scope, i.expect_account, i.state, i.reason, i.steps, "
-    "i.flow_id"
+    "i.flow_id, i.params, i.reason_text, i.problems"
     " FROM items i JOIN links l ON l.workspace = i.workspace AND l.request_id = i.request_id WHERE l.id = $1"
     " ORDER BY i.position");
 GD_SQL(sql_link_session, "SELECT COUNT(*) FROM flows WHERE link_id = $1 AND session_hash = $2");
@@ -38,9 +38,10 @@ bool gd_link_item_open(const json_t *item)
 
 static void load_items(struct gd_link *l, const struct gd_tx *tx)
 {
-    static const char *const names[] = {
-        "id", "app", "role", "mode", "asset", "scope", "expect_account", "state", "reason", "steps", "flow"
-    };
+    static const char *const names[] = { "id",          "app",     "role",           "mode",
+                                         "asset",       "scope",   "expect_account", "state",
+                                         "reason",      "steps",   "flow",           "params",
+                                         "reason_text", "problems" };
 
     l->items = json_array();
     for (size_t row = 0; row < gd_tx_rows(tx, 1); row++) {
@@ -129,6 +130,7 @@ void gd_flow_items_from(struct gd_flow *f, const struct gd_tx *tx, size_t stmt)
         to->asset = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 3));
         to->scope = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 4));
         to->expect_account = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 5));
+        to->params = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 6));
     }
 }
 

@@ -11,7 +11,7 @@ struct gd_link {
     int64_t expires_at;
     bool by_session;
     json_t *items; /* array of objects: id, app, role, mode, asset, scope, expect_account, state, reason,
-                      steps, flow */
+                      steps, flow, params, reason_text, problems */
     void (*next)(void *);
 };
 /* Reads and checks, then next(call). l lives in the call's arena. */
@@ -20,7 +20,7 @@ void gd_link_done(struct gd_link *l);
 bool gd_link_item_open(const json_t *item); /* open, started, waiting or declined: may be (re)started */
 /* JSON of the page. New reference. */
 json_t *gd_link_page(struct gd_broker *b, const struct gd_link *l);
-/* Items of a flow from the rows of statement stmt (id, role, mode, asset, scope, expect_account). */
+/* Items of a flow from the rows of statement stmt (id, role, mode, asset, scope, expect_account, params). */
 void gd_flow_items_from(struct gd_flow *f, const struct gd_tx *tx, size_t stmt);
 /* Grants of an account that was not expected are closed at once. */
 void gd_link_expect(struct gd_broker *b, const struct gd_flow *f, const struct gd_exchange_result *r);

@@ -16,8 +16,16 @@ GD_SQL(sql_tombstones, "SELECT workspace, client_id FROM data_keys WHERE state =
 GD_SQL(sql_flows_interrupted, "UPDATE flows SET status = 'failed', outcome = 'failed', reason = $1,"
                               " reason_text = 'grantd was stopped while the platform was being asked'"
                               " WHERE status = 'exchanging' AND outcome IS NULL");
+/* What has a credential, or waited before, goes on with it; fan-outs that were interrupted at once. */
+GD_SQL(
+    sql_items_resumed,
+    "UPDATE items SET state = 'waiting', next_look_at = $1 WHERE state IN ('started', 'waiting') AND EXISTS"
+    " (SELECT 1 FROM flows f WHERE f.workspace = items.workspace AND f.id = items.flow_id"
+    " AND f.status = 'exchanging' AND (f.credential_id IS NOT NULL"
+    " OR (f.outcome = 'waiting' AND f.notes IS NOT NULL)))");
 GD_SQL(sql_flows_waiting,
-       "UPDATE flows SET status = 'waiting' WHERE status = 'exchanging' AND outcome = 'waiting'");
+       "UPDATE flows SET status = 'waiting', outcome = 'waiting' WHERE status = 'exchanging'"
+       " AND (outcome = 'waiting' OR credential_id IS NOT NULL)");
 GD_SQL(
     sql_intents_open,
     "SELECT i.workspace, i.attempt_id, i.credential_id, i.created_at, i.deadline, i.node, c.retry_class,"
@@ -36,6 +44,8 @@ GD_SQL(sql_looks, "SELECT workspace, id, next_look_at FROM items WHERE state = '
                   " ORDER BY next_look_at");
 
 GD_SQL(sql_known_grant, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_known_end, "SELECT COUNT(*) FROM flows WHERE workspace = $1 AND id = $2"
+                      " AND status IN ('done', 'failed')");
 GD_SQL(sql_known_version, "SELECT COUNT(*) FROM token_versions WHERE workspace = $1 AND attempt_id = $2");
 GD_SQL(sql_known_cred, "SELECT gen, status FROM credentials WHERE workspace = $1 AND id = $2");
 
@@ -166,7 +176,7 @@ static void on_known(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         return;
     }
     l->known =
-        gd_tx_int(tx, 0, 0, 0) > 0 || gd_tx_int(tx, 1, 0, 0) > 0 ||
+        gd_tx_int(tx, 0, 0, 0) > 0 || gd_tx_int(tx, 1, 0, 0) > 0 || gd_tx_int(tx, 3, 0, 0) > 0 ||
         (gd_tx_rows(tx, 2) && (!strcmp(gd_tx_text(tx, 2, 0, 1), "revoked") ||
                                gd_tx_int(tx, 2, 0, 0) > l->gen + GD_KEEP_VERSIONS + 1)); /* collected since */
 }
@@ -177,14 +187,16 @@ static bool is_known(struct loading *l, const json_t *rec)
 {
     const char *ws = gd_json_text(rec, "workspace", ""), *attempt = gd_json_text(rec, "attempt", "");
     const json_t *grant = json_array_get(json_object_get(rec, "grants"), 0);
+    bool old = gd_json_bool(grant, "old", false); /* it was there before */
     struct gd_tx *tx = gd_tx_new(l->b->d.store);
 
     l->done = l->known = false;
     l->gen = gd_json_i64(rec, "gen", 0);
-    gd_tx_add(tx, &sql_known_grant, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(grant, "id", "")));
+    gd_tx_add(tx, &sql_known_grant, GD_P_TEXT(ws), GD_P_TEXT(old ? "" : gd_json_text(grant, "id", "")));
     gd_tx_add(tx, &sql_known_version, GD_P_TEXT(ws),
               GD_P_TEXT(json_object_get(rec, "sealed") ? attempt : ""));
     gd_tx_add(tx, &sql_known_cred, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(rec, "cred", "")));
+    gd_tx_add(tx, &sql_known_end, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(rec, "flow", "")));
     gd_store_read(l->b->d.store, tx, on_known, l);
     while (!l->done)
         uv_run(l->b->d.loop, UV_RUN_ONCE);
@@ -248,6 +260,7 @@ static int settle_interrupted(struct loading *l)
 {
     l->tx = gd_tx_new(l->b->d.store);
     l->n = 0;
+    gd_tx_add(l->tx, &sql_items_resumed, GD_P_INT(gd_now(l->b->d.clock)));
     gd_tx_add_(l->tx, &sql_flows_waiting, NULL, 0);
     gd_tx_add(l->tx, &sql_flows_interrupted, GD_P_TEXT(gd_reason_word(GD_R_FLOW_INTERRUPTED)));
     if (gd_store_scan(l->b->d.store, &sql_intents_open, on_open_intent, l, l->err)) {

@@ -581,7 +581,7 @@ void gd_broker_act(struct gd_broker *b, uint32_t cred)
             gd_id_text(id, "gr", &gd_grant_at(&b->ix, g)->id);
             gd_close_resume(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
         }
-    if (c->first_grant == GD_NONE && c->status != GD_CRED_REVOKED) {
+    if (gd_close_is_orphan(b, cred)) {
         gd_id_text(id, "cr", &c->id);
         gd_close_orphan(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
     }

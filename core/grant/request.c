@@ -1,6 +1,7 @@
 /* grant/request.c - requests: what the agency asks of one client, and the link that is shown once. The secret
  * of a link is never stored; a reminder makes a further link with a secret of its own. */
-#include "grant/broker_int.h"
+#include "grant/exchange.h"
+#include "grant/params.h"
 
 #include <string.h>
 
@@ -13,14 +14,15 @@ GD_SQL(sql_insert,
 GD_SQL(sql_item_insert,
        "INSERT INTO items (workspace, id, request_id, position, app, role, mode, asset, scope, "
        "expect_account, state,"
-       " next_look_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open', 0, $11)");
+       " next_look_at, updated_at, params) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open', 0, $11, "
+       "$12)");
 GD_SQL(sql_link_insert, "INSERT INTO links (workspace, id, request_id, hash, created_at, expires_at)"
                         " VALUES ($1, $2, $3, $4, $5, $6)");
 #define COLUMNS "id, client_id, state, message, confirm, created_at, expires_at"
 GD_SQL(sql_get, "SELECT " COLUMNS " FROM requests WHERE workspace = $1 AND id = $2");
-GD_SQL(sql_items,
-       "SELECT id, app, role, mode, asset, scope, expect_account, state, reason, reason_text, request_id"
-       " FROM items WHERE workspace = $1 AND request_id = $2 ORDER BY position");
+GD_SQL(sql_items, "SELECT id, app, role, mode, asset, scope, expect_account, state, reason, reason_text, "
+                  "request_id, params, problems, steps, next_look_at"
+                  " FROM items WHERE workspace = $1 AND request_id = $2 ORDER BY position");
 GD_SQL(sql_links, "SELECT COUNT(*) FROM links WHERE workspace = $1 AND request_id = $2 AND ended_at IS NULL");
 GD_SQL(sql_item_grants,
        "SELECT item_id, id FROM grants WHERE workspace = $1 AND request_id = $2 ORDER BY id");
@@ -45,23 +47,39 @@ static void add_reads(struct gd_tx *tx, const char *workspace, const char *reque
     gd_tx_add(tx, &sql_item_grants, GD_P_TEXT(workspace), GD_P_TEXT(request));
 }
 
+/* JSON of a column; otherwise (reference taken) when there is none. */
+static json_t *stored_json(const char *text, json_t *otherwise)
+{
+    json_t *j = text ? gd_json_parse(text, strlen(text), GD_HTTP_BODY_MAX, NULL) : NULL;
+
+    if (!j)
+        return otherwise;
+    json_decref(otherwise);
+    return j;
+}
+
 static json_t *item_json(struct gd_broker *b, const struct gd_tx *tx, size_t base, size_t row)
 {
     size_t s = base + ITEMS;
     const char *app = gd_tx_text(tx, s, row, 1), *id = gd_tx_text(tx, s, row, 0);
     struct gd_app_state *a = gd_app_find(b, app);
-    json_t *grants = json_array();
+    json_t *grants = json_array(), *j;
 
     for (size_t i = 0; i < gd_tx_rows(tx, base + GRANTS); i++)
         if (gd_tx_text(tx, base + GRANTS, i, 0) && !strcmp(gd_tx_text(tx, base + GRANTS, i, 0), id))
             json_array_append_new(grants, json_string(gd_tx_text(tx, base + GRANTS, i, 1)));
-    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s, s:s?, s:s?, s:o}", "id", id,
-                     "app", app, "platform", a ? a->app.platform->p.name : "unknown", "provider",
-                     a ? a->app.provider : NULL, "role", gd_tx_text(tx, s, row, 2), "mode",
-                     gd_tx_text(tx, s, row, 3), "asset", gd_tx_text(tx, s, row, 4), "scope",
-                     gd_tx_text(tx, s, row, 5), "expect_account", gd_tx_text(tx, s, row, 6), "state",
-                     gd_tx_text(tx, s, row, 7), "reason", gd_tx_text(tx, s, row, 8), "reason_text",
-                     gd_tx_text(tx, s, row, 9), "grants", grants);
+    j = json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s, s:s?, s:s?, s:o}", "id", id,
+                  "app", app, "platform", a ? a->app.platform->p.name : "unknown", "provider",
+                  a ? a->app.provider : NULL, "role", gd_tx_text(tx, s, row, 2), "mode",
+                  gd_tx_text(tx, s, row, 3), "asset", gd_tx_text(tx, s, row, 4), "scope",
+                  gd_tx_text(tx, s, row, 5), "expect_account", gd_tx_text(tx, s, row, 6), "state",
+                  gd_tx_text(tx, s, row, 7), "reason", gd_tx_text(tx, s, row, 8), "reason_text",
+                  gd_tx_text(tx, s, row, 9), "grants", grants);
+    json_object_set_new(j, "params", stored_json(gd_tx_text(tx, s, row, 11), json_object()));
+    json_object_set_new(j, "problems", stored_json(gd_tx_text(tx, s, row, 12), json_array()));
+    json_object_set_new(j, "steps", stored_json(gd_tx_text(tx, s, row, 13), json_array()));
+    json_object_set_new(j, "next_look_at", gd_time_json(gd_tx_int(tx, s, row, 14)));
+    return j;
 }
 
 /* open, done (nothing is open any more), expired or cancelled: derived, but for cancelled. */
@@ -191,10 +209,13 @@ static int check_role(const struct gd_app_state *a, const char *role, struct gd_
     return gd_err_set(err, GD_R_ROLE_UNKNOWN, "platform %s has no role %s", a->app.platform->p.name, role);
 }
 
-static int check_mode(const struct gd_app_state *a, const char *mode, struct gd_err *err)
+/* is_hub: the agency's own consent, asked by hub.connect. */
+static int check_mode(const struct gd_app_state *a, const char *mode, bool is_hub, struct gd_err *err)
 {
     const char *const *m = a->app.platform->p.modes;
 
+    if (mode && !strcmp(mode, GRANTD_MODE_HUB) && is_hub)
+        return 0;
     for (; mode && m && *m; m++)
         if (!strcmp(*m, mode))
             return 0;
@@ -213,6 +234,7 @@ static int check_hub(const struct gd_call *c, const char *hub, struct gd_err *er
 
 static int check_items(struct gd_call *c, struct gd_err *err)
 {
+    bool is_hub = gd_hub_of_client(c->b, gd_param(c, "client")) != NULL;
     json_t *it;
     size_t i;
 
@@ -226,8 +248,9 @@ static int check_items(struct gd_call *c, struct gd_err *err)
                               "items[%zu].app: no app %s is configured in workspace %s", i, app,
                               c->workspace);
         if (check_role(a, gd_json_text(it, "role", NULL), err) ||
-            check_mode(a, gd_json_text(it, "mode", NULL), err) ||
-            check_hub(c, gd_json_text(it, "hub", NULL), err))
+            check_mode(a, gd_json_text(it, "mode", NULL), is_hub, err) ||
+            check_hub(c, gd_json_text(it, "hub", NULL), err) ||
+            (!is_hub && gd_params_check(a->app.platform, json_object_get(it, "params"), i, err)))
             return -1;
     }
     return 0;
@@ -253,13 +276,15 @@ static void add_items(struct gd_call *c, struct gd_tx *tx, const char *request, 
     json_array_foreach(json_object_get(c->params, "items"), i, it)
     {
         char id[GD_ID_TEXT_MAX];
+        json_t *params = json_object_get(it, "params");
+        GD_AUTO_FREE char *text = json_object_size(params) ? gd_json_dump(params) : NULL;
 
         gd_id_make(id, "it", now, c->b->d.rng);
         gd_tx_add(tx, &sql_item_insert, GD_P_TEXT(c->workspace), GD_P_TEXT(id), GD_P_TEXT(request),
                   GD_P_INT(i), GD_P_TEXT(gd_json_text(it, "app", NULL)),
                   GD_P_TEXT(gd_json_text(it, "role", NULL)), GD_P_TEXT(gd_json_text(it, "mode", NULL)),
                   GD_P_TEXT(gd_json_text(it, "asset", NULL)), GD_P_TEXT(gd_json_text(it, "scope", NULL)),
-                  GD_P_TEXT(gd_json_text(it, "expect_account", NULL)), GD_P_INT(now));
+                  GD_P_TEXT(gd_json_text(it, "expect_account", NULL)), GD_P_INT(now), GD_P_TEXT(text));
     }
 }
 
@@ -277,7 +302,7 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         gd_call_fail(c, GD_R_NOT_FOUND, "no client of that id is visible to you");
         return;
     }
-    if (strcmp(gd_tx_text(tx, 0, 0, 0), "active") != 0) {
+    if (strcmp(gd_tx_text(tx, 0, 0, 0), "active") != 0 && !gd_hub_of_client(c->b, gd_param(c, "client"))) {
         gd_call_fail(c, GD_R_CLIENT_ENDED, "this client is %s", gd_tx_text(tx, 0, 0, 0));
         return;
     }
@@ -353,13 +378,15 @@ void gd_request_remind(struct gd_broker *b, const struct gd_actor *who, json_t *
     gd_store_read(b->d.store, tx, on_remind, c);
 }
 
+enum { CANCEL_LEFT = 3 }; /* statement of the cancelling that reads what flows left */
+
 static void on_cancelled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_call *c = arg;
 
-    (void)tx;
     if (gd_call_store_failed(c, r, err))
         return;
+    gd_flow_close_left(c->b, tx, CANCEL_LEFT, c->workspace);
     gd_events_wake(c->b->d.events);
     gd_request_reply(c, gd_param(c, "request"), NULL, NULL);
 }
@@ -375,6 +402,7 @@ void gd_request_cancel(struct gd_broker *b, const struct gd_actor *who, json_t *
     gd_tx_add(tx, &sql_cancel, GD_P_TEXT(c->workspace), GD_P_TEXT(request));
     gd_tx_add(tx, &sql_cancel_items, GD_P_TEXT(c->workspace), GD_P_TEXT(request), GD_P_INT(now));
     gd_tx_add(tx, &sql_cancel_links, GD_P_TEXT(c->workspace), GD_P_TEXT(request), GD_P_INT(now));
+    (void)gd_flow_left(tx, c->workspace, request);
     gd_event_add(b->d.events, tx, c->workspace, "request.cancelled", request, NULL);
     gd_store_commit(b->d.store, tx, on_cancelled, c);
 }

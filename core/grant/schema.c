@@ -101,6 +101,8 @@ static const char *const platforms[] = {
 
     /* credential_id: what its consent yielded, once that is durable. */
     "ALTER TABLE flows ADD COLUMN credential_id text",
+    "CREATE INDEX flows_by_credential ON flows (workspace, credential_id)",
+    "CREATE INDEX flows_by_request ON flows (workspace, request_id)",
 
     /* starts_at and ends_at: the window at the platform; look_at: when the scheduler looks next (0: not);
        looks: failed ones in a row; warnings: JSON object word -> sentence. */

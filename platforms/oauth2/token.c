@@ -392,6 +392,8 @@ grantd_next *oa_grant(grantd_op *op)
         return bad;
     if (stage)
         return resume(op, stage);
+    if (grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN)) /* another item of a consent that is had already */
+        return grantd_finish(op);
     how = oa_text(op, "grant", "authorization_code");
     if (!strcmp(how, "guided"))
         return grantd_finish(op);

@@ -162,13 +162,19 @@ class Ends(GrantdTest):
     def family(self):
         return self.server.get("/_ctl/report")["families"][-1]
 
+    def ended(self, request):
+        """the items of the request, when each of them is granted: each has a run of its own"""
+        items = self.rpc.call("request.get", request=request)["request"]["items"]
+        return items if all(i["state"] == "granted" for i in items) else None
+
     def two(self, app):
         """Two grants of one consent: they share a credential."""
         link, request = self.box.ask(app, app)
         browser = self.box.browser()
         browser.open(link)
         browser.walk(login="anna")
-        grants = [i["grants"][0] for i in self.rpc.call("request.get", request=request)["request"]["items"]]
+        items = wait_for(lambda: self.ended(request))
+        grants = [i["grants"][0] for i in items]
         self.assertEqual(len({self.box.grant(g)["credential"] for g in grants}), 1)
         return grants
 

@@ -82,6 +82,23 @@ static json_t *whole_json(const char *text, const char *flag, struct gd_err *err
     return j;
 }
 
+/* "params.name" is a member of the object "params". */
+static void put_pair(json_t *to, const char *key, const char *value)
+{
+    const char *dot = strchr(key, '.');
+    GD_AUTO_FREE char *first = dot ? gd_strndup(key, (size_t)(dot - key)) : NULL;
+    json_t *inner = dot ? json_object_get(to, first) : NULL;
+
+    if (dot && !inner) {
+        inner = json_object();
+        json_object_set_new(to, first, inner);
+    }
+    if (dot && json_is_object(inner))
+        json_object_set_new(inner, dot + 1, json_string(value));
+    else
+        json_object_set_new(to, key, json_string(value));
+}
+
 /* "app=x,role=y": one object of a list. A comma inside a value is written \, */
 static json_t *pairs(const char *text, const char *flag, struct gd_err *err)
 {
@@ -102,7 +119,7 @@ static json_t *pairs(const char *text, const char *flag, struct gd_err *err)
         }
         p += *p == ',';
         *to = '\0';
-        json_object_set_new(out, key, json_string(eq + 1));
+        put_pair(out, key, eq + 1);
         if (!*p)
             return out;
     }

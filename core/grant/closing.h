@@ -1,0 +1,53 @@
+/* grant/closing.h - a closing under way: close.c runs it, facts.c reads what it stands on. Inside the grant
+ * room. */
+#ifndef GD_GRANT_CLOSING_H
+#define GD_GRANT_CLOSING_H
+
+#include "grant/surfaces.h"
+
+/* One for each grant (or orphan) at a time; who asks meanwhile waits for its end. */
+struct gd_closing {
+    struct gd_broker *b;
+    struct gd_call **calls; /* none: resumed, or an orphan */
+    unsigned ncalls;
+    struct gd_arena *arena;
+    const char *workspace, *grant; /* grant "": an orphan */
+    const char *key;               /* in gd_broker.closings */
+    const char *why;
+    char cred[GD_ID_TEXT_MAX]; /* "": native only */
+    uint32_t ix_grant, ix_cred;
+    enum gd_lifecycle before;
+    struct gd_app_state *app;
+    const char *client, *account;
+    struct gd_grant_doc doc;
+    json_t *params, *inputs; /* inputs: what was ordered with it */
+    struct gd_surfaces surfaces;
+    struct gd_secret access, refresh;
+    json_t *kept;
+    json_int_t siblings;
+    bool shared; /* others need the credential: its token is only a tool */
+    bool spent;  /* the credential is revoked already, or another one holds the same token */
+    bool force;  /* what cannot be closed is left to a person */
+    unsigned attempts;
+};
+
+/* Statements of the facts, in one transaction of nothing else. */
+enum {
+    GD_FACTS_GRANT,
+    GD_FACTS_SURFACES,
+    GD_FACTS_CRED,
+    GD_FACTS_USERS,
+    GD_FACTS_FLOWS,
+    GD_FACTS_HUBS,
+    GD_FACTS_SIBLINGS
+};
+void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx);
+void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx);
+/* Opens the credential's present version; nothing there is no error. */
+int gd_closing_open(struct gd_closing *x, const struct gd_tx *tx, struct gd_err *err);
+/* A newer consent of the account may have brought the very same token: revoking it would end that one. */
+bool gd_closing_held_elsewhere(const struct gd_closing *x, const struct gd_tx *tx);
+/* Does anything else need the credential? */
+bool gd_closing_in_use(const struct gd_tx *tx);
+
+#endif

@@ -1,0 +1,47 @@
+/* grant/exchange_int.h - inside of one run of a platform's grant function: exchange.c runs and commits it,
+ * made.c turns what came out into grants. */
+#ifndef GD_GRANT_EXCHANGE_INT_H
+#define GD_GRANT_EXCHANGE_INT_H
+
+#include "grant/exchange.h"
+
+struct gd_exchange {
+    struct gd_broker *b;
+    struct gd_flow *f;
+    gd_exchange_fn *fn;
+    void *arg;
+    struct gd_op *op;
+    json_t *query, *inputs; /* of the start, while the store is read */
+    char *raw;
+    char cred[GD_ID_TEXT_MAX], attempt[GD_ID_TEXT_MAX];
+    int64_t gen;              /* of what is durable; 0: nothing yet */
+    json_t *rec;              /* on its way to the store */
+    json_t *rest;             /* grants that did not fit into the record of the tokens */
+    char *progress;           /* stored with rec */
+    struct gd_secret answer;  /* newest access token */
+    struct gd_secret refresh; /* newest refresh token, for answers that bring none */
+    json_t *kept, *assets, *surfaces;
+    json_t *same;    /* living grants of this client and app that a new consent may renew */
+    json_t *others;  /* items that have been given flows of their own, to be started */
+    json_t *orphans; /* credentials that may be of no use any more */
+    char *account, *scope;
+    struct gd_clocks clocks; /* of the newest version */
+    bool last, waiting;      /* waiting: not from a callback, may go back to waiting */
+    bool split, mismatch;    /* mismatch: rec holds another account's tokens: kept, not used */
+    bool one, uses_token;    /* what made.c found: something was granted; and needs the token */
+    size_t outcome;          /* statement that reads the row after the answer */
+    unsigned tries;          /* of a commit, in a drain */
+    uv_timer_t again;
+    struct gd_exchange_result result;
+};
+
+/* ---- made.c ---- */
+/* Adds the read of the grants that may be renewed, and takes its rows. */
+void gd_made_read(const struct gd_exchange *x, struct gd_tx *tx);
+void gd_made_same(struct gd_exchange *x, const struct gd_tx *tx);
+/* What earlier runs reported and this one; the later report of a thing is the right one. New reference. */
+json_t *gd_made_merge(json_t *before, json_t *now, const char *const *keys);
+/* Puts item, grants and flow into x->rec and sets x->result. */
+void gd_made(struct gd_exchange *x);
+
+#endif

@@ -1,0 +1,137 @@
+/* grant/facts.c - what a closing stands on: the grant with its surfaces, the credential with its tokens, and
+ * who else needs it. */
+#include "grant/closing.h"
+
+#include <string.h>
+
+GD_SQL(sql_grant,
+       "SELECT asset_id, asset_kind, asset_name, role_asked, credential_id, client_id, app, mode, params,"
+       " asset_parent, starts_at, ends_at, looks, native FROM grants WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_cred, "SELECT c.client_id, c.app, c.account_id, c.status, c.attempts, v.attempt_id, v.parent_gen, "
+                 "v.created_at, v.sealed"
+                 " FROM credentials c LEFT JOIN token_versions v ON v.workspace = c.workspace AND "
+                 "v.attempt_id = c.current_attempt"
+                 " WHERE c.workspace = $1 AND c.id = $2");
+/* Who else needs the credential: grants, what is still being set up with it, a hub. */
+GD_SQL(sql_others, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2 AND id <> $3"
+                   " AND lifecycle IN ('confirming', 'live')");
+GD_SQL(sql_any, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2"
+                " AND lifecycle NOT IN ('ended', 'erased')");
+GD_SQL(
+    sql_flows,
+    "SELECT COUNT(*) FROM flows f WHERE f.workspace = $1 AND f.credential_id = $2 AND (f.status = "
+    "'exchanging' OR (f.status = 'waiting' AND EXISTS (SELECT 1 FROM items i WHERE i.workspace = f.workspace"
+    " AND i.flow_id = f.id AND i.state IN ('started', 'waiting'))))");
+GD_SQL(sql_hubs, "SELECT COUNT(*) FROM hubs WHERE workspace = $1 AND credential_id = $2");
+/* Living credentials of the same account: some platforms give the same token again. */
+GD_SQL(sql_siblings,
+       "SELECT o.id, v.attempt_id, v.parent_gen, v.created_at, v.sealed FROM credentials c JOIN credentials o"
+       " ON o.workspace = c.workspace AND o.client_id = c.client_id AND o.app = c.app"
+       " AND o.account_id = c.account_id AND o.id <> c.id AND o.status <> 'revoked'"
+       " JOIN token_versions v ON v.workspace = o.workspace AND v.attempt_id = o.current_attempt"
+       " WHERE c.workspace = $1 AND c.id = $2");
+void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx)
+{
+    const struct gd_param id[] = { GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_TEXT(x->grant) };
+
+    gd_tx_add(tx, &sql_grant, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
+    gd_surfaces_read(tx, x->workspace, x->grant);
+    gd_tx_add_(tx, &sql_cred, id, 2);
+    if (x->grant[0])
+        gd_tx_add_(tx, &sql_others, id, 3);
+    else
+        gd_tx_add_(tx, &sql_any, id, 2);
+    gd_tx_add_(tx, &sql_flows, id, 2);
+    gd_tx_add_(tx, &sql_hubs, id, 2);
+    gd_tx_add_(tx, &sql_siblings, id, 2);
+}
+
+static int open_version(const struct gd_closing *x, const struct gd_tx *tx, size_t stmt, size_t row, int col,
+                        const char *owner, json_t **ret, struct gd_err *err)
+{
+    size_t n = 0, c = (size_t)col;
+    const void *sealed = gd_tx_bytes(tx, stmt, row, c + 3, &n);
+    struct gd_seal_name name = { .workspace = x->workspace,
+                                 .client = x->client,
+                                 .owner = owner,
+                                 .gen = gd_tx_int(tx, stmt, row, c + 1),
+                                 .attempt = gd_tx_text(tx, stmt, row, c),
+                                 .column = "tok",
+                                 .created_at = gd_tx_int(tx, stmt, row, c + 2) };
+    GD_AUTO_FREE char *text = sealed ? gd_open_text(x->b, &name, sealed, n, err) : NULL;
+
+    *ret = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
+    return *ret || !sealed ? 0 : -1; /* nothing there: dropped already */
+}
+
+int gd_closing_open(struct gd_closing *x, const struct gd_tx *tx, struct gd_err *err)
+{
+    GD_AUTO_JSON blob = NULL;
+    const char *at, *rt;
+
+    if (open_version(x, tx, GD_FACTS_CRED, 0, 5, x->cred, &blob, err))
+        return -1;
+    at = gd_json_text(blob, "access_token", NULL);
+    rt = gd_json_text(blob, "refresh_token", NULL);
+    gd_secret_set(&x->access, at, at ? strlen(at) : 0);
+    gd_secret_set(&x->refresh, rt, rt ? strlen(rt) : 0);
+    json_decref(x->kept);
+    x->kept = json_incref(json_object_get(blob, "kept"));
+    return 0;
+}
+
+bool gd_closing_held_elsewhere(const struct gd_closing *x, const struct gd_tx *tx)
+{
+    for (size_t i = 0; i < gd_tx_rows(tx, GD_FACTS_SIBLINGS); i++) {
+        GD_AUTO_JSON blob = NULL;
+
+        if (open_version(x, tx, GD_FACTS_SIBLINGS, i, 1, gd_tx_text(tx, GD_FACTS_SIBLINGS, i, 0), &blob,
+                         NULL) == 0 &&
+            (gd_same_text(gd_json_text(blob, "access_token", NULL), x->access.ptr) ||
+             gd_same_text(gd_json_text(blob, "refresh_token", NULL), x->refresh.ptr)))
+            return true;
+    }
+    return false;
+}
+
+static const char *copy(struct gd_closing *x, const struct gd_tx *tx, size_t stmt, size_t col)
+{
+    return gd_arena_strdup(x->arena, gd_tx_text(tx, stmt, 0, col));
+}
+
+void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx)
+{
+    const char *params = gd_tx_rows(tx, GD_FACTS_GRANT) ? gd_tx_text(tx, GD_FACTS_GRANT, 0, 8) : NULL;
+
+    gd_surfaces_take(&x->surfaces, tx, GD_FACTS_SURFACES);
+    json_decref(x->params);
+    x->params = params ? gd_json_parse(params, strlen(params), GD_CRED_BLOB_MAX, NULL) : NULL;
+    if (gd_tx_rows(tx, GD_FACTS_GRANT)) {
+        x->doc = (struct gd_grant_doc){ .asset_id = copy(x, tx, GD_FACTS_GRANT, 0),
+                                        .asset_kind = copy(x, tx, GD_FACTS_GRANT, 1),
+                                        .asset_name = copy(x, tx, GD_FACTS_GRANT, 2),
+                                        .role = copy(x, tx, GD_FACTS_GRANT, 3),
+                                        .mode = copy(x, tx, GD_FACTS_GRANT, 7),
+                                        .params = x->params,
+                                        .asset_parent = copy(x, tx, GD_FACTS_GRANT, 9),
+                                        .starts_at = gd_tx_int(tx, GD_FACTS_GRANT, 0, 10),
+                                        .ends_at = gd_tx_int(tx, GD_FACTS_GRANT, 0, 11) };
+        x->client = copy(x, tx, GD_FACTS_GRANT, 5);
+        x->app = gd_app_find(x->b, gd_tx_text(tx, GD_FACTS_GRANT, 0, 6));
+        x->attempts = (unsigned)gd_tx_int(tx, GD_FACTS_GRANT, 0, 12);
+    }
+    if (gd_tx_rows(tx, GD_FACTS_CRED)) {
+        x->client = copy(x, tx, GD_FACTS_CRED, 0);
+        x->app = gd_app_find(x->b, gd_tx_text(tx, GD_FACTS_CRED, 0, 1));
+        x->account = copy(x, tx, GD_FACTS_CRED, 2);
+        if (!x->shared)
+            x->attempts = (unsigned)gd_tx_int(tx, GD_FACTS_CRED, 0, 4);
+    }
+    x->siblings = (json_int_t)gd_tx_rows(tx, GD_FACTS_SIBLINGS);
+}
+
+bool gd_closing_in_use(const struct gd_tx *tx)
+{
+    return gd_tx_int(tx, GD_FACTS_USERS, 0, 0) > 0 || gd_tx_int(tx, GD_FACTS_FLOWS, 0, 0) > 0 ||
+           gd_tx_int(tx, GD_FACTS_HUBS, 0, 0) > 0;
+}

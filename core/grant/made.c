@@ -1,0 +1,389 @@
+/* grant/made.c - what came out of a run, as grants: one for each asset, with the layers that it is shared by
+ * and the places where it must be closed one day; what was not granted, and why; and grants that a new
+ * consent of the same account renews instead of standing beside them. */
+#include "base/fault.h"
+#include "grant/exchange_int.h"
+
+#include <string.h>
+
+#define FIRST_LOOK_MS (3600 * (int64_t)1000)
+
+/* A grant without an account is native access only: one that another request made is the same access. */
+GD_SQL(
+    sql_same,
+    "SELECT g.id, g.asset_id, g.asset_kind, g.role_asked, g.credential_id, c.scope, c.account_id, g.native,"
+    " g.lifecycle FROM grants g LEFT JOIN credentials c ON c.workspace = g.workspace"
+    " AND c.id = g.credential_id WHERE g.workspace = $1 AND g.client_id = $2 AND g.app = $3"
+    " AND g.lifecycle IN ('confirming', 'live') AND COALESCE(g.request_id, '') <> $4 ORDER BY g.id");
+
+void gd_made_read(const struct gd_exchange *x, struct gd_tx *tx)
+{
+    gd_tx_add(tx, &sql_same, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->client),
+              GD_P_TEXT(x->f->app->app.id), GD_P_TEXT(x->f->request));
+}
+
+void gd_made_same(struct gd_exchange *x, const struct gd_tx *tx)
+{
+    static const char *const names[] = { "id",    "asset_id", "asset_kind", "role_asked", "cred",
+                                         "scope", "account",  "native",     "lifecycle" };
+
+    x->same = json_array();
+    for (size_t row = 0; row < gd_tx_rows(tx, 0); row++) {
+        json_t *g = json_object();
+
+        for (size_t col = 0; col < sizeof names / sizeof *names; col++)
+            json_object_set_new(g, names[col], gd_text_json(gd_tx_text(tx, 0, row, col)));
+        json_array_append_new(x->same, g);
+    }
+}
+
+/* ---- what was reported ---- */
+
+static char *key_of(const json_t *one, const char *const *keys)
+{
+    struct gd_buf b;
+
+    gd_buf_init(&b, SIZE_MAX / 2);
+    for (; *keys; keys++)
+        gd_buf_addf(&b, "%s\n", gd_json_text(one, *keys, ""));
+    return gd_buf_steal(&b);
+}
+
+json_t *gd_made_merge(json_t *before, json_t *now, const char *const *keys)
+{
+    json_t *out = json_array(), *one;
+    struct gd_map at = { 0 };
+    json_t *lists[] = { before, now };
+
+    for (size_t l = 0; l < 2; l++) {
+        size_t i;
+
+        json_array_foreach(lists[l], i, one)
+        {
+            GD_AUTO_FREE char *key = key_of(one, keys);
+            size_t place = (size_t)(uintptr_t)gd_map_get(&at, key);
+
+            if (place) {
+                json_array_set(out, place - 1, one);
+                continue;
+            }
+            json_array_append(out, one);
+            (void)gd_map_set(&at, key, (void *)(uintptr_t)json_array_size(out));
+        }
+    }
+    gd_map_done(&at, NULL);
+    return out;
+}
+
+/* ---- the surfaces of one grant ---- */
+
+static void add_surface(struct gd_exchange *x, json_t *list, const char *kind, const char *ref)
+{
+    char id[GD_ID_TEXT_MAX];
+
+    gd_id_make(id, "sf", gd_now(x->b->d.clock), x->b->d.rng);
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s?}", "id", id, "kind", kind, "ref", ref));
+}
+
+/* Each layer can be closed somewhere: where the platform named no place, there is one all the same. */
+static json_t *surfaces_of(struct gd_exchange *x, const char *asset, bool token, bool native)
+{
+    json_t *list = json_array(), *s;
+    bool has_token = false, has_native = false;
+    size_t i;
+
+    json_array_foreach(x->surfaces, i, s)
+    {
+        const char *kind = gd_json_text(s, "kind", ""), *of = gd_json_text(s, "asset", NULL);
+        bool is_token = !strcmp(kind, "token");
+
+        if (strcmp(gd_json_text(s, "outcome", ""), "open") != 0 || (is_token && !token) ||
+            (of && (!asset || strcmp(of, asset) != 0)))
+            continue;
+        has_token = has_token || is_token;
+        has_native = has_native || !is_token;
+        add_surface(x, list, kind, gd_json_text(s, "id", NULL));
+    }
+    if (token && !has_token)
+        add_surface(x, list, "token", NULL);
+    if (native && !has_native)
+        add_surface(x, list, "partner", NULL);
+    return list;
+}
+
+/* ---- grants that are renewed ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool has_word(const char *list, const char *word, size_t n)
+{
+    for (const char *p = list; p && *p;) {
+        size_t len = strcspn(p, " ");
+
+        if (len == n && !strncmp(p, word, n))
+            return true;
+        p += len;
+        p += strspn(p, " ");
+    }
+    return false;
+}
+
+/* Does the new consent hold every scope of the old one? What was not said is what was asked. */
+static bool covers(const char *now, const char *before)
+{
+    for (const char *p = before; p && *p;) {
+        size_t len = strcspn(p, " ");
+
+        if (len && !has_word(now, p, len))
+            return false;
+        p += len;
+        p += strspn(p, " ");
+    }
+    return true;
+}
+
+/* Revoked since the store was asked? */
+static bool still_lives(const struct gd_exchange *x, const char *grant)
+{
+    struct gd_id id;
+    uint32_t n = gd_id_parse(&id, "gr", grant, strlen(grant)) ? gd_index_grant(&x->b->ix, &id) : GD_NONE;
+
+    return n != GD_NONE && gd_grant_at(&x->b->ix, n)->lifecycle <= GD_LIFE_LIVE;
+}
+
+static bool renews(const struct gd_exchange *x, const struct gd_flow_item *it, const json_t *g,
+                   const char *asset, const char *kind, bool token)
+{
+    const char *cred = gd_json_text(g, "cred", NULL), *was = gd_json_text(g, "asset_id", NULL);
+    const char *scope = x->scope ? x->scope : it->scope;
+
+    if (gd_json_bool(g, "taken", false) || !same_text(was, asset) ||
+        (was && kind && gd_json_text(g, "asset_kind", NULL) &&
+         strcmp(gd_json_text(g, "asset_kind", ""), kind) != 0) ||
+        !still_lives(x, gd_json_text(g, "id", "")))
+        return false;
+    if (!cred) /* native only, and may get a token beside it */
+        return asset != NULL;
+    return token && strcmp(cred, x->cred) != 0 && x->account &&
+           same_text(gd_json_text(g, "account", NULL), x->account) &&
+           covers(scope, gd_json_text(g, "scope", NULL));
+}
+
+static void add_orphan(struct gd_exchange *x, const char *cred)
+{
+    if (cred)
+        json_array_append_new(x->orphans, json_string(cred));
+}
+
+/* The grant that becomes this item's: the one of the same role, else the first. The others of that asset move
+ * to the new credential as they are. NULL: it is a new one. */
+static json_t *renewed(struct gd_exchange *x, const struct gd_flow_item *it, const char *asset,
+                       const char *kind, bool token)
+{
+    json_t *g, *best = NULL;
+    size_t i;
+
+    json_array_foreach(x->same, i, g)
+    {
+        if (!renews(x, it, g, asset, kind, token))
+            continue;
+        if (!best || (!same_text(gd_json_text(best, "role_asked", NULL), it->role) &&
+                      same_text(gd_json_text(g, "role_asked", NULL), it->role)))
+            best = g;
+    }
+    json_array_foreach(x->same, i, g)
+    {
+        const char *from = gd_json_text(g, "cred", NULL);
+
+        if (!from || g == best || !renews(x, it, g, asset, kind, token))
+            continue;
+        json_object_set_new(g, "taken", json_true());
+        add_orphan(x, from);
+        gd_journal_add_move(x->rec, json_pack("{s:s, s:s}", "id", gd_json_text(g, "id", ""), "from", from));
+    }
+    if (best) {
+        json_object_set_new(best, "taken", json_true());
+        add_orphan(x, gd_json_text(best, "cred", NULL));
+    }
+    return best;
+}
+
+/* ---- one grant ---- */
+
+static bool unexpected(const struct gd_exchange *x, const struct gd_flow_item *it)
+{
+    return it->expect_account && (!x->account || strcmp(it->expect_account, x->account) != 0);
+}
+
+static const char *lifecycle_of(const struct gd_exchange *x, const struct gd_flow_item *it, const json_t *old)
+{
+    if (unexpected(x, it))
+        return "ending";
+    if (old)
+        return gd_json_text(old, "lifecycle", "live");
+    return x->f->confirm && !it->expect_account ? "confirming" : "live";
+}
+
+static int64_t seconds_of(const json_t *asset, const char *key)
+{
+    return gd_json_i64(asset, key, 0) * 1000;
+}
+
+/* asset NULL: the one that was asked, or the account as a whole. */
+static void add_grant(struct gd_exchange *x, const struct gd_flow_item *it, const json_t *asset,
+                      uint32_t layers)
+{
+    const char *asset_id = asset ? gd_json_text(asset, "id", NULL) : it->asset;
+    const char *kind = asset ? gd_json_text(asset, "kind", NULL) : NULL;
+    bool token = layers & GRANTD_LAYER_TOKEN, native = layers & GRANTD_LAYER_NATIVE;
+    const json_t *old = unexpected(x, it) ? NULL : renewed(x, it, asset_id, kind, token);
+    int64_t now = gd_now(x->b->d.clock);
+    char id[GD_ID_TEXT_MAX];
+    json_t *g;
+
+    if (old)
+        (void)snprintf(id, sizeof id, "%s", gd_json_text(old, "id", ""));
+    else
+        gd_id_make(id, "gr", now, x->b->d.rng);
+    g = json_pack("{s:s, s:s, s:s, s:b, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:s, s:s?, s:s?, s:o}", "id",
+                  id, "request", x->f->request, "item", it->id, "token", (int)token, "native",
+                  native ? "present" : "none", "asset_id", asset_id, "asset_kind", kind, "asset_name",
+                  gd_json_text(asset, "name", NULL), "asset_parent", gd_json_text(asset, "parent", NULL),
+                  "role_asked", it->role, "role_granted", gd_json_text(asset, "role", NULL), "lifecycle",
+                  lifecycle_of(x, it, old), "mode", it->mode, "params", it->params, "surfaces",
+                  surfaces_of(x, asset_id, token, native));
+    json_object_set_new(g, "starts_at", json_integer(seconds_of(asset, "starts_at")));
+    json_object_set_new(g, "ends_at", json_integer(seconds_of(asset, "ends_at")));
+    json_object_set_new(g, "look_at", json_integer(now + FIRST_LOOK_MS));
+    if (old) {
+        json_object_set_new(g, "old", json_true());
+        json_object_set_new(g, "from", gd_text_json(gd_json_text(old, "cred", NULL)));
+    }
+    gd_journal_add_grant(x->rec, g);
+    json_array_append_new(x->result.grants, json_string(id));
+    x->one = true;
+    x->uses_token = x->uses_token || token;
+}
+
+/* ---- all of them ---- */
+
+static uint32_t layers_of(const struct gd_exchange *x, const json_t *asset)
+{
+    bool has_token = x->gen > 0 || json_object_get(x->rec, "sealed");
+    uint32_t layers = (uint32_t)gd_json_i64(asset, "layers", 0);
+
+    if (!has_token)
+        return GRANTD_LAYER_NATIVE;
+    return layers ? layers : GRANTD_LAYER_TOKEN;
+}
+
+/* Is this asset one of those that the agency named ("id" or "id,id"; NULL: any)? */
+static bool was_asked(const char *hint, const char *id)
+{
+    for (const char *p = hint; p && *p;) {
+        size_t len = strcspn(p, ",");
+        size_t from = strspn(p, " "), to = len;
+
+        while (to > from && p[to - 1] == ' ')
+            to--;
+        if (to > from && strlen(id) == to - from && !strncmp(p + from, id, to - from))
+            return true;
+        p += len + (p[len] == ',');
+    }
+    return !hint;
+}
+
+static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, json_t *problems)
+{
+    bool others = false;
+    const char *kind;
+    json_t *asset;
+    size_t i;
+
+    json_array_foreach(x->assets, i, asset)
+    {
+        const char *problem = gd_json_text(asset, "problem", NULL);
+
+        kind = gd_json_text(asset, "kind", NULL);
+        if (problem)
+            json_array_append_new(problems, json_pack("{s:s, s:s?, s:s?, s:s, s:s?}", "id",
+                                                      gd_json_text(asset, "id", ""), "kind", kind, "name",
+                                                      gd_json_text(asset, "name", NULL), "problem", problem,
+                                                      "text", gd_json_text(asset, "text", NULL)));
+        else if (was_asked(it->asset, gd_json_text(asset, "id", "")))
+            add_grant(x, it, asset, layers_of(x, asset));
+        else
+            others = true;
+    }
+    if (!x->one && others)
+        json_array_append_new(problems,
+                              json_pack("{s:s, s:s, s:s}", "id", it->asset, "problem", "ASSET_NOT_SHARED",
+                                        "text", "the account that approved does not show this one"));
+    else if (!x->one && json_array_size(problems) == 0)
+        add_grant(x, it, NULL, layers_of(x, NULL));
+}
+
+/* The agency's own consent makes no grants: the hub works with the credential. */
+static void make_hub(struct gd_exchange *x, const struct gd_hub_state *h, json_t *item)
+{
+    json_object_set_new(x->rec, "hub", json_string(h->hub.id));
+    json_object_set_new(item, "state", json_string("granted"));
+    x->uses_token = true;
+}
+
+static void refuse_item(struct gd_exchange *x, json_t *item, const char *word, const char *text)
+{
+    json_object_set_new(item, "state", json_string("open"));
+    json_object_set_new(item, "reason", json_string(word));
+    json_object_set_new(item, "reason_text", gd_text_json(text));
+    x->result.end = GD_EXCHANGE_FAILED;
+}
+
+/* Nothing was granted: the item is open again, so that others can be handed in. */
+static void refuse_all(struct gd_exchange *x, json_t *item, const json_t *problems)
+{
+    const json_t *first = json_array_get(problems, 0);
+    const char *word = gd_json_text(first, "problem", ""), *text = gd_json_text(first, "text", NULL);
+
+    refuse_item(x, item, word, text);
+    gd_err_set(&x->result.err, GD_R_NOTHING_GRANTED, "%s (%.60s): %.200s%s", word,
+               gd_json_text(first, "id", ""), text ? text : "the platform does not say more",
+               json_array_size(problems) > 1 ? "; ..." : "");
+}
+
+void gd_made(struct gd_exchange *x)
+{
+    const struct gd_flow_item *it = &x->f->items[0];
+    struct gd_hub_state *hub = gd_hub_of_client(x->b, x->f->client);
+    json_t *problems = json_array(), *item = json_pack("{s:s, s:s}", "id", it->id, "state", "granted");
+
+    if (x->cred[0] && (x->gen > 0 || json_object_get(x->rec, "sealed")))
+        json_object_set_new(x->rec, "cred", json_string(x->cred));
+    json_object_set_new(x->rec, "flow", json_string(x->f->id));
+    x->result.end = GD_EXCHANGE_GRANTED;
+    if (hub)
+        make_hub(x, hub, item);
+    else
+        add_assets(x, it, problems);
+    if (!hub && !x->one) {
+        refuse_all(x, item, problems);
+    } else if (unexpected(x, it)) {
+        refuse_item(x, item, gd_reason_word(GD_R_ACCOUNT_UNEXPECTED),
+                    gd_reason_info(GD_R_ACCOUNT_UNEXPECTED)->meaning);
+        gd_err_set(&x->result.err, GD_R_ACCOUNT_UNEXPECTED, "%s",
+                   gd_reason_info(GD_R_ACCOUNT_UNEXPECTED)->meaning);
+    }
+    if (json_array_size(problems))
+        json_object_set(item, "problems", problems);
+    if (x->result.end != GD_EXCHANGE_GRANTED) {
+        json_object_set_new(item, "word", json_string(gd_reason_word(x->result.err.reason)));
+        json_object_set_new(item, "text", json_string(x->result.err.text));
+    }
+    json_decref(problems);
+    json_object_set_new(x->rec, "item", item);
+    if (!x->uses_token)
+        add_orphan(x, x->cred);
+}
