@@ -9,15 +9,52 @@ int64_t clock_mono(void)
     return gd_mono(gd_clock_system());
 }
 
+/* The machine's time, and how far a shared clock was moved. */
+static int64_t travelled(const struct sb *sb)
+{
+    return sb->moved.offset ? gd_mono(&sb->moved.clock) : clock_mono();
+}
+
 int64_t clock_now(const struct sb *sb)
 {
-    return sb->clock_held ? sb->clock_unix : sb->clock_unix + (clock_mono() - sb->clock_mono) / 1000;
+    return sb->clock_held ? sb->clock_unix : sb->clock_unix + (travelled(sb) - sb->clock_mono) / 1000;
 }
 
 void clock_set(struct sb *sb, int64_t unix_s)
 {
     sb->clock_unix = unix_s;
-    sb->clock_mono = clock_mono();
+    sb->clock_mono = travelled(sb);
+}
+
+int clock_share(struct sb *sb, const char *path)
+{
+    int rc = gd_clock_shared_open(&sb->moved, path);
+
+    if (rc == 0)
+        clock_set(sb, gd_now(&sb->moved.clock) / 1000);
+    return rc;
+}
+
+void clock_tell(struct sb_req *r)
+{
+    const struct sb_platform *mine = r->platform;
+
+    for (const struct sb_platform *const *p = sb_platforms; *p; p++) {
+        r->platform = *p;
+        if ((*p)->clock)
+            (*p)->clock(r);
+    }
+    r->platform = mine;
+}
+
+void clock_follow(struct sb_req *r)
+{
+    int64_t by = r->sb->moved.offset ? gd_mono(&r->sb->moved.clock) - clock_mono() : 0;
+
+    if (by - r->sb->moved_by < 1000)
+        return;
+    r->sb->moved_by = by;
+    clock_tell(r);
 }
 
 void clock_hold(struct sb *sb, bool hold)

@@ -117,12 +117,7 @@ static void post_clock(struct sb_req *r)
         clock_set(r->sb, json_integer_value(set));
     if (advance)
         clock_set(r->sb, gd_add_sat(clock_now(r->sb), json_integer_value(advance)));
-    for (const struct sb_platform *const *p = sb_platforms; *p; p++) {
-        r->platform = *p;
-        if ((*p)->clock)
-            (*p)->clock(r);
-    }
-    r->platform = NULL;
+    clock_tell(r);
     get_clock(r);
 }
 

@@ -16,6 +16,7 @@ enum {
     OPT_SEED,
     OPT_CLOCK,
     OPT_HOLD,
+    OPT_SHARE,
     OPT_ANYWHERE,
     OPT_ORIGINS,
     OPT_VERBOSE,
@@ -28,6 +29,7 @@ static const struct option options[] = {
     { "seed", required_argument, NULL, OPT_SEED },
     { "clock", required_argument, NULL, OPT_CLOCK },
     { "hold-clock", no_argument, NULL, OPT_HOLD },
+    { "virtual-clock", required_argument, NULL, OPT_SHARE },
     { "anywhere", no_argument, NULL, OPT_ANYWHERE },
     { "print-origins", no_argument, NULL, OPT_ORIGINS },
     { "verbose", no_argument, NULL, OPT_VERBOSE },
@@ -47,11 +49,12 @@ static const char help[] =
     "  --world FILE   people, businesses and accounts of your own (JSON)\n"
     "  --seed N       the same tokens and ids at each start\n"
     "  --clock UNIX   the sandbox's time at its start; --hold-clock: it stands still\n"
+    "  --virtual-clock FILE   a clock shared with grantd --virtual-clock FILE, which moves it\n"
     "  --anywhere     allow another address than loopback in --listen\n"
     "  --verbose      a line on stderr for each request\n";
 
 struct asked {
-    const char *listen, *world;
+    const char *listen, *world, *share;
     int64_t seed, clock;
     bool hold, origins, seeded;
 };
@@ -89,6 +92,9 @@ static int parse_one(int c, struct sb *sb, struct asked *a)
         return number("clock", optarg, &a->clock);
     case OPT_HOLD:
         a->hold = true;
+        return 0;
+    case OPT_SHARE:
+        a->share = optarg;
         return 0;
     case OPT_ANYWHERE:
         sb->anywhere = true;
@@ -167,6 +173,8 @@ static void done(struct sb *sb)
 static int serve(struct sb *sb, const struct asked *a, struct gd_err *err)
 {
     setup(sb, a);
+    if (a->share && clock_share(sb, a->share))
+        return gd_err_set(err, GD_R_FILE_UNREADABLE, "%s cannot be used as a clock", a->share);
     if (world_load(sb, a->world, err))
         return -1;
     world_reset(sb, NULL);

@@ -131,6 +131,7 @@ static void serve(struct own *o)
     struct sb_req *r = &o->r;
     bool near = find_route(o);
 
+    clock_follow(r);
     fault_before(o);
     if (sb_answered(r) || o->sending == SEND_NOTHING)
         return;

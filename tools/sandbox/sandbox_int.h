@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/rng.h"
+#include "base/clock.h"
 #include "sandbox.h"
 
 #include <microhttpd.h>
@@ -24,6 +25,8 @@ struct sb {
     json_t *seen;     /* the last requests */
     int64_t seen_count;
     int64_t clock_unix, clock_mono; /* the sandbox's time at a moment of the machine's */
+    struct gd_clock_shared moved;   /* with --virtual-clock: who else moves it */
+    int64_t moved_by;               /* its offset when the platforms last heard of it */
     bool clock_held;
     struct gd_rng_seeded rng;
     struct gd_list slow; /* of struct own: answers that wait */
@@ -83,6 +86,9 @@ void route_request(struct own *o); /* finds the platform and the handler and let
 int64_t clock_now(const struct sb *sb);
 int64_t clock_mono(void);
 void clock_set(struct sb *sb, int64_t unix_s);
+int clock_share(struct sb *sb, const char *path); /* 0 or -errno */
+void clock_tell(struct sb_req *r);                /* the platforms hear that time has moved */
+void clock_follow(struct sb_req *r);              /* the same, when somebody else moved it */
 void clock_hold(struct sb *sb, bool hold);
 
 /* world.c */
