@@ -144,6 +144,15 @@ grantd_next *li_version(grantd_op *op)
 /* ---- the agency's members
  * ------------------------------------------------------------------------------------- */
 
+/* A hub must have an id in the configuration, also while nobody can know it: "unknown" until it is connected.
+ */
+const char *li_hub_id(const grantd_op *op)
+{
+    const char *id = li_bare(grantd_arg(op, GRANTD_ARG_HUB_ID), "urn:li:person:");
+
+    return id && *id && strcmp(id, "unknown") ? id : NULL;
+}
+
 static int add_member(grantd_op *op, const char *text)
 {
     struct li *st = li(op);
@@ -162,11 +171,12 @@ grantd_next *li_members(grantd_op *op)
 {
     static const char gaps[] = ", \t\r\n";
     const char *who = grantd_option(op, "members"), *account = grantd_arg(op, GRANTD_ARG_HUB_ACCOUNT_ID);
+    const char *hub = li_hub_id(op);
 
     if (li(op)->members)
         return NULL;
     if (!who || !*who)
-        who = account && *account ? account : grantd_arg(op, GRANTD_ARG_HUB_ID);
+        who = account && *account ? account : hub;
     for (who = who ? who + strspn(who, gaps) : ""; *who; who += strspn(who, gaps)) {
         size_t n = strcspn(who, gaps);
 

@@ -56,6 +56,8 @@ static inline struct li *li(const grantd_op *op)
 int li_mode_is(const grantd_op *op, const char *mode);
 /* Fills op->state's members; NULL or the failure to return. */
 grantd_next *li_members(grantd_op *op);
+/* The hub's person id as it is configured, NULL: not known yet. */
+const char *li_hub_id(const grantd_op *op);
 /* The fixed scopes of this app, separated by spaces. */
 const char *li_scopes(const grantd_op *op);
 int li_is_role(const char *role);
@@ -107,6 +109,8 @@ grantd_next *li_fail_oauth(grantd_op *op, const grantd_doc *answer);
 grantd_next *li_ask_who(grantd_op *op, const char *token, grantd_doc_fn *next);
 /* The person of such an answer, NULL when it names none. */
 const char *li_who_of(grantd_op *op, const grantd_doc *answer);
+/* Commas or blanks, in any mixture, become single blanks; NULL when nothing is left. */
+const char *li_scope_of(grantd_op *op, const char *scope);
 void li_check_scope(grantd_op *op, const char *granted);
 
 /* ---- list.c: every ad account that a person has a role on -------------------------------------------------

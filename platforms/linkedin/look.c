@@ -94,7 +94,7 @@ static grantd_next *look_token(grantd_op *op)
 static grantd_next *on_token(grantd_op *op, const grantd_doc *answer)
 {
     int64_t end = grantd_num(op, answer, "expires_at", 0);
-    const char *scope = grantd_text(op, answer, "scope");
+    const char *scope = li_scope_of(op, grantd_text(op, answer, "scope"));
     int active;
 
     if (!grantd_ok(op, answer) || grantd_type(op, answer, "active") != GRANTD_IS_BOOL)

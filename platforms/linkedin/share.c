@@ -88,8 +88,7 @@ static const char *name_of(grantd_op *op, const grantd_doc *answer)
 
 static grantd_next *on_who(grantd_op *op, const grantd_doc *answer)
 {
-    const char *me = grantd_ok(op, answer) ? li_who_of(op, answer) : NULL,
-               *hub = li_bare(grantd_arg(op, GRANTD_ARG_HUB_ID), "urn:li:person:");
+    const char *me = grantd_ok(op, answer) ? li_who_of(op, answer) : NULL, *hub = li_hub_id(op);
 
     if (!me)
         return li_fail(op, answer, "asking who consented");

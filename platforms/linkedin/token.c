@@ -66,8 +66,7 @@ grantd_next *li_fail_oauth(grantd_op *op, const grantd_doc *answer)
 /* ---- what a token answer says
  * --------------------------------------------------------------------------------- */
 
-/* Commas or blanks, in any mixture, become single blanks. */
-static const char *scope_of(grantd_op *op, const char *scope)
+const char *li_scope_of(grantd_op *op, const char *scope)
 {
     size_t n = scope ? strlen(scope) : 0, len = 0;
     char *out = n ? grantd_alloc(op, n + 1) : NULL;
@@ -96,7 +95,7 @@ static struct grantd_result clocks_of(grantd_op *op, const grantd_doc *answer)
 
     r.access_token = grantd_text(op, answer, "access_token");
     r.refresh_token = grantd_text(op, answer, "refresh_token");
-    r.scope = scope_of(op, grantd_text(op, answer, "scope"));
+    r.scope = li_scope_of(op, grantd_text(op, answer, "scope"));
     r.expires_in = grantd_num(op, answer, "expires_in", 0);
     if (left > 0 && left <= YEAR_S + 86400) {
         r.refresh_expires_in = left;
