@@ -359,6 +359,8 @@ grantd_next *ga_fail_as(grantd_op *op, const grantd_doc *a, const struct ga_erro
     int fails = adapted(op, e);
     const char *whose = ga(op)->who == GA_HUB ? "with the agency's own consent " : "";
 
+    if (!e->fails && ga(op)->who == GA_HUB && grantd_status(op, a) == 401)
+        return grantd_fail(op, GRANTD_E_CONFIG, "Google does not accept the agency's own consent (HTTP 401)");
     if (!e->fails)
         return grantd_fail_answer(op, a);
     if (fails == GRANTD_E_LIMITED)
