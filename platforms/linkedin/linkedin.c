@@ -71,7 +71,7 @@ static const struct {
     { "202603", "2027-03-16", 1805155200 }, { "202606", "2027-06-15", 1813017600 },
     { "202609", "2027-09-15", 1820966400 },
 };
-enum { SOON_S = 60 * 86400, OLD_MONTHS = 10 };
+enum { SOON_S = 60 * 86400, OLD_MONTHS = 10, FIRST_LOOK_S = 600 };
 
 int li_mode_is(const grantd_op *op, const char *mode)
 {
@@ -234,6 +234,8 @@ static grantd_next *by_hand(grantd_op *op)
             "what a client adds by hand is checked with the agency's own token; run grantctl hub "
             "connect once");
     li_manual_steps(op, asset && *asset ? li_id_list(op, asset, LI_CHOSEN_MAX) : NULL);
+    if (asset && *asset) /* nothing will be handed in: it is looked at */
+        return grantd_pending(op, grantd_now(op) + FIRST_LOOK_S);
     return grantd_finish(op);
 }
 
