@@ -7,6 +7,18 @@ static grantd_next *next_of_mine(grantd_op *op);
 
 enum { LIST_PAGES = 20, PER_PAGE = 50 };
 
+static void partner_step(grantd_op *op, const char *what)
+{
+    const char *hub = grantd_arg(op, GRANTD_ARG_HUB_ID), *role = me_asked_role(op);
+
+    grantd_step(op, .title = "Add the agency as a partner", .copy = hub,
+                .text = grantd_strf(op,
+                                    "An admin of your business portfolio opens Business settings, adds the "
+                                    "business id %s as a partner, and shares %s with it, with the tasks %s. "
+                                    "We look by ourselves and go on as soon as it is there.",
+                                    hub ? hub : "", what, me_tasks(op, me_item_kind(op), role)));
+}
+
 /* ---- the client writes ids down
  * ----------------------------------------------------------------------------- */
 grantd_next *me_ask_which(grantd_op *op)
@@ -14,6 +26,8 @@ grantd_next *me_ask_which(grantd_op *op)
     const struct me_kind *k = me_item_kind(op);
     int page = !strcmp(k->name, "page");
 
+    if (!strcmp(me_mode(op), "manual"))
+        partner_step(op, page ? "the Pages" : "the ad accounts");
     grantd_step(op, .title = page ? "Which Pages?" : "Which ad accounts?",
                 .text = page
                             ? "Write down the id of each Page, one a line. Business settings shows it."
@@ -159,17 +173,10 @@ static const char *listed(grantd_op *op, int mark)
 
 static void guided_step(grantd_op *op)
 {
-    const char *ids = listed(op, ME_GUIDED), *hub = grantd_arg(op, GRANTD_ARG_HUB_ID);
-    const char *role = me_asked_role(op);
+    const char *ids = listed(op, ME_GUIDED);
 
-    if (!*ids)
-        return;
-    grantd_step(op, .title = "Add the agency as a partner", .copy = hub,
-                .text = grantd_strf(op,
-                                    "An admin of your business portfolio opens Business settings, adds the "
-                                    "business id %s as a partner, and shares %s with it, with the tasks %s. "
-                                    "We look by ourselves and go on as soon as it is there.",
-                                    hub ? hub : "", ids, me_tasks(op, me_item_kind(op), role)));
+    if (*ids)
+        partner_step(op, ids);
 }
 
 void me_steps_waiting(grantd_op *op)

@@ -49,6 +49,8 @@ static grantd_next *on_shared_to_us(grantd_op *op, const grantd_doc *a, const ch
                     me_asked_role(op));
         return me_mark(op, ME_GUIDED);
     }
+    if (grantd_arg(op, GRANTD_ARG_STATE)) /* there already when asked: grant goes on with it */
+        return me_granted(op);
     return assign(op);
 }
 

@@ -101,9 +101,17 @@ grantd_next *me_mark(grantd_op *op, int mark)
     return grantd_continue(op, me_work);
 }
 
+/* Asking only asks: what comes of it is reported by grant, which begins at once with what is open. */
+static int asking(const grantd_op *op)
+{
+    return grantd_arg(op, GRANTD_ARG_STATE) != NULL;
+}
+
 grantd_next *me_problem(grantd_op *op, int class, const char *word, const char *text)
 {
-    if (me_targets(op) == 1)
+    if (asking(op))
+        return me_mark(op, ME_NEW);
+    if (class == GRANTD_E_DECLINED && me_targets(op) == 1)
         return grantd_fail(op, class, "%s: %s", me(op)->id, text);
     grantd_asset(op, .kind = me(op)->kind->name, .id = me(op)->id, .name = me(op)->name, .problem = word,
                  .text = text);
@@ -132,12 +140,22 @@ static int waiting(const grantd_op *op)
     return 0;
 }
 
+static int any(const grantd_op *op, int mark, int other)
+{
+    for (int i = 0; i < me_targets(op); i++)
+        if (me_mark_of(op, i) == mark || me_mark_of(op, i) == other)
+            return 1;
+    return 0;
+}
+
 /* Everybody had a turn. Who waits for a person is looked at again from the first one on. */
 static grantd_next *over(grantd_op *op)
 {
     grantd_note(op, "at", NULL);
     if (!waiting(op))
         return grantd_finish(op);
+    if (asking(op) && any(op, ME_NEW, ME_SHARED))
+        return grantd_pending(op, grantd_now(op) + 1);
     me_steps_waiting(op);
     return grantd_pending(op, me_next_look(op));
 }
@@ -186,6 +204,8 @@ grantd_next *me_granted(grantd_op *op)
     struct me *m = me(op);
     const char *member = grantd_option(op, "system_user_id");
 
+    if (asking(op))
+        return me_mark(op, ME_SHARED);
     tell_role(op);
     grantd_asset(op, .kind = m->kind->name, .id = m->id, .name = m->name, .parent = m->parent,
                  .role = m->role ? m->role : me_asked_role(op),
