@@ -182,11 +182,28 @@ static const char *token_at(grantd_op *op, int i)
     return grantd_arg(op, i == END_ACCESS ? GRANTD_ARG_ACCESS_TOKEN : GRANTD_ARG_REFRESH_TOKEN);
 }
 
+/* Whether LinkedIn ends all tokens of a member with one is not known: nobody else's consent is put at risk.
+ */
+static int is_shared(grantd_op *op)
+{
+    const grantd_doc *grant = grantd_document(op, GRANTD_DOC_GRANT);
+
+    return grant && grantd_num(op, grant, "siblings", 0) > 0;
+}
+
 static grantd_next *end_token(grantd_op *op)
 {
     struct li *st = li(op);
     const char *access = grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN), *token = NULL;
 
+    if (is_shared(op)) {
+        grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_MANUAL,
+                       .text =
+                           "another consent of this member is in use and might end with this token: it is "
+                           "destroyed here and ends by itself");
+        st->surface++;
+        return next_surface(op);
+    }
     for (; st->stage < END_OVER && !token; st->stage++)
         token = token_at(op, st->stage);
     if (token)

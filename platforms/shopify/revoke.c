@@ -5,7 +5,7 @@
 #define UNINSTALL "mutation { appUninstall { app { id } userErrors { field message code } } }"
 
 static grantd_fn next_surface, uninstall;
-static grantd_doc_fn on_uninstalled, on_deleted, on_renewed, on_dead, on_staff;
+static grantd_doc_fn on_uninstalled, on_deleted, on_renewed, on_dead, on_staff, on_replaced;
 
 static const char *surface_text(grantd_op *op, const char *member)
 {
@@ -39,11 +39,44 @@ static grantd_next *app_gone(grantd_op *op)
     return over(op, "token", sh(op)->uninstalled ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_GONE, NULL);
 }
 
+/* Not for now: another day it may work. Everything else that is no yes is tried in the older way. */
+static int is_passing(grantd_op *op, const grantd_doc *answer)
+{
+    int class = sh_class(op, answer, SH_AT_API);
+
+    return class == GRANTD_E_LIMITED || class == GRANTD_E_TRANSIENT || sh_is_closed(op, answer);
+}
+
+/* Another consent of this shop lives on: the one installation stays for it. Its tokens have replaced these.
+ */
+static grantd_next *on_replaced(grantd_op *op, const grantd_doc *answer)
+{
+    if (grantd_status(op, answer) == 401)
+        return app_gone(op);
+    if (is_passing(op, answer))
+        return sh_fail(op, answer, SH_AT_API, "looking whether the replaced token is dead");
+    if (grantd_arg(op, GRANTD_ARG_REFRESH_TOKEN))
+        return over(op, "token", GRANTD_SURFACE_FAILED, "the replaced token ends by itself within the hour");
+    return over(op, "token", GRANTD_SURFACE_MANUAL,
+                "the app stays installed for another consent of this shop; this token is destroyed here");
+}
+
+static int is_shared(grantd_op *op)
+{
+    const grantd_doc *grant = grantd_document(op, GRANTD_DOC_GRANT);
+
+    return grant && grantd_num(op, grant, "siblings", 0) > 0;
+}
+
 static grantd_next *uninstall(grantd_op *op)
 {
     const char *token = grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN);
 
-    return token ? sh_graphql(op, token, UNINSTALL, on_uninstalled) : app_gone(op);
+    if (!token)
+        return app_gone(op);
+    if (is_shared(op))
+        return sh_rest(op, "GET", "oauth/access_scopes.json", token, on_replaced);
+    return sh_graphql(op, token, UNINSTALL, on_uninstalled);
 }
 
 static grantd_next *on_renewed(grantd_op *op, const grantd_doc *answer)
@@ -89,14 +122,6 @@ static grantd_next *by_code(grantd_op *op, const char *code)
     if (code && !strcmp(code, "USER_PERMISSIONS_INSUFFICIENT"))
         return app_by_hand(op, "Shopify does not let the app uninstall itself: the merchant does it");
     return older_way(op);
-}
-
-/* Not for now: another day it may work. Everything else that is no yes is tried in the older way. */
-static int is_passing(grantd_op *op, const grantd_doc *answer)
-{
-    int class = sh_class(op, answer, SH_AT_API);
-
-    return class == GRANTD_E_LIMITED || class == GRANTD_E_TRANSIENT || sh_is_closed(op, answer);
 }
 
 static grantd_next *on_uninstalled(grantd_op *op, const grantd_doc *answer)
