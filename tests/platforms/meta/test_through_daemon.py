@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Meta from ask to end, through grantd and against the sandbox: each mode, what people do meanwhile, lost answers, a
+crash in the middle of a fan-out, and one person who consents twice."""
+import os
+import signal
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
+from harness import wait_for  # noqa: E402
+from sandboxed import SandboxTest  # noqa: E402
+
+HUB, BOT = "220000000000777", "61550000000042"
+EU, US, CANDLES = "act_5550001112223", "act_5550001112224", "act_5550001112230"
+PAGE = "100500000000001"
+BERTA, CARL, ANN = "1020000000055", "1020000000081", "1020000000071"
+
+
+class Meta(SandboxTest):
+    def begin(self, token="EAAagency", **options):
+        self.app("fb", "meta", app_id="310000000000001", app_secret=self.secret("fb", "s3cr3t"),
+                 config_id="900000000000033", delegate_config_id="900000000000044", **options)
+        handed = {"access_token": self.secret("hub", token)} if token else {}
+        self.hub("agency", "meta", app="fb", id=HUB, system_user_id=BOT, **handed)
+        self.box.start()
+
+    def ask(self, asset=None, role="advertiser", mode="share", who=BERTA, assets=None, deny=False, **params):
+        item = {"app": "fb", "role": role, "mode": mode}
+        if asset:
+            item["asset"] = asset
+        if params:
+            item["params"] = params
+        link, request, _ = self.request(item)
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser, who=who, assets=assets, deny=deny)
+        return link, request, browser
+
+    def granted(self, *args, **kwargs):
+        _, request, _ = self.ask(*args, **kwargs)
+        return self.wait_items(request, "granted")[0]["grants"]
+
+    def calls(self, method, part):
+        return [r for r in self.sandbox.seen()["requests"] if r["method"] == method and part in r["path"]]
+
+    def act(self, act, **args):
+        self.sandbox.act("meta", act, **args)
+
+    def partner(self, asset, *tasks):
+        self.act("set_partner", asset=asset, agency=HUB, permitted_tasks=list(tasks))
+
+    def test_share_from_ask_to_end(self):
+        self.begin()
+        grant, = self.granted(EU)
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["state"], seen["role"]["granted"]), ("active", "advertiser"))
+        self.assertEqual((seen["layers"]["native"]["status"], seen["layers"]["token"]), ("present", None))
+        self.assertEqual({s["kind"]: s["id"] for s in seen["surfaces"]}, {"partner": HUB, "member": BOT})
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        ends = self.whole_end(grant)
+        self.assertEqual({k: s["state"] for k, s in ends.items()}, {"partner": "closed", "member": "closed"}, ends)
+        self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], 0)
+
+    def test_the_client_chooses(self):
+        self.begin()
+        link, request, browser = self.ask(role="analyst")
+        item, = self.wait_items(request, "waiting")
+        values = [c["value"] for c in item["steps"][0]["choices"]]
+        self.assertEqual(values, [EU, US])
+        self.hand_in(browser, link, ad_accounts=[EU, US])
+        item, = self.wait_items(request, "granted")
+        self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in item["grants"]), [EU, US])
+
+    def test_a_page(self):
+        self.begin()
+        grant, = self.granted(PAGE, role="admin", kind="page")
+        self.assertEqual(self.box.grant(grant)["asset"]["kind"], "page")
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        ends = self.whole_end(grant)
+        self.assertEqual({s["state"] for s in ends.values()}, {"closed"}, ends)
+
+    def test_asked_by_the_agency(self):
+        self.begin()
+        _, request, _ = self.ask(US, mode="request")
+        self.wait_items(request, "waiting")
+        _, refused, _ = self.ask(CANDLES, mode="request")
+        self.wait_items(refused, "waiting")
+        self.act("approve_request", asset=US, agency=HUB)
+        self.act("decline", asset=CANDLES, agency=HUB)
+        self.advance(600)
+        self.wait_items(request, "granted")
+        self.wait_items(refused, "declined")
+
+    def test_withdrawn_edges_go_on_by_hand(self):
+        self.begin()
+        self.sandbox.option("meta", name="b2b_requests", value="3")
+        _, request, _ = self.ask(US, mode="request")
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual(item["steps"][0]["copy"], HUB)
+        self.partner(US, "ANALYZE")
+        self.advance(600)
+        self.assertEqual(self.items(request)[0]["state"], "waiting")  # not enough for an advertiser
+        self.partner(US, "ADVERTISE", "ANALYZE")
+        self.advance(600)
+        self.wait_items(request, "granted")
+
+    def test_a_second_admin(self):
+        self.begin()
+        self.sandbox.option("meta", name="admin_review", value=True)
+        _, request, _ = self.ask(US)
+        item, = self.wait_items(request, "waiting")
+        self.assertIn("second admin", item["steps"][0]["title"])
+        self.act("approve_review", asset=US, agency=HUB)
+        self.advance(600)
+        self.wait_items(request, "granted")
+        self.assertEqual(len(self.calls("POST", "/agencies")), 1)
+
+    def test_a_lost_answer_shares_once(self):
+        self.begin()
+        self.sandbox.fault("meta", "lost", method="POST", path=f"/v25.0/{US}/agencies", times=1)
+        _, request, _ = self.ask(US)
+        self.advance(600)
+        self.wait_items(request, "granted")
+        self.assertEqual(len(self.calls("POST", f"{US}/agencies")), 1)
+
+    def test_killed_in_the_middle_of_a_fan_out(self):
+        self.begin()
+        self.sandbox.fault("meta", "slow", seconds=2, method="POST", path=f"/v25.0/{EU}/agencies", times=1)
+        link, request, _ = self.request({"app": "fb", "role": "advertiser", "mode": "share", "asset": f"{EU},{US}"})
+        browser = self.box.browser()
+
+        def client():
+            try:
+                browser.open(link)
+                self.approve(browser, who=BERTA)
+            except (OSError, AssertionError):
+                pass  # the page went away with the daemon
+        person = threading.Thread(target=client)
+        person.start()
+        wait_for(lambda: self.calls("POST", f"{EU}/agencies"), 20, 0.05)
+        self.box.daemon.stop(signal.SIGKILL)
+        person.join()
+        self.box.start()
+        self.advance(600)
+        item, = self.wait_items(request, "granted")
+        self.assertEqual(len(item["grants"]), 2)
+        self.assertEqual([len(self.calls("POST", f"{a}/agencies")) for a in (EU, US)], [1, 1])
+
+    def test_one_person_twice(self):
+        """What ends the first consent's token leaves the second consent alone."""
+        self.begin()
+        self.granted(EU)
+        self.sandbox.fault("meta", "lost", method="POST", path=f"/v25.0/{US}/agencies", times=1)
+        _, request, _ = self.ask(US)
+        self.advance(600)
+        self.wait_items(request, "granted")
+        self.advance(4 * 3600)  # both short tokens have ended by themselves
+        self.assertEqual(self.calls("DELETE", "/me/permissions"), [])
+
+    def test_drift(self):
+        self.begin()
+        grant, = self.granted(EU)
+        self.partner(EU, "ANALYZE")
+        self.advance(2 * 86400)
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["role"]["observed"], seen["reason"]), ("analyst", "NATIVE_CHANGED"))
+        self.act("remove_partner", asset=EU, agency=HUB)
+        self.advance(2 * 86400)
+        self.assertEqual(self.box.grant(grant)["reason"], "NATIVE_GONE")
+        ends = self.whole_end(grant)
+        self.assertEqual({s["state"] for s in ends.values()}, {"gone"}, ends)
+
+    def test_delegate(self):
+        self.begin()
+        grant, = self.granted(mode="delegate", assets=[EU])
+        self.rpc.call("grant.token", grant=grant)
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        surface = self.whole_end(grant)["token"]
+        self.assertEqual(surface["state"], "manual", surface)
+
+    def test_kept_token_lives_beside_the_share(self):
+        self.begin(keep_client_token=True)
+        grant, = self.granted(EU)
+        before = self.box.grant(grant)["layers"]["token"]
+        self.advance(58 * 86400)
+        after = self.box.grant(grant)["layers"]["token"]
+        self.assertEqual((after["status"], after["gen"] > before["gen"]), ("current", True), after)
+        ends = self.whole_end(grant)
+        self.assertEqual({s["state"] for s in ends.values()}, {"closed"}, ends)
+
+    def test_the_agency_connects_its_hub(self):
+        self.begin(token=None)
+        self.connect("agency", who=ANN)
+        grant, = self.granted(EU)
+        self.assertEqual(self.box.grant(grant)["layers"]["native"]["status"], "present")
+        self.partner(US, "ANALYZE")
+        scan = self.rpc.call("hub.scan", hub="agency")
+        self.assertEqual((scan["reached"], scan["unexplained"]), (2, 1), scan)
+
+    def test_said_no_and_the_wrong_person(self):
+        self.begin()
+        _, request, _ = self.ask(EU, deny=True)
+        self.wait_items(request, "declined")
+        _, request, _ = self.ask(EU, who=CARL)
+        self.assertEqual(self.wait_items(request, "open")[0]["reason"], "NOT_VISIBLE")
+        _, request, _ = self.ask(f"{EU},{CANDLES}")
+        item, = self.wait_items(request, "granted")
+        self.assertEqual(([p["problem"] for p in item["problems"]], len(item["grants"])), (["NOT_VISIBLE"], 1))
