@@ -253,7 +253,8 @@ uint32_t gd_grant_number(const struct gd_broker *b, const char *workspace, const
     " g.ended_at, c.status, c.shape, c.retry_class, c.scope, c.gen, c.issued_at, c.expires_at,"         \
     " c.refresh_expires_at, c.horizon_at, c.next_at, c.refreshed_at, c.account_id, c.account_name, "    \
     "c.reason,"                                                                                         \
-    " c.reason_text, g.reason, g.reason_text"
+    " c.reason_text, g.reason, g.reason_text, g.starts_at, g.ends_at, g.look_at, g.warnings, g.mode,"   \
+    " g.asset_parent"
 json_t *gd_grant_row_json(struct gd_broker *b, const char *workspace, const struct gd_tx *tx, size_t stmt,
                           size_t row);
 /* Adds the reads of one grant (row, then surfaces) to a transaction. */

@@ -52,7 +52,13 @@ enum { /* columns of GD_GRANT_COLUMNS */
        C_REASON,
        C_REASON_TEXT,
        G_REASON,
-       G_REASON_TEXT
+       G_REASON_TEXT,
+       G_STARTS,
+       G_ENDS,
+       G_LOOK,
+       G_WARNINGS,
+       G_MODE,
+       G_PARENT
 };
 #define TEXT(col) gd_tx_text(tx, stmt, row, (col))
 #define INT(col)  gd_tx_int(tx, stmt, row, (col))
@@ -79,6 +85,8 @@ static struct gd_grant_view view_of(struct gd_broker *b, const struct gd_tx *tx,
                                 .has_cred = TEXT(C_STATUS) != NULL,
                                 .expires_at = INT(C_EXPIRES),
                                 .horizon_at = INT(C_HORIZON),
+                                .starts_at = INT(G_STARTS),
+                                .ends_at = INT(G_ENDS),
                                 .now = gd_now(b->d.clock) };
 
     gd_lifecycle_parse(TEXT(G_LIFE), &f.lifecycle);
@@ -86,6 +94,32 @@ static struct gd_grant_view view_of(struct gd_broker *b, const struct gd_tx *tx,
     gd_cred_status_parse(TEXT(C_STATUS), &f.cred);
     *ret_frozen = f.app_frozen;
     return gd_grant_derive(&f);
+}
+
+/* What is shared, and with which permission. */
+static void put_share(json_t *j, const struct gd_tx *tx, size_t stmt, size_t row)
+{
+    json_object_set_new(j, "asset",
+                        json_pack("{s:s?, s:s?, s:s?, s:s?}", "id", TEXT(G_ASSET), "kind", TEXT(G_ASSET_KIND),
+                                  "name", TEXT(G_ASSET_NAME), "parent", TEXT(G_PARENT)));
+    json_object_set_new(j, "role",
+                        json_pack("{s:s?, s:s?, s:s?}", "asked", TEXT(G_ASKED), "granted", TEXT(G_GRANTED),
+                                  "observed", TEXT(G_OBSERVED)));
+    json_object_set_new(j, "mode", gd_text_json(TEXT(G_MODE)));
+    json_object_set_new(j, "account",
+                        json_pack("{s:s?, s:s?}", "id", TEXT(C_ACCOUNT), "name", TEXT(C_ACCOUNT_NAME)));
+    json_object_set_new(j, "window",
+                        INT(G_ENDS) ? json_pack("{s:o, s:o}", "starts_at", gd_time_json(INT(G_STARTS)),
+                                                "ends_at", gd_time_json(INT(G_ENDS)))
+                                    : json_null());
+}
+
+/* What the last looks said that is no failure yet: word -> sentence. */
+static json_t *warnings_json(const char *text)
+{
+    json_t *j = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, NULL) : NULL;
+
+    return j ? j : json_object();
 }
 
 json_t *gd_grant_row_json(struct gd_broker *b, const char *workspace, const struct gd_tx *tx, size_t stmt,
@@ -107,14 +141,7 @@ json_t *gd_grant_row_json(struct gd_broker *b, const char *workspace, const stru
     json_object_set_new(j, "app", json_string(TEXT(G_APP)));
     json_object_set_new(j, "platform", json_string(a ? a->app.platform->p.name : "unknown"));
     json_object_set_new(j, "provider", gd_text_json(a ? a->app.provider : NULL));
-    json_object_set_new(j, "asset",
-                        json_pack("{s:s?, s:s?, s:s?}", "id", TEXT(G_ASSET), "kind", TEXT(G_ASSET_KIND),
-                                  "name", TEXT(G_ASSET_NAME)));
-    json_object_set_new(j, "role",
-                        json_pack("{s:s?, s:s?, s:s?}", "asked", TEXT(G_ASKED), "granted", TEXT(G_GRANTED),
-                                  "observed", TEXT(G_OBSERVED)));
-    json_object_set_new(j, "account",
-                        json_pack("{s:s?, s:s?}", "id", TEXT(C_ACCOUNT), "name", TEXT(C_ACCOUNT_NAME)));
+    put_share(j, tx, stmt, row);
     json_object_set_new(j, "state", json_string(v.state));
     json_object_set_new(j, "reason", v.reason[0] ? json_string(v.reason) : json_null());
     json_object_set_new(j, "reason_text",
@@ -124,8 +151,10 @@ json_t *gd_grant_row_json(struct gd_broker *b, const char *workspace, const stru
     json_object_set_new(j, "owner", json_string(v.owner));
     json_object_set_new(j, "next_at", live && TEXT(C_STATUS) ? gd_time_json(INT(C_NEXT)) : json_null());
     json_object_set_new(j, "layers",
-                        json_pack("{s:o, s:{s:s}}", "token", token_json(tx, stmt, row, frozen), "native",
-                                  "status", TEXT(G_NATIVE)));
+                        json_pack("{s:o, s:{s:s, s:o}}", "token", token_json(tx, stmt, row, frozen), "native",
+                                  "status", TEXT(G_NATIVE), "next_look_at",
+                                  live ? gd_time_json(INT(G_LOOK)) : json_null()));
+    json_object_set_new(j, "warnings", warnings_json(TEXT(G_WARNINGS)));
     json_object_set_new(j, "surfaces", json_array());
     json_object_set_new(j, "created_at", gd_time_json(INT(G_CREATED)));
     json_object_set_new(j, "verified_at", gd_time_json(INT(G_VERIFIED)));

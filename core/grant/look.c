@@ -378,23 +378,17 @@ static enum gd_native native_of(const struct look *l, const json_t *o)
     return n;
 }
 
-/* Where no refresh passes: the window's end or the credential's horizon, whichever comes first. 0: nowhere.
- */
 static int64_t wall_of(const struct look *l)
 {
-    if (!l->ends_at || !l->horizon_at)
-        return l->ends_at ? l->ends_at : l->horizon_at;
-    return l->ends_at < l->horizon_at ? l->ends_at : l->horizon_at;
+    return gd_grant_wall(l->starts_at, l->ends_at, l->horizon_at, NULL);
 }
 
-/* When a person is told of the wall: 14 days before, in a short window when a quarter of it is left. */
 static int64_t warn_at(const struct look *l)
 {
-    int64_t wall = wall_of(l), ahead = 14 * DAY_MS, window = l->ends_at - l->starts_at;
+    int64_t warn;
 
-    if (l->starts_at && wall == l->ends_at && window > 0 && window / 4 < ahead)
-        ahead = window / 4;
-    return wall ? wall - ahead : 0;
+    (void)gd_grant_wall(l->starts_at, l->ends_at, l->horizon_at, &warn);
+    return warn;
 }
 
 static void warn(struct look *l, json_t *all, const char *word, const char *text)

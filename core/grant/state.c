@@ -82,14 +82,27 @@ const char *gd_retry_word(uint32_t retry_class)
 
 #define DAY_MS (24 * 3600 * (int64_t)1000)
 
+int64_t gd_grant_wall(int64_t starts_at, int64_t ends_at, int64_t horizon_at, int64_t *ret_warn)
+{
+    int64_t wall = !ends_at || (horizon_at && horizon_at < ends_at) ? horizon_at : ends_at;
+    int64_t ahead = 14 * DAY_MS, window = ends_at - starts_at;
+
+    if (wall && wall == ends_at && starts_at && window > 0 && window / 4 < ahead)
+        ahead = window / 4;
+    if (ret_warn)
+        *ret_warn = wall ? wall - ahead : 0;
+    return wall;
+}
+
 /* The layers of a living grant, worst first. */
 static struct gd_grant_view derive_live(const struct gd_grant_facts *f)
 {
     bool expired = f->has_cred && f->expires_at && f->expires_at <= f->now;
+    int64_t warn, wall = gd_grant_wall(f->starts_at, f->ends_at, f->has_cred ? f->horizon_at : 0, &warn);
 
     if (f->has_cred && f->cred == GD_CRED_NEEDS_CONSENT)
         return (struct gd_grant_view){ "needs_consent", "GRANT_NEEDS_CONSENT", "client" };
-    if (f->has_cred && f->horizon_at && f->horizon_at <= f->now)
+    if (wall && wall <= f->now)
         return (struct gd_grant_view){ "needs_consent", "GRANT_HORIZON_PASSED", "client" };
     if (f->native == GD_NATIVE_GONE)
         return (struct gd_grant_view){ "needs_consent", "NATIVE_GONE", "client" };
@@ -109,7 +122,7 @@ static struct gd_grant_view derive_live(const struct gd_grant_facts *f)
         return (struct gd_grant_view){ "at_risk", "NATIVE_UNKNOWN", "nobody" };
     if (f->native == GD_NATIVE_PENDING)
         return (struct gd_grant_view){ "degraded", "NATIVE_PENDING", "platform" };
-    if (f->has_cred && f->horizon_at && f->horizon_at - f->now < 14 * DAY_MS)
+    if (wall && warn <= f->now)
         return (struct gd_grant_view){ "at_risk", "GRANT_HORIZON_NEAR", "client" };
     return (struct gd_grant_view){ "active", "", "nobody" };
 }

@@ -48,7 +48,8 @@ struct gd_grant_facts {
     enum gd_native native;
     bool has_cred, app_frozen;
     enum gd_cred_status cred;
-    int64_t expires_at, horizon_at; /* 0: none */
+    int64_t expires_at, horizon_at; /* of the credential; 0: none */
+    int64_t starts_at, ends_at;     /* of the window; 0: none */
     int64_t now;
 };
 struct gd_grant_view {
@@ -56,6 +57,10 @@ struct gd_grant_view {
     const char *reason; /* a stable word, "" when active */
     const char *owner;  /* nobody, client, operator, platform */
 };
+/* The wall that no refresh passes: the credential's horizon or the window's end, whichever comes first; 0:
+ * none. *ret_warn (may be NULL): when a person is told, 14 days before, in a shorter window when a quarter of
+ * it is left. */
+int64_t gd_grant_wall(int64_t starts_at, int64_t ends_at, int64_t horizon_at, int64_t *ret_warn);
 struct gd_grant_view gd_grant_derive(const struct gd_grant_facts *f);
 
 #endif

@@ -207,6 +207,17 @@ static void people_see_the_worst_that_is_true(void **state)
     f.app_frozen = false;
     f.horizon_at = NOW + DAY;
     assert_string_equal(gd_grant_derive(&f).reason, "GRANT_HORIZON_NEAR");
+    f.horizon_at = 0;
+    f.starts_at = NOW - 6 * DAY; /* a short window: a person is asked when a quarter of it is left */
+    f.ends_at = NOW + 2 * DAY + 1;
+    assert_string_equal(gd_grant_derive(&f).state, "active");
+    f.ends_at = NOW + 2 * DAY;
+    assert_string_equal(gd_grant_derive(&f).reason, "GRANT_HORIZON_NEAR");
+    f.has_cred = false;
+    assert_string_equal(gd_grant_derive(&f).state, "at_risk");
+    f.ends_at = NOW;
+    assert_string_equal(gd_grant_derive(&f).state, "needs_consent");
+    assert_string_equal(gd_grant_derive(&f).owner, "client");
     f.lifecycle = GD_LIFE_ENDING;
     assert_string_equal(gd_grant_derive(&f).state, "ending");
 }
