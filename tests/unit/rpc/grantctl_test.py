@@ -25,7 +25,7 @@ CLIENT = {"id": CL, "workspace": "main", "name": "Anna \u202eBakery", "email": "
 REQUEST = {"id": RQ, "workspace": "main", "client": CL, "state": "open", "message": None, "confirm": True,
            "created_at": NOW, "expires_at": "2099-12-05T23:16:04.123Z", "links": 1,
            "items": [{"id": IT, "app": "x", "platform": "oauth2", "provider": "x", "state": "open", "grants": [],
-                      "params": {}, "problems": []}]}
+                      "params": {}, "problems": [], "steps": []}]}
 GRANT = {"id": GR, "workspace": "main", "client": CL, "app": "x", "platform": "oauth2", "asset": {"name": "Page"},
          "role": {"asked": "post", "granted": "post"}, "account": {"id": "1", "name": "anna"}, "state": "needs_consent",
          "reason": "GRANT_NEEDS_CONSENT", "owner": "client", "next_at": NOW, "layers": {}, "surfaces": [], "warnings": {},
