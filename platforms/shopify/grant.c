@@ -5,6 +5,11 @@ enum { AGAIN_S = 3600 };
 
 static grantd_doc_fn on_shop, on_staff;
 
+static grantd_next *end_well(grantd_op *op)
+{
+    return grantd_finish(op);
+}
+
 /* ---- the app
  * -------------------------------------------------------------------------------------------------- */
 
@@ -23,7 +28,7 @@ static grantd_next *granted(grantd_op *op, const grantd_doc *answer)
     else
         grantd_asset(op, .kind = "shop", .id = shop, .name = name, .role = role,
                      .layers = GRANTD_LAYER_TOKEN);
-    return grantd_done(op, .account_id = shop, .account_name = name, .scope = sh_spaced(op, has));
+    return grantd_save(op, end_well, .account_id = shop, .account_name = name, .scope = sh_spaced(op, has));
 }
 
 static grantd_next *on_shop(grantd_op *op, const grantd_doc *answer)

@@ -68,18 +68,23 @@ const char *sh_domain(grantd_op *op, const char *text)
     return sh_is_domain(s) ? s : NULL;
 }
 
+/* What the agency wrote for one item, in any spelling; the ids of asset and account are domains, and so is
+ * what was kept with the tokens. */
 grantd_next *sh_shop(grantd_op *op)
 {
-    const int ids[] = { GRANTD_ARG_ASSET_ID, GRANTD_ARG_ACCOUNT_ID };
+    const char *param = grantd_param(op, "shop"), *asset = grantd_arg(op, GRANTD_ARG_ASSET_ID);
+    const char *account = grantd_arg(op, GRANTD_ARG_ACCOUNT_ID), *kept = grantd_kept(op, "shop");
+    const char *given = param && *param ? param : asset && *asset ? asset : account ? account : kept;
 
-    for (size_t i = 0; i < 2 && !sh(op)->shop; i++)
-        sh(op)->shop = sh_domain(op, grantd_arg(op, ids[i]));
-    if (sh(op)->shop)
-        return NULL;
-    return grantd_fail(
-        op, GRANTD_E_CONFIG,
-        "the shop must be named by its permanent address, like acme-candles.myshopify.com (not by a "
-        "domain of its own)");
+    sh(op)->shop = sh_domain(op, given);
+    if (!sh(op)->shop)
+        return grantd_fail(
+            op, GRANTD_E_CONFIG,
+            "the shop must be named by its permanent address, like acme-candles.myshopify.com (not by "
+            "a domain of its own)");
+    if (asset && *asset && strcmp(asset, sh(op)->shop))
+        return grantd_fail(op, GRANTD_E_CONFIG, "write the asset as %.80s", sh(op)->shop);
+    return NULL;
 }
 
 const char *sh_at(grantd_op *op, const char *path)

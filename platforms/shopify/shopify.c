@@ -36,6 +36,13 @@ static const struct grantd_option options[] = {
     { 0 },
 };
 
+static const struct grantd_option params[] = {
+    { .key = "shop",
+      .help = "The shop in any spelling (acme, https://acme.myshopify.com/admin, "
+              "admin.shopify.com/store/acme), when no "
+              "asset is named" },
+    { 0 },
+};
 static const struct grantd_role roles[] = {
     { "read", "Read",
       "see what the permissions on Shopify's page name: for example orders, products or reports",
@@ -90,7 +97,8 @@ static grantd_next *request(grantd_op *op)
 }
 
 GRANTD_PLATFORM(shopify, .title = "Shopify", .state_size = sizeof(struct sh), .shape = GRANTD_SHAPE_ROTATING,
-                .retry_class = GRANTD_RETRY_OVERLAP, .options = options, .roles = roles, .modes = modes,
-                .hosts = hosts, .limits = { .concurrency = 8, .per_minute = 240, .burst = 20 },
-                .request = request, .grant = sh_grant, .refresh = sh_refresh, .verify = sh_verify,
-                .revoke = sh_revoke, .notice = sh_notice);
+                .retry_class = GRANTD_RETRY_OVERLAP, .options = options, .params = params, .roles = roles,
+                .modes = modes, .hosts = hosts,
+                .limits = { .concurrency = 8, .per_minute = 240, .burst = 20 }, .request = request,
+                .grant = sh_grant, .refresh = sh_refresh, .verify = sh_verify, .revoke = sh_revoke,
+                .notice = sh_notice);

@@ -31,7 +31,7 @@ static inline struct sh *sh(const grantd_op *op)
 const char *sh_domain(grantd_op *op, const char *text);
 /* Exactly such a domain already. */
 int sh_is_domain(const char *text);
-/* Finds the shop of this operation in hint, account or what was kept; NULL or the failure to return. */
+/* Finds the shop of this operation in parameter, asset or account; NULL or the failure to return. */
 grantd_next *sh_shop(grantd_op *op);
 const char *sh_at(grantd_op *op, const char *path);
 

@@ -76,7 +76,8 @@ static grantd_next *on_exchanged(grantd_op *op, const grantd_doc *answer)
     if (!r.access_token || grantd_type(op, answer, "associated_user") == GRANTD_IS_OBJECT)
         return grantd_fail(op, GRANTD_E_PROTOCOL, "Shopify's answer holds no offline token");
     warn_shape(op, &r);
-    r.account_id = sh(op)->shop;
+    grantd_keep(op, "shop",
+                sh(op)->shop); /* the account is told with its name, when the shop was looked at */
     return grantd_must_(op->host->save(op, &r, sh_grant));
 }
 
