@@ -110,6 +110,12 @@ grantd_next *tt_post(grantd_op *op, int whose, uint32_t flags, const char *path,
                        .headers = grantd_pairs("Access-Token", tt_token(op, whose)));
 }
 
+grantd_next *tt_post_text(grantd_op *op, int whose, const char *path, const char *body, grantd_doc_fn *next)
+{
+    return grantd_http(op, next, .url = address(op, path), .body = body, .content_type = "application/json",
+                       .headers = grantd_pairs("Access-Token", tt_token(op, whose)));
+}
+
 /* ---- answers ----------------------------------------------------------------------------------------- */
 
 int64_t tt_code(const grantd_op *op, const grantd_doc *a)
@@ -308,7 +314,7 @@ int tt_last_page(grantd_op *op, const grantd_doc *a, const char *list, int64_t p
 
 int tt_digits(const char *text)
 {
-    size_t n = strspn(text, "0123456789");
+    size_t n = text ? strspn(text, "0123456789") : 0;
 
     return n > 0 && n <= 20 && !text[n];
 }

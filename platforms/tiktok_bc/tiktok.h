@@ -38,6 +38,8 @@ grantd_next *tt_get(grantd_op *op, int whose, const char *path, const char *cons
                     grantd_doc_fn *next);
 grantd_next *tt_post(grantd_op *op, int whose, uint32_t flags, const char *path, const char *const *json,
                      grantd_doc_fn *next);
+/* The same with a body of JSON text. */
+grantd_next *tt_post_text(grantd_op *op, int whose, const char *path, const char *body, grantd_doc_fn *next);
 /* The envelope's code; -1 when the answer is no envelope (another status than 200, or no JSON of that kind).
  */
 int64_t tt_code(const grantd_op *op, const grantd_doc *a);
