@@ -7,11 +7,13 @@
 
 GD_SQL(sql_insert, "INSERT INTO clients (workspace, id, name, email, locale, state, created_at, updated_at)"
                    " VALUES ($1, $2, $3, $4, $5, 'active', $6, $6)");
-GD_SQL(sql_get, "SELECT " COLUMNS " FROM clients WHERE workspace = $1 AND id = $2");
-GD_SQL(sql_list, "SELECT " COLUMNS " FROM clients WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3");
+GD_SQL(sql_get, "SELECT " COLUMNS " FROM clients WHERE workspace = $1 AND id = $2"
+                " AND state <> 'hub'"); /* which stands for the agency itself: hub.c */
+GD_SQL(sql_list, "SELECT " COLUMNS " FROM clients WHERE workspace = $1 AND id > $2 AND state <> 'hub'"
+                 " ORDER BY id LIMIT $3");
 GD_SQL(sql_update, "UPDATE clients SET name = COALESCE($1, name), email = COALESCE($2, email),"
                    " locale = COALESCE($3, locale), updated_at = $4 WHERE workspace = $5 AND id = $6"
-                   " AND state NOT IN ('erasing', 'erased')");
+                   " AND state NOT IN ('erasing', 'erased', 'hub')");
 
 static json_t *row_json(const char *workspace, const struct gd_tx *tx, size_t stmt, size_t row)
 {

@@ -16,7 +16,7 @@
 #define ITS_GRANTS   "(SELECT id FROM grants WHERE workspace = $1 AND client_id = $2)"
 
 GD_SQL(sql_mark, "UPDATE clients SET state = 'erasing', updated_at = $4 WHERE workspace = $1 AND id = $2"
-                 " AND (state = 'erasing' OR (state <> 'erased' AND name = $3))"
+                 " AND (state = 'erasing' OR (state NOT IN ('erased', 'hub') AND name = $3))"
                  " AND NOT EXISTS (SELECT 1 FROM grants WHERE workspace = $1 AND client_id = $2"
                  " AND lifecycle IN ('confirming', 'live', 'ending'))"
                  " AND NOT EXISTS (SELECT 1 FROM credentials WHERE workspace = $1 AND client_id = $2 AND "
@@ -31,7 +31,8 @@ GD_SQL(sql_requests, "UPDATE requests SET state = 'cancelled', message = NULL WH
                      " AND client_id = $2" CLIENT_ERASING);
 GD_SQL(sql_items, "UPDATE items SET state = CASE WHEN state IN ('open', 'started', 'waiting', 'declined')"
                   " THEN 'cancelled' ELSE state END, asset = NULL, scope = NULL, expect_account = NULL,"
-                  " flow_id = NULL, steps = NULL, reason = NULL, reason_text = NULL, next_look_at = 0,"
+                  " flow_id = NULL, steps = NULL, params = NULL, problems = NULL, reason = NULL, reason_text "
+                  "= NULL, next_look_at = 0,"
                   " updated_at = $3 WHERE workspace = $1 AND request_id IN " ITS_REQUESTS CLIENT_ERASING);
 GD_SQL(sql_links, "UPDATE links SET ended_at = COALESCE(ended_at, $3) WHERE workspace = $1"
                   " AND request_id IN " ITS_REQUESTS CLIENT_ERASING);
@@ -58,7 +59,8 @@ GD_SQL(sql_events,
            CLIENT_ERASING);
 GD_SQL(sql_grants,
        "UPDATE grants SET lifecycle = 'erased', asset_id = NULL, asset_kind = NULL, asset_name = NULL,"
-       " observed = NULL, reason = 'CLIENT_ERASED', reason_text = NULL, ended_at = COALESCE(ended_at, $3)"
+       " asset_parent = NULL, params = NULL, warnings = NULL, observed = NULL, reason = 'CLIENT_ERASED', "
+       "reason_text = NULL, ended_at = COALESCE(ended_at, $3)"
        " WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
 GD_SQL(sql_client,
        "UPDATE clients SET name = 'erased', email = NULL, locale = NULL, updated_at = $3 WHERE workspace = $1"
@@ -68,7 +70,7 @@ GD_SQL(sql_end, "UPDATE clients SET state = 'erased', updated_at = $3 WHERE work
                 " AND state = 'erasing'");
 
 /* Why it was refused. */
-GD_SQL(sql_see, "SELECT state, name FROM clients WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_see, "SELECT state, name FROM clients WHERE workspace = $1 AND id = $2 AND state <> 'hub'");
 GD_SQL(sql_see_grants, "SELECT id FROM grants WHERE workspace = $1 AND client_id = $2"
                        " AND lifecycle IN ('confirming', 'live', 'ending') ORDER BY id");
 GD_SQL(sql_see_creds, "SELECT COUNT(*) FROM credentials WHERE workspace = $1 AND client_id = $2"

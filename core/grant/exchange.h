@@ -66,6 +66,12 @@ void gd_flow_given(struct gd_broker *b, const struct gd_flow *f, struct gd_op_gi
                    struct gd_flow_given *ret);
 void gd_flow_given_done(struct gd_flow_given *g);
 
+/* Starts the flow of an open item for an operator, who hands in what the client gave by other means: only
+ * where the platform asks by guided steps. */
+struct gd_flow_place {
+    const char *workspace, *request, *item;
+};
+void gd_flow_start_item(struct gd_broker *b, const struct gd_flow_place *at, gd_reply_fn *reply, void *arg);
 /* Credentials that flows of the request had and that no item goes on with any more: read in a transaction
  * that changes items, closed after its commit. */
 size_t gd_flow_left(struct gd_tx *tx, const char *workspace, const char *request);

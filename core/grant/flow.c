@@ -35,7 +35,8 @@ struct start {
     struct gd_flow flow;
     json_t *items; /* ids asked for; borrowed from the arena's JSON */
     char *session, *app;
-    size_t left; /* statement that reads what older attempts left */
+    size_t left;      /* statement that reads what older attempts left */
+    bool by_operator; /* who hands in what the client gave by other means: no browser is here */
     json_t *result;
 };
 
@@ -46,6 +47,17 @@ static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_resul
 static void on_flow_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
 /* ---- start ---- */
+
+static char *random_text(struct gd_broker *b, struct gd_arena *a)
+{
+    unsigned char bytes[32];
+    char *text = gd_arena_alloc(a, 64);
+
+    gd_rng_bytes(b->d.rng, bytes, sizeof bytes);
+    gd_b64url(text, bytes, sizeof bytes);
+    gd_wipe(bytes, sizeof bytes);
+    return text;
+}
 
 static void start_fail(struct gd_call *c, const struct gd_err *err)
 {
@@ -83,6 +95,55 @@ void gd_flow_start(struct gd_broker *b, const struct gd_visitor *v, const char *
         return;
     }
     gd_link_load(c, v, &s->link, on_link);
+}
+
+GD_SQL(
+    sql_item_open,
+    "SELECT l.id, r.client_id, r.state, i.app, i.role, i.mode, i.asset, i.scope, i.expect_account, i.params"
+    " FROM items i JOIN requests r ON r.workspace = i.workspace AND r.id = i.request_id"
+    " JOIN links l ON l.workspace = r.workspace AND l.request_id = r.id WHERE i.workspace = $1"
+    " AND i.request_id = $2 AND i.id = $3 AND i.state = 'open' ORDER BY l.id LIMIT 1");
+
+static void on_item_open(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    static const char *const names[] = {
+        "app", "role", "mode", "asset", "scope", "expect_account", "params"
+    };
+    struct gd_call *c = arg;
+    struct start *s = c->state;
+    json_t *it;
+
+    if (gd_call_store_failed(c, r, err))
+        return;
+    if (gd_tx_rows(tx, 0) == 0 || strcmp(gd_tx_text(tx, 0, 0, 2), "open") != 0) {
+        start_refuse(c, GD_R_ITEM_CLOSED, "nothing is waiting here any more");
+        return;
+    }
+    s->link.id = gd_arena_strdup(c->arena, gd_tx_text(tx, 0, 0, 0));
+    s->link.client = gd_arena_strdup(c->arena, gd_tx_text(tx, 0, 0, 1));
+    s->app = gd_arena_strdup(c->arena, gd_tx_text(tx, 0, 0, 3));
+    it = json_pack("{s:s, s:s}", "id", s->flow.items[0].id, "state", "open");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        json_object_set_new(it, names[i], gd_text_json(gd_tx_text(tx, 0, 0, 3 + i)));
+    s->link.items = json_pack("[o]", it);
+    on_link(c);
+}
+
+void gd_flow_start_item(struct gd_broker *b, const struct gd_flow_place *at, gd_reply_fn *reply, void *arg)
+{
+    struct gd_actor who = { -1, -1, -1, "operator", 0 };
+    struct gd_call *c = gd_call_new(b, &who, NULL, reply, arg);
+    struct start *s = gd_arena_alloc(c->arena, sizeof *s);
+    struct gd_tx *tx = gd_tx_new(b->d.store);
+
+    c->state = s;
+    s->by_operator = true;
+    s->session = random_text(b, c->arena); /* nobody's */
+    s->link.workspace = gd_arena_strdup(c->arena, at->workspace);
+    s->link.request = gd_arena_strdup(c->arena, at->request);
+    (void)snprintf(s->flow.items[0].id, sizeof s->flow.items[0].id, "%s", at->item);
+    gd_tx_add(tx, &sql_item_open, GD_P_TEXT(at->workspace), GD_P_TEXT(at->request), GD_P_TEXT(at->item));
+    gd_store_read(b->d.store, tx, on_item_open, c);
 }
 
 static bool wanted(const json_t *items, const char *id)
@@ -199,24 +260,13 @@ static void on_link(void *arg)
     gd_dek_need(c->b, f->workspace, f->client, on_dek, c);
 }
 
-static char *random_text(struct gd_broker *b, struct gd_arena *a)
-{
-    unsigned char bytes[32];
-    char *text = gd_arena_alloc(a, 64);
-
-    gd_rng_bytes(b->d.rng, bytes, sizeof bytes);
-    gd_b64url(text, bytes, sizeof bytes);
-    gd_wipe(bytes, sizeof bytes);
-    return text;
-}
-
 /* Approving is in the audit log before the platform hears of it. */
 static void on_dek(void *arg, const struct gd_dek *dek, const struct gd_err *err)
 {
     struct gd_call *c = arg;
     struct start *s = c->state;
     GD_AUTO_JSON data = json_pack("{s:s, s:s}", "app", s->app, "flow", s->flow.id);
-    struct gd_audit_entry e = { .act = "portal.approve",
+    struct gd_audit_entry e = { .act = s->by_operator ? "grant.submit" : "portal.approve",
                                 .phase = "request",
                                 .workspace = s->flow.workspace,
                                 .client = s->flow.client,
@@ -315,6 +365,11 @@ static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_resul
     s->flow.kept = json_incref(r->kept);
     s->flow.notes = json_incref(r->notes);
     s->flow.surfaces = json_incref(r->surfaces);
+    if (r->end == GD_OP_DONE && r->res.redirect_url && s->by_operator) {
+        start_refuse(c, GD_R_ITEM_CLOSED,
+                     "only the client can go on here: it approves at the platform, by its link");
+        return;
+    }
     if (r->end == GD_OP_DONE && r->res.redirect_url) {
         s->result = json_pack("{s:s, s:s}", "redirect", r->res.redirect_url, "flow", s->flow.id);
         store_flow(c, "pending", "started", NULL, 0);

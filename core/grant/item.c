@@ -219,6 +219,7 @@ struct waiting {
     gd_exchange_fn *fn;
     void *arg;
     bool refreshed;
+    bool may_open, opened; /* by an operator: an open item is begun first */
     struct gd_err refusal;
 };
 
@@ -253,8 +254,8 @@ static void waiting_refuse(struct waiting *w, enum gd_reason reason, const char 
 
 /* Runs the platform's grant function for the flow that an item waits in. request NULL: of any; fn may be
  * NULL. */
-static void waiting_run(struct gd_broker *b, const char *workspace, const char *request, const char *item,
-                        json_t *inputs, gd_exchange_fn *fn, void *arg)
+static struct waiting *waiting_run(struct gd_broker *b, const char *workspace, const char *request,
+                                   const char *item, json_t *inputs, gd_exchange_fn *fn, void *arg)
 {
     struct waiting *w = gd_new(sizeof *w);
 
@@ -268,6 +269,29 @@ static void waiting_run(struct gd_broker *b, const char *workspace, const char *
     w->arg = arg;
     gd_busy(b, 1);
     waiting_read(w);
+    return w;
+}
+
+static void on_opened(void *arg, json_t *result, const struct gd_err *err)
+{
+    struct waiting *w = arg;
+
+    if (!result)
+        waiting_refuse(w, err->reason, err->text);
+    else
+        waiting_read(w);
+}
+
+static void nothing_waits(struct waiting *w)
+{
+    const struct gd_flow_place at = { w->workspace, w->request, w->item };
+
+    if (!w->may_open || w->opened) {
+        waiting_refuse(w, GD_R_ITEM_CLOSED, "nothing is waiting here any more");
+        return;
+    }
+    w->opened = true;
+    gd_flow_start_item(w->b, &at, on_opened, w);
 }
 
 static void waiting_read(struct waiting *w)
@@ -382,7 +406,7 @@ static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, 
         return;
     }
     if (gd_tx_rows(tx, 0) == 0) {
-        waiting_refuse(w, GD_R_ITEM_CLOSED, "nothing is waiting here any more");
+        nothing_waits(w);
         return;
     }
     if (refresh_first(w, tx))
@@ -429,7 +453,7 @@ void gd_broker_look(struct gd_broker *b, const char *workspace, const char *item
     if (!strncmp(item, "gr", 2)) /* a grant whose end is tried again */
         gd_close_resume(b, workspace, item);
     else if (!b->draining)
-        waiting_run(b, workspace, NULL, item, NULL, NULL, NULL);
+        (void)waiting_run(b, workspace, NULL, item, NULL, NULL, NULL);
 }
 
 /* ---- handed in: by the client on the page ---- */
@@ -462,7 +486,7 @@ static void on_submit_link(void *arg)
     if (!known)
         gd_call_fail(c, GD_R_ITEM_UNKNOWN, "there is no such item in this request");
     else
-        waiting_run(c->b, p->link.workspace, p->link.request, p->item, inputs, on_submitted, c);
+        (void)waiting_run(c->b, p->link.workspace, p->link.request, p->item, inputs, on_submitted, c);
     json_decref(inputs);
 }
 
@@ -506,6 +530,7 @@ void gd_grant_submit(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     json_t *inputs = submitted_inputs(json_object_get(params, "inputs"));
 
     waiting_run(b, c->workspace, gd_param(c, "request"), gd_param(c, "item"), inputs, on_operator_submitted,
-                c);
+                c)
+        ->may_open = true;
     json_decref(inputs);
 }

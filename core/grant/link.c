@@ -178,16 +178,20 @@ static json_t *item_json(const struct gd_app_state *a, const json_t *it)
 {
     const struct grantd_role *role = role_of(a, gd_json_text(it, "role", NULL));
     const char *steps = gd_json_text(it, "steps", NULL), *name = gd_json_text(it, "role", NULL);
-    const char *asset = gd_json_text(it, "asset", NULL);
-    json_t *list = steps ? gd_json_parse(steps, strlen(steps), GD_CRED_BLOB_MAX, NULL) : NULL;
+    const char *asset = gd_json_text(it, "asset", NULL), *problems = gd_json_text(it, "problems", NULL);
+    json_t *j, *list = steps ? gd_json_parse(steps, strlen(steps), GD_CRED_BLOB_MAX, NULL) : NULL;
     json_t *r = name ? json_pack("{s:s, s:s?, s:s?}", "title", role ? role->title : name, "may",
                                  role ? role->may : NULL, "may_not", role ? role->may_not : NULL)
                      : json_null();
 
-    return json_pack("{s:s, s:s, s:o, s:s?, s:s, s:s?, s:o}", "id", gd_json_text(it, "id", ""), "title",
-                     asset ? asset : (role ? role->title : (name ? name : title_of(a))), "role", r, "asset",
-                     asset, "state", gd_json_text(it, "state", ""), "reason",
-                     gd_json_text(it, "reason", NULL), "steps", list ? list : json_array());
+    j = json_pack("{s:s, s:s, s:o, s:s?, s:s, s:s?, s:o}", "id", gd_json_text(it, "id", ""), "title",
+                  asset ? asset : (role ? role->title : (name ? name : title_of(a))), "role", r, "asset",
+                  asset, "state", gd_json_text(it, "state", ""), "reason", gd_json_text(it, "reason", NULL),
+                  "steps", list ? list : json_array());
+    json_object_set_new(j, "reason_text", gd_text_json(gd_json_text(it, "reason_text", NULL)));
+    list = problems ? gd_json_parse(problems, strlen(problems), GD_HTTP_BODY_MAX, NULL) : NULL;
+    json_object_set_new(j, "problems", list ? list : json_array());
+    return j;
 }
 
 static json_t *group_of(struct gd_broker *b, json_t *groups, const char *app)

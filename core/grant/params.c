@@ -1,5 +1,6 @@
 /* grant/params.c - what the agency says about one item, checked against what its platform declares. */
 #include "grant/params.h"
+#include "plugin/url.h"
 
 #include <string.h>
 
@@ -76,4 +77,26 @@ int gd_params_check(const struct gd_platform *p, json_t *params, size_t item, st
             return gd_err_set(err, GD_R_PARAM_INVALID, "items[%zu].params.%.64s is missing: %.128s", item,
                               o->key, o->help ? o->help : "platform needs it");
     return 0;
+}
+
+/* As platforms read it: true or false. */
+char *gd_params_text(const struct gd_platform *p, json_t *params)
+{
+    GD_AUTO_JSON clean = json_object_size(params) ? json_copy(params) : NULL;
+    const char *key;
+    json_t *v;
+
+    if (!clean)
+        return NULL;
+    json_object_foreach(params, key, v)
+    {
+        const struct grantd_option *o = find(p->p.params, key);
+        const char *text = json_string_value(v);
+
+        if (o && text && o->type == GRANTD_BOOL)
+            json_object_set_new(
+                clean, key,
+                json_string(strcmp(text, "yes") != 0 && strcmp(text, "true") != 0 ? "false" : "true"));
+    }
+    return gd_json_dump(clean);
 }

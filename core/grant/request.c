@@ -276,8 +276,8 @@ static void add_items(struct gd_call *c, struct gd_tx *tx, const char *request, 
     json_array_foreach(json_object_get(c->params, "items"), i, it)
     {
         char id[GD_ID_TEXT_MAX];
-        json_t *params = json_object_get(it, "params");
-        GD_AUTO_FREE char *text = json_object_size(params) ? gd_json_dump(params) : NULL;
+        const struct gd_app_state *a = gd_app_find(c->b, gd_json_text(it, "app", ""));
+        GD_AUTO_FREE char *text = gd_params_text(a->app.platform, json_object_get(it, "params"));
 
         gd_id_make(id, "it", now, c->b->d.rng);
         gd_tx_add(tx, &sql_item_insert, GD_P_TEXT(c->workspace), GD_P_TEXT(id), GD_P_TEXT(request),

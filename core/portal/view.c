@@ -191,9 +191,38 @@ static const char *state_class(const char *state)
     return one_of(state, "declined", "expired", NULL) ? "bad" : "soft";
 }
 
+/* Words of our own have a sentence of their own; those of platforms come with theirs. */
+static const char *item_reason(const struct gd_portal_pages *p, const json_t *item)
+{
+    const char *word = gd_json_text(item, "reason", NULL), *text = gd_json_text(item, "reason_text", NULL);
+
+    if (!word || !*word)
+        return NULL;
+    if (gd_reason_find(word) == GD_R_INTERNAL && strcmp(word, "INTERNAL") != 0 && text)
+        return text;
+    return gd_portal_pages_reason(p, word);
+}
+
+/* What was not granted, each with what to do. */
+static json_t *view_problems(const json_t *item)
+{
+    json_t *list = json_array(), *one;
+    size_t i;
+
+    json_array_foreach(json_object_get(item, "problems"), i, one)
+    {
+        json_t *v = json_object();
+
+        set(v, "problem_name", text_or(one, "name", gd_json_text(one, "id", "")));
+        set(v, "problem_text", text_or(one, "text", gd_json_text(one, "problem", "")));
+        json_array_append_new(list, v);
+    }
+    return list;
+}
+
 static json_t *view_item(const struct gd_portal_pages *p, const json_t *item)
 {
-    const char *state = gd_json_text(item, "state", ""), *reason = gd_json_text(item, "reason", NULL);
+    const char *state = gd_json_text(item, "state", "");
     bool living = one_of(state, "open", "started", "waiting");
     json_t *v = json_object();
     char key[64];
@@ -204,7 +233,8 @@ static json_t *view_item(const struct gd_portal_pages *p, const json_t *item)
     (void)snprintf(key, sizeof key, "state_%.32s", state);
     set(v, "state_text", gd_portal_pages_sentence(p, key));
     set(v, "state_class", state_class(state));
-    set(v, "reason_text", reason && *reason ? gd_portal_pages_reason(p, reason) : NULL);
+    set(v, "reason_text", item_reason(p, item));
+    json_object_set_new(v, "problems", view_problems(item));
     json_object_set_new(v, "can_decline", json_boolean(living));
     json_object_set_new(v, "approvable", json_boolean(one_of(state, "open", "started", NULL)));
     json_object_set_new(v, "can_again", json_boolean(strcmp(state, "declined") == 0));

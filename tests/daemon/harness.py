@@ -207,7 +207,8 @@ class Box:
                        "per_minute": 100000, "burst": 1000, "outage_ms": 1000, "margin_min_ms": 1000,
                        **(limits or {})}
         self.extra, self.public, self.args = extra_yaml, public, []
-        self.apps, self.origins, self.canaries = {}, {}, set()
+        self.apps, self.hubs, self.origins, self.canaries = {}, {}, {}, set()
+        self.platform_dir = os.path.join(BUILD, "platforms")
         self.children, self.daemon = [], None
         os.mkdir(os.path.join(self.inputs, "providers"))
 
@@ -234,9 +235,11 @@ class Box:
 
     def write_config(self):
         config = {"listen": f"127.0.0.1:{self.port}", "state_dir": self.state, "socket": self.socket_path,
-                  "platform_dir": os.path.join(BUILD, "platforms"),
+                  "platform_dir": self.platform_dir,
                   "provider_dir": os.path.join(self.inputs, "providers"),
                   "apps": self.apps, "origins": self.origins, "limits": self.limits}
+        if self.hubs:
+            config["hubs"] = self.hubs
         if self.public:
             config["public_url"] = self.url
         with open(self.config_path, "w", encoding="utf-8") as file:
