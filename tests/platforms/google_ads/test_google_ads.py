@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""Google Ads from ask to end, through a real grantd and against the sandbox."""
+import contextlib
+import json
+import threading
+
+from harness import RpcError, wait_for
+from sandboxed import SandboxTest
+
+BAKERY, SECOND, MANAGER = "1234567890", "5550009999", "9001112222"
+
+
+class GoogleAds(SandboxTest):
+    def begin(self, **options):
+        self.app("goog", "google_ads", client_id="77-abc.apps.googleusercontent.com",
+                 client_secret=self.secret("goog", "GOCSPX-demo"), **options)
+        self.hub("mcc", "google_ads", app="goog", id=MANAGER, agency_email="ops@agency.example")
+        self.box.start()
+        self.connect("mcc", who="ops@agency.example")
+
+    def ask(self, who="owner@bakery.example", **item):
+        link, request, _ = self.request({"app": "goog", **item})
+        browser = self.box.browser()
+        browser.open(link)
+        page = self.approve(browser, who=who)
+        return link, request, browser, page
+
+    def granted(self, request):
+        item, = self.wait_items(request, "granted")
+        return item["grants"]
+
+    def links(self):
+        return {l["client"]: l["status"] for l in self.sandbox.state("google")["links"]}
+
+    def test_a_link_stays_without_the_client_s_token(self):
+        self.begin()
+        _, request, _, _ = self.ask(asset=BAKERY)
+        grant, = self.granted(request)
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["state"], seen["asset"]["id"], seen["asset"]["name"]), ("active", BAKERY, "Bakery EU"))
+        self.assertEqual((seen["layers"]["native"]["status"], seen["layers"]["token"]), ("present", None))
+        self.assertEqual(self.links(), {BAKERY: "ACTIVE"})
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        scan = self.rpc.call("hub.scan", hub="mcc")
+        self.assertEqual((scan["reached"], scan["unexplained"]), (1, 0), scan)
+        surfaces = self.whole_end(grant)
+        self.assertEqual(surfaces["partner"]["state"], "closed", surfaces)
+        self.assertEqual(self.links(), {BAKERY: "INACTIVE"})
+        self.assertEqual(self.box.grant(grant)["state"], "ended")
+
+    def test_two_accounts_of_which_the_client_chooses_one(self):
+        self.begin()
+        link, request, browser, _ = self.ask()
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual([c["value"] for c in item["steps"][0]["choices"]], [BAKERY, SECOND])
+        self.hand_in(browser, link, accounts=[SECOND])
+        grant, = self.granted(request)
+        self.assertEqual(self.box.grant(grant)["asset"]["id"], SECOND)
+        self.assertEqual(self.links(), {SECOND: "ACTIVE"})
+
+    def test_both_accounts_in_one_item_and_each_ends_alone(self):
+        self.begin()
+        _, request, _, _ = self.ask(asset=f"{BAKERY},{SECOND}")
+        grants = {self.box.grant(g)["asset"]["id"]: g for g in self.granted(request)}
+        self.assertEqual(self.links(), {BAKERY: "ACTIVE", SECOND: "ACTIVE"})
+        self.whole_end(grants[BAKERY])
+        self.assertEqual(self.links(), {BAKERY: "INACTIVE", SECOND: "ACTIVE"})
+        self.assertEqual(self.box.grant(grants[SECOND])["state"], "active")
+
+    def test_taken_back_by_the_client(self):
+        """A manager that the client removed is seen at the daily look."""
+        self.begin()
+        _, request, _, _ = self.ask(asset=BAKERY)
+        grant, = self.granted(request)
+        self.sandbox.act("google", "unlink", manager=MANAGER, client=BAKERY)
+        self.advance(2 * 86400)
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["state"], seen["reason"]), ("needs_consent", "NATIVE_GONE"))
+        self.assertEqual(self.whole_end(grant)["partner"]["state"], "gone")
+
+    def test_accepted_by_hand(self):
+        self.begin()
+        _, request, _, _ = self.ask(asset=BAKERY, mode="link_manual")
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual(item["steps"][0]["copy"], MANAGER)
+        self.assertEqual(self.links(), {BAKERY: "PENDING"})
+        self.sandbox.act("google", "accept_link", manager=MANAGER, client=BAKERY)
+        self.advance(120)
+        grant, = self.granted(request)
+        self.assertEqual(self.box.grant(grant)["layers"]["native"]["status"], "present")
+
+    def test_declined(self):
+        self.begin()
+        link, request, _ = self.request({"app": "goog", "asset": BAKERY})
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser, who="owner@bakery.example", deny=True)
+        item, = self.items(request)
+        self.assertEqual((item["grants"], self.links()), ([], {}))
+        self.assertEqual((item["state"], item["reason"]), ("declined", "CONSENT_DENIED"), item)
+
+    def test_a_seat_with_a_role(self):
+        self.begin()
+        _, request, _, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual(item["steps"][0]["title"], "Wait for the agency")
+        invitation, = self.sandbox.state("google")["invitations"]
+        self.assertEqual((invitation["email"], invitation["role"]), ("ops@agency.example", "STANDARD"))
+        self.sandbox.act("google", "accept_invitation", customer=BAKERY, id=invitation["id"])
+        self.advance(2 * 86400)
+        grant, = self.granted(request)
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["role"]["granted"], seen["layers"]["native"]["status"]), ("STANDARD", "present"))
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        surfaces = self.whole_end(grant)
+        self.assertEqual((surfaces["member"]["state"], surfaces["token"]["state"]), ("closed", "manual"), surfaces)
+        self.assertIn("end_all", surfaces["token"]["step"])
+        users = self.sandbox.state("google")["user_access"]
+        self.assertEqual([u for u in users if u["customer"] == BAKERY and u["email"] == "ops@agency.example"], [])
+
+    def test_a_token_and_its_end_only_when_ordered(self):
+        self.begin()
+        _, request, _, _ = self.ask(mode="token", asset=BAKERY)
+        grant, = self.granted(request)
+        self.assertTrue(self.rpc.call("grant.token", grant=grant)["access_token"].startswith("ya29."))
+        self.rpc.call("grant.refresh", grant=grant)
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        surfaces = self.whole_end(grant, inputs={"end_all": "yes"})
+        self.assertEqual(surfaces["token"]["state"], "closed", surfaces)
+        wait_for(lambda: self.box.grant(grant)["state"] == "ended")
+
+    def test_refused_by_hand_and_asked_again(self):
+        self.begin()
+        link, request, browser, _ = self.ask(asset=BAKERY, mode="link_manual")
+        self.wait_items(request, "waiting")
+        self.sandbox.act("google", "refuse_link", manager=MANAGER, client=BAKERY)
+        self.advance(120)
+        item = wait_for(lambda: next((i for i in self.items(request) if i["state"] != "waiting"), None))
+        self.assertEqual((item["state"], item["reason"]), ("open", "INVITATION_DECLINED"), item)
+        browser.open(link)
+        self.approve(browser)
+        self.sandbox.act("google", "accept_link", manager=MANAGER, client=BAKERY)
+        self.advance(120)
+        self.granted(request)
+
+    def test_no_administrator_consents_another_one_accepts(self):
+        """Whoever consented may not accept: the invitation waits for somebody who may."""
+        self.begin()
+        _, request, _, _ = self.ask(who="carl@candles.example", asset="7770001111")
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual(item["steps"][0]["copy"], MANAGER)
+        self.sandbox.act("google", "accept_link", manager=MANAGER, client="7770001111")
+        self.advance(120)
+        self.granted(request)
+
+    def test_a_second_administrator_approves_the_seat(self):
+        self.begin()
+        self.sandbox.option("google", name="mpa", value=True)
+        _, request, _, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual(item["steps"][0]["title"], "A second administrator approves")
+        review, = self.sandbox.state("google")["reviews"]
+        self.sandbox.act("google", "resolve_review", customer=BAKERY, id=review["id"], status="APPROVED")
+        self.advance(120)
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual(item["steps"][0]["title"], "Wait for the agency")
+        invitation, = self.sandbox.state("google")["invitations"]
+        self.sandbox.act("google", "accept_invitation", customer=BAKERY, id=invitation["id"])
+        self.advance(3600)
+        grant, = self.granted(request)
+        self.assertEqual(self.whole_end(grant)["member"]["state"], "manual")  # the removal waits for approval, too
+
+    def test_the_manager_may_not_unlink(self):
+        self.begin()
+        self.sandbox.option("google", name="manager_login_can_unlink", value=False)
+        _, request, _, _ = self.ask(asset=BAKERY)
+        grant, = self.granted(request)
+        surface = self.whole_end(grant)["partner"]
+        self.assertEqual(surface["state"], "manual")
+        self.assertIn("Managers", surface["step"])
+        self.assertEqual(self.links(), {BAKERY: "ACTIVE"})
+
+    def test_the_client_s_kept_token_unlinks(self):
+        self.begin(keep_client_token=True)
+        self.sandbox.option("google", name="manager_login_can_unlink", value=False)
+        _, request, _, _ = self.ask(asset=BAKERY)
+        grant, = self.granted(request)
+        self.assertEqual(self.whole_end(grant)["partner"]["state"], "closed")
+        self.assertEqual(self.links(), {BAKERY: "INACTIVE"})
+
+    def test_an_answer_is_lost_after_the_invitation(self):
+        """Nothing is invited twice: the next look finds it."""
+        self.begin()
+        self.sandbox.fault("google", "lost", times=1, match="customerClientLinks:mutate")
+        link, request, browser, _ = self.ask(asset=BAKERY)
+        for _ in range(3):
+            if self.items(request)[0]["state"] == "granted":
+                break
+            self.advance(3600)
+            browser.open(link)
+            self.approve(browser, who="owner@bakery.example")
+        self.granted(request)
+        sent = [r for r in self.sandbox.seen()["requests"] if "customerClientLinks:mutate" in json.dumps(r)]
+        self.assertEqual(len(sent), 1, sent)
+        self.assertEqual(len(self.sandbox.state("google")["links"]), 1)
+
+    def test_killed_in_the_middle_of_a_fan_out(self):
+        """grantd dies while the second account is being accepted: it goes on, and no step is sent twice."""
+        self.begin()
+        self.sandbox.fault("google", "slow", times=1, match=SECOND + "/customerManagerLinks:mutate", seconds=2)
+        link, request, _ = self.request({"app": "goog", "asset": f"{BAKERY},{SECOND}"})
+        browser = self.box.browser()
+        browser.open(link)
+
+        def person():
+            with contextlib.suppress(Exception):  # the page is not answered: grantd is killed
+                self.approve(browser, who="owner@bakery.example")
+        thread = threading.Thread(target=person)
+        thread.start()
+        wait_for(lambda: self.links().get(SECOND) == "ACTIVE")
+        self.box.daemon.kill9()
+        thread.join(20)
+        self.box.start()
+        self.advance(120)
+        self.assertEqual(len(self.granted(request)), 2)
+        sent = [json.dumps(r) for r in self.sandbox.seen()["requests"]]
+        self.assertEqual(sum("customerClientLinks:mutate" in r for r in sent), 2)
+        self.assertEqual(sum("customerManagerLinks:mutate" in r for r in sent), 2)
+
+    def test_an_app_in_testing_has_a_horizon(self):
+        self.begin()
+        clients = self.sandbox.state("google")["clients"]
+        self.sandbox.world("google", clients=[{**c, "testing": True} for c in clients])
+        _, request, _, _ = self.ask(mode="token", asset=BAKERY)
+        grant, = self.granted(request)
+        seen = self.box.grant(grant)
+        self.assertIsNotNone(seen["layers"]["token"]["horizon_at"], seen)
+
+    def test_quota_is_waited_for(self):
+        self.begin()
+        _, request, _, _ = self.ask(asset=BAKERY)
+        grant, = self.granted(request)
+        self.sandbox.fault("google", "quota", times=1, delay="42s")
+        with self.assertRaises(RpcError) as refused:
+            self.rpc.call("grant.verify", grant=grant)
+        self.assertEqual(refused.exception.reason, "OP_LIMITED")
+        self.assertEqual(self.box.grant(grant)["layers"]["native"]["status"], "present")
+
+
+if __name__ == "__main__":
+    import unittest
+    unittest.main()
