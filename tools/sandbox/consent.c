@@ -44,30 +44,39 @@ static json_t *listed_values(struct sb_req *r, const json_t *list, const char *t
     return out;
 }
 
-static void decide(struct sb_req *r, const json_t *page, const struct sb_choice *c)
+static void decide(struct sb_req *r, const struct sb_choice *c)
 {
-    (void)page;
     r->platform->consent(r, c);
     if (!sb_answered(r))
         sb_text(r, 500, "text/plain", "grantd-sandbox: this consent answered nothing\n");
 }
 
+/* The first of the comma list that is offered, NULL when none is; without a list the first of all. */
+static const char *auto_person(struct sb_req *r, const json_t *people)
+{
+    char *copy = gd_arena_strdup(r->arena, auto_text(r, "auto_who")), *one;
+
+    if (!*copy)
+        return gd_json_text(json_array_get(people, 0), "value", NULL);
+    while ((one = strsep(&copy, ",")))
+        if (offered(people, one))
+            return one;
+    return NULL;
+}
+
 static void decide_now(struct sb_req *r, const json_t *page, bool approved)
 {
     const json_t *people = json_object_get(page, "who"), *assets = json_object_get(page, "assets");
-    const char *who = auto_text(r, "auto_who"), *wanted = auto_text(r, "auto_assets");
-    struct sb_choice c = { .approved = approved, .page = page };
+    const char *wanted = auto_text(r, "auto_assets");
+    struct sb_choice c = { .approved = approved, .page = page, .who = auto_person(r, people) };
 
-    if (!*who)
-        who = gd_json_text(json_array_get(people, 0), "value", NULL);
-    else if (!offered(people, who)) {
+    if (!c.who && json_array_size(people)) {
         sb_page(r, 400, "Nobody of that name", "auto_who names nobody who is offered here.");
         return;
     }
-    c.who = who;
-    c.assets = *wanted ? listed_values(r, assets, wanted) : all_values(assets, who);
+    c.assets = *wanted ? listed_values(r, assets, wanted) : all_values(assets, c.who);
     c.scopes = all_values(json_object_get(page, "scopes"), NULL);
-    decide(r, page, &c);
+    decide(r, &c);
     json_decref(c.assets);
     json_decref(c.scopes);
 }
@@ -181,7 +190,7 @@ static void answer_page(struct sb_req *r, const char *id)
     }
     json_array_append(own_of(r)->kept, page);
     json_object_del(sb_table(r, "consents"), id);
-    decide(r, page, &c);
+    decide(r, &c);
 }
 
 void consent_request(struct own *o, const char *path)

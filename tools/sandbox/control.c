@@ -215,7 +215,9 @@ static void post_world(struct sb_req *r)
     }
     if (gd_json_bool(args, "whole", false))
         json_object_clear(sb_world(r));
-    json_object_update(sb_world(r), json_deep_copy(world));
+    world = json_deep_copy(world);
+    json_object_update(sb_world(r), world);
+    json_decref(world);
     sb_json(r, 200, json_object());
 }
 

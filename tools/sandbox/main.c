@@ -19,6 +19,7 @@ enum {
     OPT_SHARE,
     OPT_ANYWHERE,
     OPT_ORIGINS,
+    OPT_LIST,
     OPT_VERBOSE,
     OPT_VERSION
 };
@@ -32,6 +33,7 @@ static const struct option options[] = {
     { "virtual-clock", required_argument, NULL, OPT_SHARE },
     { "anywhere", no_argument, NULL, OPT_ANYWHERE },
     { "print-origins", no_argument, NULL, OPT_ORIGINS },
+    { "list", no_argument, NULL, OPT_LIST },
     { "verbose", no_argument, NULL, OPT_VERBOSE },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, 'h' },
@@ -42,6 +44,7 @@ static const char help[] =
     "usage: grantd-sandbox [--listen 127.0.0.1:7700] [--world FILE] [--seed N] [--clock UNIX] "
     "[--hold-clock]\n"
     "       grantd-sandbox --print-origins [--listen ADDRESS:PORT]     the lines for grantd's configuration\n"
+    "       grantd-sandbox --list     acts, faults and options of every platform\n"
     "\n"
     "Stand-ins for the platforms, for trying, showing and testing; nothing in them is real. A request for\n"
     "https://HOST/PATH goes to http://127.0.0.1:7700/HOST/PATH. /_sandbox/ lists what can be switched "
@@ -56,7 +59,7 @@ static const char help[] =
 struct asked {
     const char *listen, *world, *share;
     int64_t seed, clock;
-    bool hold, origins, seeded;
+    bool hold, origins, list, seeded;
 };
 
 static volatile sig_atomic_t ending;
@@ -102,6 +105,9 @@ static int parse_one(int c, struct sb *sb, struct asked *a)
     case OPT_ORIGINS:
         a->origins = true;
         return 0;
+    case OPT_LIST:
+        a->list = true;
+        return 0;
     case OPT_VERBOSE:
         sb->verbose = true;
         return 0;
@@ -140,6 +146,28 @@ static void print_origins(const char *listen)
     for (const struct sb_platform *const *p = sb_platforms; *p; p++)
         for (const char *const *o = (*p)->origins; *o; o++)
             printf("  \"%s\": \"http://%s/%s\"\n", *o, listen, strstr(*o, "://") + 3);
+}
+
+static void print_faults(const struct sb_fault_kind *f)
+{
+    for (; f && f->name; f++)
+        printf("  %-22s %s\n", f->name, f->help);
+}
+
+static void print_list(void)
+{
+    puts("faults of every platform (POST /_sandbox/fault)");
+    print_faults(fault_common);
+    for (const struct sb_platform *const *p = sb_platforms; *p; p++) {
+        printf("\n%s: acts (POST /_sandbox/act)\n", (*p)->name);
+        for (const struct sb_act *a = (*p)->acts; a && a->name; a++)
+            printf("  %-22s %s\n", a->name, a->help);
+        printf("%s: faults\n", (*p)->name);
+        print_faults((*p)->faults);
+        printf("%s: options (POST /_sandbox/option)\n", (*p)->name);
+        for (const struct sb_option *o = (*p)->options; o && o->name; o++)
+            printf("  %-22s %s (%s)\n", o->name, o->help, o->dflt);
+    }
 }
 
 static void setup(struct sb *sb, const struct asked *a)
@@ -198,10 +226,12 @@ int main(int argc, char **argv)
 
     if (rc)
         return rc == 1 ? 0 : 2;
-    if (a.origins) {
+    if (a.origins)
         print_origins(a.listen);
+    if (a.list)
+        print_list();
+    if (a.origins || a.list)
         return 0;
-    }
     gd_json_setup();
     if (gd_crypto_setup(&err)) {
         fprintf(stderr, "grantd-sandbox: %s\n", err.text);

@@ -212,8 +212,8 @@ const json_t *sb_fault(struct sb_req *r, const char *name);
  * The browser posts "who", "assets" (repeated), "scopes" (repeated) and "decision" (approve or decline) to
  * /_consent/PLATFORM/ID, and then platform->consent is called with r of that post. A query parameter
  * auto=approve or auto=deny, or the option auto_consent, decides at once, without a page: who and assets from
- * the query parameters auto_who and auto_assets or the options of these names (assets: comma list), else the
- * first person, and every asset of it that was offered. */
+ * the query parameters auto_who and auto_assets or the options of these names (comma lists; who is the first
+ * of them that is offered), else the first person, and every asset of it that was offered. */
 void sb_consent(struct sb_req *r, json_t *page);
 /* An error page in HTML as such platforms show to people. */
 void sb_page(struct sb_req *r, int status, const char *title, const char *text);

@@ -193,12 +193,11 @@ int server_start(struct sb *sb, const char *listen, struct gd_err *err)
                           "--listen %s is not loopback; anybody there could use and change the sandbox. Add "
                           "--anywhere if that is wanted",
                           listen);
-    sb->http = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK,
-                                ntohs(at.sin_port), NULL, NULL, on_request, sb, MHD_OPTION_SOCK_ADDR,
-                                (struct sockaddr *)&at, MHD_OPTION_URI_LOG_CALLBACK, on_target, sb,
-                                MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-                                on_end, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(128 * 1024),
-                                MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+    sb->http = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_SUPPRESS_DATE_NO_CLOCK, ntohs(at.sin_port), NULL,
+        NULL, on_request, sb, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at, MHD_OPTION_URI_LOG_CALLBACK,
+        on_target, sb, MHD_OPTION_UNESCAPE_CALLBACK, keep_raw, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_end,
+        NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(512 * 1024), MHD_OPTION_END);
     if (!sb->http)
         return gd_err_set(err, GD_R_PARAM_INVALID, "cannot listen on %s: is somebody else there?", listen);
     return 0;
