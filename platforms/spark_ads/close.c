@@ -122,8 +122,7 @@ static int whose(grantd_op *op)
 static const char *by_hand(grantd_op *op)
 {
     static const char *const steps[] = {
-        "let the creator delete the code in the TikTok app (the post, Ad settings), then the window is over "
-        "at once",
+        "let the creator delete the code in the TikTok app (the post, Ad settings)",
         "let the creator delete the code in the TikTok app (the post, Ad settings)",
         "take the member off the TikTok account in the agency's Business Center",
         "unlink the ad account from the TikTok account in the agency's Business Center",
