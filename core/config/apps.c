@@ -408,6 +408,24 @@ static void read_hub(struct ctx *c, yaml_node_pair_t *p, struct gd_config_hub *h
     platform_part(c, &w);
 }
 
+/* An app works with one hub: which one native access is given to must never be a guess. */
+static void check_rivals(struct ctx *c, yaml_node_pair_t *p)
+{
+    for (size_t i = 0; i < c->cfg->nhubs; i++)
+        for (size_t k = 0; k < i; k++) {
+            const struct gd_config_hub *h = &c->cfg->hubs[i], *o = &c->cfg->hubs[k];
+
+            if (!h->platform || !o->platform || !h->workspace || !o->workspace ||
+                strcmp(h->platform, o->platform) != 0 || strcmp(h->workspace, o->workspace) != 0)
+                continue;
+            if (h->app ? o->app && !strcmp(h->app, o->app) : !o->app)
+                gd_config_fail(c, gd_config_node(c, p[i].key), GD_R_CONFIG_VALUE_INVALID,
+                               "hubs.%.64s and hubs.%.64s work with the same app: name an app of its own in "
+                               "each (app: ...); the same registration may be configured twice",
+                               h->id, o->id);
+        }
+}
+
 void gd_config_hubs(struct ctx *c, yaml_node_t *n)
 {
     yaml_node_pair_t *p;
@@ -419,4 +437,5 @@ void gd_config_hubs(struct ctx *c, yaml_node_t *n)
     c->cfg->nhubs = np;
     for (size_t i = 0; i < np; i++)
         read_hub(c, &p[i], &c->cfg->hubs[i]);
+    check_rivals(c, p);
 }

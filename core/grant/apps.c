@@ -82,17 +82,20 @@ static json_t *app_json(struct gd_broker *b, const struct gd_app_state *a)
     const json_t *title = a->app.description ? gd_json_at(a->app.description, "title") : NULL;
     GD_AUTO_FREE char *uri =
         b->public_url ? gd_strf("%s/cb/%s.%s", b->public_url, a->app.workspace, a->app.id) : NULL;
+    GD_AUTO_FREE char *notices = b->public_url && a->app.platform->p.notice
+                                     ? gd_strf("%s/hook/%s.%s", b->public_url, a->app.workspace, a->app.id)
+                                     : NULL;
     json_int_t creds = 0;
 
     for (uint32_t i = 0; i < b->ix.creds.count; i++)
         creds += gd_cred_at(&b->ix, i)->app == gd_app_number(b, a);
-    return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s?, s:s?, s:s?, s:I}", "id", a->app.id, "workspace",
-                     a->app.workspace, "platform", a->app.platform->p.name, "provider", a->app.provider,
-                     "title", json_is_string(title) ? json_string_value(title) : a->app.platform->p.title,
-                     "state", a->interlock.frozen ? "frozen" : "ready", "reason",
-                     a->interlock.frozen ? "APP_FROZEN" : NULL, "reason_text",
-                     a->interlock.frozen ? gd_reason_info(GD_R_APP_FROZEN)->meaning : NULL, "redirect_uri",
-                     uri, "credentials", creds);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s?, s:s?, s:s, s:s?, s:s?, s:s?, s:s?, s:I}", "id", a->app.id, "workspace",
+        a->app.workspace, "platform", a->app.platform->p.name, "provider", a->app.provider, "title",
+        json_is_string(title) ? json_string_value(title) : a->app.platform->p.title, "state",
+        a->interlock.frozen ? "frozen" : "ready", "reason", a->interlock.frozen ? "APP_FROZEN" : NULL,
+        "reason_text", a->interlock.frozen ? gd_reason_info(GD_R_APP_FROZEN)->meaning : NULL, "redirect_uri",
+        uri, "notice_uri", notices, "credentials", creds);
 }
 
 void gd_app_list(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,

@@ -224,14 +224,6 @@ static int check_mode(const struct gd_app_state *a, const char *mode, bool is_hu
                 : 0;
 }
 
-static int check_hub(const struct gd_call *c, const char *hub, struct gd_err *err)
-{
-    if (hub && gd_hub_find(c->b, c->workspace, hub))
-        return 0;
-    return hub ? gd_err_set(err, GD_R_NOT_FOUND, "no hub %s is configured in workspace %s", hub, c->workspace)
-               : 0;
-}
-
 static int check_items(struct gd_call *c, struct gd_err *err)
 {
     bool is_hub = gd_hub_of_client(c->b, gd_param(c, "client")) != NULL;
@@ -249,7 +241,6 @@ static int check_items(struct gd_call *c, struct gd_err *err)
                               c->workspace);
         if (check_role(a, gd_json_text(it, "role", NULL), err) ||
             check_mode(a, gd_json_text(it, "mode", NULL), is_hub, err) ||
-            check_hub(c, gd_json_text(it, "hub", NULL), err) ||
             (!is_hub && gd_params_check(a->app.platform, json_object_get(it, "params"), i, err)))
             return -1;
     }
