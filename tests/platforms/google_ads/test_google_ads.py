@@ -89,6 +89,42 @@ class GoogleAds(SandboxTest):
         grant, = self.granted(request)
         self.assertEqual(self.box.grant(grant)["layers"]["native"]["status"], "present")
 
+    def test_one_consent_for_many_items(self):
+        self.begin()
+        link, request, _ = self.request({"app": "goog", "asset": BAKERY}, {"app": "goog", "asset": SECOND})
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser, who="owner@bakery.example")
+        self.wait_items(request, "granted")
+        self.assertEqual(self.links(), {BAKERY: "ACTIVE", SECOND: "ACTIVE"})
+        consents = [r for r in self.sandbox.seen()["requests"] if r["path"] == "/o/oauth2/v2/auth"]
+        self.assertEqual(len(consents), 2)  # the hub's and the client's
+
+    def test_what_is_linked_asks_nobody(self):
+        """An account that is linked already needs no consent, so no token is made for it."""
+        self.begin()
+        self.ask(asset=BAKERY)
+        before = self.sandbox.seen()["requests"][-1]["n"]
+        link, request, _ = self.request({"app": "goog", "asset": BAKERY})
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser)
+        self.advance(60)
+        self.granted(request)
+        after = [r["path"] for r in self.sandbox.seen()["requests"] if r["n"] > before]
+        self.assertTrue([p for p in after if p.endswith(BAKERY + "/googleAds:search")], after)
+        self.assertEqual([p for p in after if p.startswith("/o/oauth2/") or "Links:mutate" in p], [])
+
+    def test_weeks_go_by(self):
+        """The hub's token is renewed and the link is looked at; nothing is asked of anybody."""
+        self.begin()
+        _, request, _, _ = self.ask(asset=BAKERY)
+        grant, = self.granted(request)
+        self.advance(4 * 86400)
+        self.assertEqual(self.box.grant(grant)["state"], "active")
+        self.assertEqual(self.rpc.call("hub.get", hub="mcc")["hub"]["state"], "ready")
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+
     def test_declined(self):
         self.begin()
         link, request, _ = self.request({"app": "goog", "asset": BAKERY})
