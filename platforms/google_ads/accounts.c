@@ -466,10 +466,18 @@ static grantd_next *waiting(grantd_op *op)
     return grantd_pending(op, next_look(op));
 }
 
+/* Asking only: what is there already is granted by the look that follows at once. */
+static grantd_next *asked(grantd_op *op)
+{
+    return ga_next(op, 0, "w") >= 0 ? waiting(op) : grantd_pending(op, grantd_now(op));
+}
+
 static grantd_next *ending(grantd_op *op)
 {
     int token = 0;
 
+    if (grantd_noted(op, "asking"))
+        return asked(op);
     for (int64_t i = ga_next(op, 0, "dx"); i >= 0; i = ga_next(op, i + 1, "dx")) {
         struct ga_line l = ga_line(op, i);
 

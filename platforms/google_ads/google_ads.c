@@ -171,6 +171,7 @@ grantd_next *ga_request(grantd_op *op)
     switch (ga_mode(op)) {
     case GA_LINK_MANUAL:
     case GA_USER_MANUAL:
+        grantd_note(op, "asking", "yes");
         return ga_work(op);
     case GA_LINK:
         return look_first(op);
@@ -194,6 +195,7 @@ grantd_next *ga_grant(grantd_op *op)
 {
     grantd_next *bad;
 
+    grantd_note(op, "asking", NULL);
     if (grantd_query(op, "error"))
         return ga_refused_callback(op);
     bad = check_item(op);

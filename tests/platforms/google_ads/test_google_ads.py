@@ -165,6 +165,14 @@ class GoogleAds(SandboxTest):
         self.assertEqual(surfaces["token"]["state"], "closed", surfaces)
         wait_for(lambda: self.box.grant(grant)["state"] == "ended")
 
+    def test_linked_already_needs_nobody_s_hand(self):
+        self.begin()
+        _, request, _, _ = self.ask(asset=BAKERY)
+        self.granted(request)
+        _, request, _, _ = self.ask(asset=BAKERY, mode="link_manual")
+        self.advance(60)
+        self.granted(request)
+
     def test_refused_by_hand_and_asked_again(self):
         self.begin()
         link, request, browser, _ = self.ask(asset=BAKERY, mode="link_manual")
