@@ -66,13 +66,17 @@ static grantd_next *request(grantd_op *op)
 
     if (bad)
         return bad;
-    return pin_mode(op) == PIN_REQUEST ? pin_work(op) : pin_authorize(op);
+    if (pin_mode(op) != PIN_REQUEST)
+        return pin_authorize(op);
+    grantd_note(op, "asking", "yes");
+    return pin_work(op);
 }
 
 static grantd_next *grant(grantd_op *op)
 {
     grantd_next *bad;
 
+    grantd_note(op, "asking", NULL);
     if (grantd_query(op, "error"))
         return pin_refused_callback(op);
     bad = check(op);
