@@ -182,7 +182,8 @@ static grantd_next *on_answer(grantd_op *op, const grantd_doc *answer)
 {
     struct li *st = li(op);
 
-    if (grantd_status(op, answer) == 429 && !st->waited && !grantd_header(op, answer, "retry-after")) {
+    if (grantd_status(op, answer) == 429 && st->patient && !st->waited &&
+        !grantd_header(op, answer, "retry-after")) {
         st->waited = 1; /* LinkedIn's machines protect themselves at times: that ends by itself */
         return grantd_wait(op, WAIT_LIMITED_MS, send);
     }

@@ -24,7 +24,8 @@ struct li_call {
 struct li {
     struct li_call call;
     uint32_t sent;           /* requests of this run */
-    uint8_t waited, revived; /* the call was sent again: after a limit, as its token was too young */
+    uint8_t patient;         /* somebody waits for this: a limit is waited out once */
+    uint8_t waited, revived; /* a call was sent again: after a limit, as its token was too young */
 
     const char *member[LI_MEMBERS_MAX]; /* app-scoped person ids of the agency's members */
     size_t members;

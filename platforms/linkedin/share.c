@@ -67,6 +67,7 @@ grantd_next *li_grant(grantd_op *op)
 {
     grantd_next *bad = li_version(op);
 
+    li(op)->patient = 1;
     if (bad)
         return bad;
     if (li_mode_is(op, "manual"))
@@ -130,6 +131,7 @@ static grantd_next *work(grantd_op *op)
     const char *chosen = grantd_noted(op, "chosen"), *me = grantd_noted(op, "me");
     grantd_next *bad;
 
+    li(op)->patient = 1;
     if (li_mode_is(op, "token"))
         return li_list(op, token, hint, report_all);
     bad = li_members(op);

@@ -74,6 +74,12 @@ static grantd_next *let_in(grantd_op *op)
     return grantd_finish(op);
 }
 
+/* Where Shopify can be asked it is asked hourly. */
+static int64_t next_look(grantd_op *op)
+{
+    return grantd_now(op) + (sh_option_is(op, "staff_check", "true") ? AGAIN_S : SH_DAY_S);
+}
+
 static grantd_next *wait_for_people(grantd_op *op, const char *code)
 {
     static const char *const yes[] = { "yes", "Yes", NULL };
@@ -107,9 +113,11 @@ static grantd_next *by_hand(grantd_op *op)
     if (visible && !strcmp(visible, "yes"))
         return let_in(op);
     if (is_code(code))
-        return wait_for_people(op, code);
+        grantd_note(op, "code", "given"); /* the code itself is shown once and kept nowhere */
+    if (grantd_noted(op, "code"))
+        return wait_for_people(op, is_code(code) ? code : NULL);
     sh_ask_code(op);
-    return grantd_pending(op, grantd_now(op) + SH_DAY_S);
+    return grantd_pending(op, next_look(op));
 }
 
 static grantd_next *on_staff(grantd_op *op, const grantd_doc *answer)
