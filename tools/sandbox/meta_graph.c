@@ -188,8 +188,10 @@ static char *next_field(struct sb_req *r, const char **at, const char **ret_inne
 
     *ret_inner = NULL;
     *at += n;
-    if (**at == '(') /* modifiers such as .limit(5) are taken and left alone */
-        *at += strcspn(*at, "),") + 1;
+    if (**at == '(') { /* modifiers such as .limit(5) are taken and left alone */
+        *at += strcspn(*at, ")");
+        *at += **at == ')';
+    }
     if (**at == '{') {
         start = *at + 1;
         for (; **at; (*at)++) {
