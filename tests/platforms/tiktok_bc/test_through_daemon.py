@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""TikTok Business Center from ask to end, through grantd and against the sandbox: each mode, what people do meanwhile,
+lost answers, a crash in the middle of a fan-out, the end of every surface."""
+import os
+import signal
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
+from harness import wait_for  # noqa: E402
+from sandboxed import SandboxTest  # noqa: E402
+
+HUB, CLIENT = "7301112223334445556", "7302223334445556667"
+EU, UK, LIND = "7311000000000000042", "7311000000000000043", "7311000000000000900"
+VOS, NOOR, INES = "7222000000000000001", "7222000000000000005", "7222000000000000009"
+
+
+class TikTok(SandboxTest):
+    def begin(self, connected=True, staff=None, **options):
+        app = self.sandbox.state("tiktok")["apps"][0]
+        self.sandbox.world("tiktok", apps=[dict(app, secret="made-up-secret-of-the-app")])
+        self.app("tt", "tiktok_bc", app_id=app["app_id"], secret=self.secret("tt", "made-up-secret-of-the-app"), **options)
+        self.hub("agency", "tiktok_bc", app="tt", id=HUB, **({"staff": staff} if staff else {}))
+        self.box.start()
+        if connected:
+            self.connect("agency", who=NOOR)
+
+    def ask(self, asset=None, role="OPERATOR", mode="partner", who=VOS, assets=(EU, UK), deny=False, **params):
+        item = {"app": "tt", "role": role, "mode": mode}
+        if asset:
+            item["asset"] = asset
+        if params:
+            item["params"] = params
+        link, request, _ = self.request(item)
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser, who=who, assets=assets, deny=deny)
+        return link, request, browser
+
+    def granted(self, *args, **kwargs):
+        _, request, _ = self.ask(*args, **kwargs)
+        return self.wait_items(request, "granted")[0]["grants"]
+
+    def calls(self, part):
+        return [r for r in self.sandbox.seen()["requests"] if part in r["path"]]
+
+    def act(self, act, **args):
+        self.sandbox.act("tiktok", act, **args)
+
+    def states(self, ends):
+        return {kind: s["state"] for kind, s in ends.items()}
+
+    def test_share_from_ask_to_end(self):
+        self.begin(staff=INES)
+        grant, = self.granted(EU)
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["state"], seen["role"]["granted"]), ("active", "OPERATOR"))
+        self.assertEqual(seen["layers"]["native"]["status"], "present")
+        self.assertEqual({s["kind"]: s["id"] for s in seen["surfaces"] if s["kind"] != "token"},
+                         {"partner_asset": CLIENT, "partner": CLIENT, "member": INES})
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], 1)
+        ends = self.whole_end(grant)
+        self.assertEqual(self.states(ends), {"partner_asset": "closed", "partner": "closed", "member": "closed",
+                                             "token": "closed"}, ends)
+        self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], 0)
+
+    def test_the_client_chooses(self):
+        self.begin()
+        link, request, browser = self.ask(role="ANALYST")
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual([c["value"] for c in item["steps"][0]["choices"]], [EU, UK])
+        self.hand_in(browser, link, ad_accounts=[EU, UK])
+        item, = self.wait_items(request, "granted")
+        grants = {self.box.grant(g)["asset"]["id"]: g for g in item["grants"]}
+        self.assertEqual(sorted(grants), [EU, UK])
+        self.assertEqual(len(self.calls("bc/partner/add")), 1)
+        ends = self.states(self.whole_end(grants[EU]))
+        self.assertEqual((ends["partner_asset"], ends["partner"]), ("closed", "closed"))
+        self.assertEqual(self.calls("oauth2/revoke_token") + self.calls("bc/partner/delete"), [])
+        self.assertEqual(self.rpc.call("grant.verify", grant=grants[UK])["differences"], [])
+        self.assertEqual(self.states(self.whole_end(grants[UK])),
+                         {"partner_asset": "closed", "partner": "closed", "token": "closed"})
+        self.assertEqual(len(self.calls("bc/partner/delete")), 1)
+
+    def test_an_account_that_was_not_ticked(self):
+        self.begin()
+        _, request, _ = self.ask(f"{EU}, {UK}", assets=(UK,))
+        item, = self.wait_items(request, "granted")
+        self.assertIn(self.box.grant(item["grants"][0])["asset"]["id"], (EU, UK))
+
+    def test_the_client_declines(self):
+        self.begin()
+        _, request, _ = self.ask(EU, deny=True)
+        self.wait_items(request, "declined")
+
+    def test_the_share_has_to_be_accepted(self):
+        self.begin()
+        self.sandbox.option("tiktok", name="partner_acceptance", value=True)
+        _, request, _ = self.ask(EU)
+        item, = self.wait_items(request, "waiting")
+        self.assertIn("accept the partner", item["steps"][0]["title"])
+        self.act("accept_partner", bc_id=CLIENT, partner_id=HUB)
+        self.advance(600)
+        self.wait_items(request, "granted")
+        self.assertEqual(len(self.calls("bc/partner/add")), 1)
+
+    def test_a_lost_answer_shares_once(self):
+        self.begin()
+        self.sandbox.fault("tiktok", "lost", method="POST", match="*/bc/partner/add/", times=1)
+        _, request, _ = self.ask(EU)
+        wait_for(lambda: self.calls("bc/partner/add"), 15)
+        self.advance(600)
+        self.wait_items(request, "granted")
+        self.assertEqual(len(self.calls("bc/partner/add")), 1)
+
+    def test_limits_and_halves_are_gone_through(self):
+        self.begin()
+        self.sandbox.fault("tiktok", "partial", times=1)
+        grants = self.granted(f"{EU}, {UK}")
+        self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in grants), [EU, UK])
+
+    def test_the_role_is_lower_than_asked(self):
+        self.begin()
+        self.sandbox.fault("tiktok", "role_downgrade", times=1)
+        grant, = self.granted(EU, role="ADMIN")
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["role"]["asked"], seen["role"]["granted"]), ("ADMIN", "ANALYST"))
+
+    def test_linked_elsewhere_goes_on(self):
+        self.begin()
+        self.sandbox.fault("tiktok", "linked_elsewhere", times=1)
+        _, request, _ = self.ask(EU)
+        item, = self.wait_items(request, "waiting")
+        self.act("share_account", advertiser_id=EU, partner_id=HUB, role="OPERATOR")
+        self.advance(600)
+        self.wait_items(request, "granted")
+
+    def test_a_crash_in_the_middle_of_the_fan_out(self):
+        self.begin()
+        self.sandbox.fault("tiktok", "slow", method="POST", match="*/bc/partner/add/", times=1, seconds=5)
+        link, request, _ = self.request({"app": "tt", "role": "OPERATOR", "mode": "partner", "asset": f"{EU}, {UK}"})
+        browser = self.box.browser()
+
+        def client():
+            try:
+                browser.open(link)
+                self.approve(browser, who=VOS, assets=(EU, UK))
+            except (OSError, AssertionError):
+                pass  # the page went away with the daemon
+        person = threading.Thread(target=client)
+        person.start()
+        wait_for(lambda: self.calls("bc/partner/add"), 20, 0.05)
+        self.box.daemon.stop(signal.SIGKILL)
+        person.join()
+        self.box.start()
+        self.advance(600)
+        item, = self.wait_items(request, "granted")
+        self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in item["grants"]), [EU, UK])
+        self.assertEqual(len(self.calls("bc/partner/add")), 1)
+
+    def test_asked_by_the_agency(self):
+        self.begin(staff=INES)
+        _, request, _ = self.ask(LIND, mode="access")
+        self.wait_items(request, "waiting")
+        self.act("file_request", bc_id=HUB, advertiser_id=LIND, role="OPERATOR")
+        self.advance(600)
+        self.assertEqual(self.items(request)[0]["state"], "waiting")
+        self.act("approve_request", bc_id=HUB, advertiser_id=LIND)
+        self.advance(3600)
+        item, = self.wait_items(request, "granted")
+        grant, = item["grants"]
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        ends = self.whole_end(grant)
+        self.assertEqual(self.states(ends), {"member": "closed", "access": "manual"}, ends)
+        self.assertIn("TikTok has no call", ends["access"]["step"])
+
+    def test_the_owner_rejects(self):
+        self.begin()
+        self.act("file_request", bc_id=HUB, advertiser_id=LIND, role="OPERATOR")
+        self.act("reject_request", bc_id=HUB, advertiser_id=LIND)
+        _, request, _ = self.ask(LIND, mode="access")
+        self.advance(600)
+        wait_for(lambda: "REJECTED" in str(self.items(request)[0]), 15)
+
+    def test_shared_by_hand(self):
+        self.begin()
+        link, request, browser = self.ask(mode="guided")
+        self.wait_items(request, "waiting")
+        self.act("share_account", advertiser_id=EU, partner_id=HUB, role="OPERATOR")
+        self.hand_in(browser, link, client_bc=CLIENT)
+        item, = self.wait_items(request, "granted")
+        ends = self.whole_end(item["grants"][0])
+        self.assertEqual(set(self.states(ends)), {"partner_asset"}, ends)
+
+    def test_what_the_client_does_meanwhile_is_seen(self):
+        self.begin()
+        grant, = self.granted(EU)
+        self.act("share_account", advertiser_id=EU, partner_id=HUB, role="ANALYST")
+        self.assertIn("role", str(self.rpc.call("grant.verify", grant=grant)["differences"]))
+        self.act("unshare_account", advertiser_id=EU, partner_id=HUB)
+        self.rpc.call("grant.verify", grant=grant)
+        self.assertEqual(self.box.grant(grant)["layers"]["native"]["status"], "gone")
+
+    def test_the_token_is_dropped_when_the_option_says_so(self):
+        self.begin(keep_client_token=False)
+        grant, = self.granted(EU)
+        wait_for(lambda: self.calls("oauth2/revoke_token"), 15)
+        self.assertIsNone(self.box.grant(grant)["layers"]["token"])
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        ends = self.whole_end(grant)
+        self.assertIn(ends["partner_asset"]["state"], ("closed", "manual"))
+
+    def test_only_a_token(self):
+        self.begin(connected=False)
+        grants = self.granted(mode="oauth")
+        self.assertEqual(len(grants), 2)
+        self.assertTrue(self.rpc.call("grant.token", grant=grants[0])["access_token"].startswith("ltk_"))
+        self.act("remove_app", user_id=VOS)
+        self.rpc.call("grant.verify", grant=grants[0])
+        self.assertNotEqual(self.box.grant(grants[0])["state"], "active")
+
+    def test_a_hub_of_somebody_else(self):
+        self.begin(connected=False)
+        link = self.rpc.call("hub.connect", hub="agency")["link"]
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser, VOS)
+        self.assertNotEqual(self.rpc.call("hub.get", hub="agency")["hub"]["state"], "ready")
+
+
+if __name__ == "__main__":
+    import unittest
+    unittest.main()
