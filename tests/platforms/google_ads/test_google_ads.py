@@ -235,7 +235,7 @@ class GoogleAds(SandboxTest):
     def test_an_answer_is_lost_after_the_invitation(self):
         """Nothing is invited twice: the next look finds it."""
         self.begin()
-        self.sandbox.fault("google", "lost", times=1, match="customerClientLinks:mutate")
+        self.sandbox.fault("google", "lost", times=1, match="*/customerClientLinks:mutate")
         link, request, browser, _ = self.ask(asset=BAKERY)
         for _ in range(3):
             if self.items(request)[0]["state"] == "granted":
@@ -247,11 +247,55 @@ class GoogleAds(SandboxTest):
         sent = [r for r in self.sandbox.seen()["requests"] if "customerClientLinks:mutate" in json.dumps(r)]
         self.assertEqual(len(sent), 1, sent)
         self.assertEqual(len(self.sandbox.state("google")["links"]), 1)
+        self.assertEqual(self.sandbox.call("GET", "/faults")["google"], [])
+
+    def test_every_answer_gone_wrong_once(self):
+        """Whatever happens to one answer, the client needs at most one more try, and there is one link in the end."""
+        self.begin()
+        steps = ("*/token", "*/tokeninfo", "*:listAccessibleCustomers", f"*/{MANAGER}/googleAds:search",
+                 "*/customerClientLinks:mutate", f"*/{BAKERY}/googleAds:search", "*/customerManagerLinks:mutate")
+        for fault in ("lost", "cut", "drop", "garbage", "http"):
+            for match in steps:
+                with self.subTest(fault=fault, match=match):
+                    self.sandbox.world("google", links=[])
+                    more = {"status": 503} if fault == "http" else {}
+                    link, request, _ = self.request({"app": "goog", "asset": BAKERY})
+                    browser = self.box.browser()
+                    browser.open(link)
+                    self.sandbox.fault("google", fault, times=1, match=match, **more)
+                    self.until_granted(link, request, browser)
+                    self.assertEqual([x["status"] for x in self.sandbox.state("google")["links"]], ["ACTIVE"])
+                    self.assertEqual(self.sandbox.call("GET", "/faults")["google"], [])
+
+    def test_every_answer_of_the_end_gone_wrong_once(self):
+        self.begin()
+        for fault in ("lost", "cut", "drop", "garbage", "http"):
+            for match in (f"*/{MANAGER}/googleAds:search", "*/customerManagerLinks:mutate"):
+                with self.subTest(fault=fault, match=match):
+                    _, request, _, _ = self.ask(asset=BAKERY)
+                    grant, = self.granted(request)
+                    more = {"status": 503} if fault == "http" else {}
+                    self.sandbox.fault("google", fault, times=1, match=match, **more)
+                    self.rpc.call("grant.revoke", grant=grant)
+                    self.assertEqual(self.sandbox.call("GET", "/faults")["google"], [])
+                    self.advance(7200)
+                    self.wait_state(grant, "ended")
+                    self.assertIn(self.box.grant(grant)["surfaces"][0]["state"], ("closed", "gone"))
+                    self.assertNotIn("ACTIVE", [x["status"] for x in self.sandbox.state("google")["links"]])
+
+    def until_granted(self, link, request, browser):
+        for _ in range(3):
+            self.approve(browser, who="owner@bakery.example")
+            self.advance(3600)
+            if self.items(request)[0]["state"] == "granted":
+                return
+            browser.open(link)
+        self.wait_items(request, "granted", seconds=1)
 
     def test_killed_in_the_middle_of_a_fan_out(self):
         """grantd dies while the second account is being accepted: it goes on, and no step is sent twice."""
         self.begin()
-        self.sandbox.fault("google", "slow", times=1, match=SECOND + "/customerManagerLinks:mutate", seconds=2)
+        self.sandbox.fault("google", "slow", times=1, match="*/" + SECOND + "/customerManagerLinks:mutate", seconds=2)
         link, request, _ = self.request({"app": "goog", "asset": f"{BAKERY},{SECOND}"})
         browser = self.box.browser()
         browser.open(link)
@@ -262,6 +306,7 @@ class GoogleAds(SandboxTest):
         thread = threading.Thread(target=person)
         thread.start()
         wait_for(lambda: self.links().get(SECOND) == "ACTIVE")
+        self.assertEqual(self.items(request)[0]["state"], "started")
         self.box.daemon.kill9()
         thread.join(20)
         self.box.start()
