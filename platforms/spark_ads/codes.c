@@ -45,7 +45,7 @@ void sp_forget(grantd_op *op, int64_t i)
     grantd_keep(op, slot(op, i), "");
 }
 
-void sp_keep_code(grantd_op *op, const char *code)
+void sp_keep_code(grantd_op *op, const char *code, const char *post)
 {
     int64_t n = tt_noted(op, "n", 0);
 
@@ -58,7 +58,15 @@ void sp_keep_code(grantd_op *op, const char *code)
         return;
     }
     grantd_keep(op, slot(op, n), code);
+    grantd_note(op, grantd_strf(op, "p%lld", (long long)n), post);
     tt_note(op, "n", n + 1);
+}
+
+const char *sp_subject(grantd_op *op, int64_t i)
+{
+    const char *post = grantd_noted(op, grantd_strf(op, "p%lld", (long long)i));
+
+    return post ? post : sp_label(op, sp_code(op, i));
 }
 
 /* ---- reading what was pasted ------------------------------------------------------------------------- */
@@ -138,7 +146,7 @@ static int goes_on(grantd_op *op, const char *code, const char *rest)
 static void take(grantd_op *op, const char *code)
 {
     if (sp_is_code(code))
-        sp_keep_code(op, code);
+        sp_keep_code(op, code, NULL);
     else
         sp_problem(op, "post", sp_label(op, code), "CODE_FORM",
                    "this is no whole code: a code begins with #, then letters, digits, + and /. Copy it "

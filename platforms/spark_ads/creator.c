@@ -61,7 +61,7 @@ static const char *missing(grantd_op *op, const grantd_doc *a)
     return is_open_id(grantd_text(op, a, "data.open_id")) ? NULL : "open_id";
 }
 
-static const char *with_blanks(grantd_op *op, const char *scope)
+const char *sp_scopes(grantd_op *op, const char *scope)
 {
     const char *out = NULL, *word;
 
@@ -70,13 +70,13 @@ static const char *with_blanks(grantd_op *op, const char *scope)
     return out;
 }
 
-#define TOKENS(op, a)                                                                           \
-    .access_token = grantd_text(op, a, "data.access_token"),                                    \
-    .refresh_token = grantd_text(op, a, "data.refresh_token"),                                  \
-    .expires_in = grantd_num(op, a, "data.expires_in", 0),                                      \
-    .refresh_expires_in = grantd_num(op, a, "data.refresh_token_expires_in", 0),                \
-    .account_id = grantd_text(op, a, "data.open_id"),                                           \
-    .scope = with_blanks(op, grantd_text(op, a, "data.scope")), .shape = GRANTD_SHAPE_ROTATING, \
+#define TOKENS(op, a)                                                                         \
+    .access_token = grantd_text(op, a, "data.access_token"),                                  \
+    .refresh_token = grantd_text(op, a, "data.refresh_token"),                                \
+    .expires_in = grantd_num(op, a, "data.expires_in", 0),                                    \
+    .refresh_expires_in = grantd_num(op, a, "data.refresh_token_expires_in", 0),              \
+    .account_id = grantd_text(op, a, "data.open_id"),                                         \
+    .scope = sp_scopes(op, grantd_text(op, a, "data.scope")), .shape = GRANTD_SHAPE_ROTATING, \
     .retry_class = GRANTD_RETRY_UNKNOWN
 
 static grantd_next *on_tokens(grantd_op *op, const grantd_doc *a)
@@ -242,7 +242,7 @@ static grantd_next *has_code(grantd_op *op, const grantd_doc *a, const char *cod
                    "the code has expired, and TikTok did not extend it");
         return next_post(op);
     }
-    sp_keep_code(op, code);
+    sp_keep_code(op, code, post(op));
     return next_post(op);
 }
 

@@ -59,7 +59,7 @@ static grantd_next *on_token(grantd_op *op, const grantd_doc *a)
     grantd_observe(op, "alive", "yes");
     grantd_observe(op, "account_id", who);
     if (scope)
-        grantd_observe(op, "scope", scope);
+        grantd_observe(op, "scope", sp_scopes(op, scope));
     return native_layer(op);
 }
 

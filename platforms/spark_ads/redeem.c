@@ -101,7 +101,7 @@ static grantd_next *verdict(grantd_op *op, const struct sp_verdict *v)
         grantd_warn(op, "NOT_IN_ADVERTISER", "post %s cannot be used in ad account %s: %s", item(op),
                     advertiser(op), v->text);
     else
-        sp_problem(op, "post", sp_label(op, code(op)), v->word, v->text);
+        sp_problem(op, "post", sp_subject(op, number(op)), v->word, v->text);
     if (grantd_noted(op, "good") && sp_advertiser(op, tt_noted(op, "j", 0) + 1)) {
         tt_note(op, "j", tt_noted(op, "j", 0) + 1);
         return sp_go(op, "send");

@@ -35,7 +35,8 @@ void sp_problem(grantd_op *op, const char *kind, const char *id, const char *wor
 int64_t sp_take_codes(grantd_op *op, const char *pasted); /* kept and counted; bad forms are reported */
 const char *sp_code(grantd_op *op, int64_t i);            /* NULL: past the end, or dealt with */
 void sp_forget(grantd_op *op, int64_t i);
-void sp_keep_code(grantd_op *op, const char *code); /* one more */
+void sp_keep_code(grantd_op *op, const char *code, const char *post); /* one more; post NULL: not known */
+const char *sp_subject(grantd_op *op, int64_t i); /* its post when that is known, else its label */
 const char *sp_label(grantd_op *op, const char *code);
 int sp_is_code(const char *text);
 
@@ -56,6 +57,8 @@ grantd_fn sp_start, sp_info, sp_look, sp_send, sp_read, sp_next_code;
 /* ---- creator.c ---- */
 grantd_next *sp_creator_url(grantd_op *op);
 grantd_fn sp_creator, sp_posts, sp_status_of, sp_mint;
+/* Scopes with blanks in between, as the host compares them. */
+const char *sp_scopes(grantd_op *op, const char *scope);
 grantd_next *sp_creator_refresh(grantd_op *op);
 grantd_next *sp_creator_alive(grantd_op *op, grantd_doc_fn *next);
 /* ---- qr.c ---- */

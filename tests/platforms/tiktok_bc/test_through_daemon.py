@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
 from harness import wait_for  # noqa: E402
@@ -230,5 +231,4 @@ class TikTok(SandboxTest):
 
 
 if __name__ == "__main__":
-    import unittest
     unittest.main()
