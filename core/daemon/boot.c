@@ -276,6 +276,13 @@ static int make_apps(struct gd_daemon *d, struct gd_app *apps, struct gd_err *er
     return 0;
 }
 
+static bool http_skew(void *arg, int64_t *ret_ms)
+{
+    struct gd_daemon *d = arg;
+
+    return gd_http_threaded_skew(d->http, ret_ms);
+}
+
 static int boot_broker(struct gd_daemon *d, struct gd_err *err)
 {
     const struct gd_config *c = d->config;
@@ -302,7 +309,9 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .margin_min_ms = c->margin_min_ms,
                                    .look_every_ms = c->look_every_ms,
                                    .cache_bytes = (size_t)c->cache_bytes,
-                                   .cache_dir = c->state_dir };
+                                   .cache_dir = c->state_dir,
+                                   .skew = d->o.virtual_clock ? NULL : http_skew,
+                                   .skew_arg = d };
     struct gd_broker_deps deps = { &d->loop, d->store,  d->keys,       d->keyring,
                                    d->audit, d->events, &d->platforms, gd_http_threaded_transport(d->http),
                                    d->clock, d->rng,    d->log };

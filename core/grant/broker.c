@@ -204,6 +204,8 @@ static void copy_options(struct gd_broker *b, const struct gd_broker_options *o)
                                         .quiet_ms = o->quiet_ms };
     b->family_lease_ms = o->family_lease_ms;
     b->look_every_ms = o->look_every_ms;
+    b->skew = o->skew;
+    b->skew_arg = o->skew_arg;
     b->public_url = gd_strdup(o->public_url);
     b->node = gd_strdup(o->node);
     b->origins = json_incref(o->origins);
@@ -288,6 +290,7 @@ static void free_broker(uv_handle_t *h)
     json_decref(b->titles);
     gd_map_done(&b->flights, NULL);
     gd_map_done(&b->closings, NULL);
+    gd_map_done(&b->deks, NULL);
     gd_buf_done(&b->endings);
     gd_tokens_free(b->tokens);
     gd_vends_free(b->vends);

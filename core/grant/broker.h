@@ -61,6 +61,9 @@ struct gd_broker_options {
     int64_t look_every_ms;   /* between two looks at a grant; 0: only when ordered */
     size_t cache_bytes;      /* sealed access tokens kept in memory; 0: nowhere */
     const char *cache_dir; /* where the file of those that memory does not hold is made; NULL: no such file */
+    /* How far the platforms' clocks are from ours; false: not known. NULL: never known. */
+    bool (*skew)(void *arg, int64_t *ret_ms);
+    void *skew_arg;
 };
 struct gd_broker_deps { /* all outlive the broker */
     uv_loop_t *loop;

@@ -72,6 +72,9 @@ struct gd_broker {
     int64_t late;          /* wake-ups that were lost and found: must stay 0 */
     int64_t audit_lost_at; /* monotonic; 0: the audit log works */
     struct gd_broker_ears ears;
+    struct gd_map deks; /* "workspace client" -> what waits for a data key that is being made: keys.c */
+    bool (*skew)(void *arg, int64_t *ret_ms);
+    void *skew_arg;
     struct gd_buf endings; /* workspace and id, one a line: grants whose closing was interrupted, clients
                               whose erasing was: gd_broker_resume */
 };

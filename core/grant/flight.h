@@ -59,6 +59,7 @@ void gd_flight_on_save(void *arg, struct gd_op *op, const struct gd_op_result *r
 void gd_flight_on_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
 /* Nothing is asked: the date is past that no refresh moves; the token is not presented again yet. */
 void gd_flight_horizon(struct gd_flight *f);
+void gd_flight_unreadable(struct gd_flight *f, const struct gd_err *err);
 void gd_flight_patient(struct gd_flight *f);
 
 #endif

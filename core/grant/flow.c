@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define SKEW_MAX_MS (300 * 1000)
+
 GD_SQL(sql_flow_insert, "INSERT INTO flows (workspace, id, link_id, request_id, client_id, app, context, "
                         "state_hash, session_hash, sealed,"
                         " items, notes, status, created_at, expires_at)"
@@ -230,6 +232,14 @@ static void choose_items(struct start *s)
         f->scope = united_scope(f);
 }
 
+/* What is made with such a clock would expire at the wrong time. */
+static bool clocks_apart(const struct gd_broker *b)
+{
+    int64_t skew = 0;
+
+    return b->skew && b->skew(b->skew_arg, &skew) && (skew > SKEW_MAX_MS || skew < -SKEW_MAX_MS);
+}
+
 static void on_link(void *arg)
 {
     struct gd_call *c = arg;
@@ -245,6 +255,11 @@ static void on_link(void *arg)
     /* An app that was moved to another workspace is not this client's any more. */
     if (!f->app || strcmp(f->app->app.workspace, s->link.workspace) != 0) {
         start_refuse(c, GD_R_APP_UNKNOWN, "this is not offered any more; ask the agency");
+        return;
+    }
+    if (clocks_apart(c->b)) {
+        start_refuse(c, GD_R_CLOCK_SKEW,
+                     "the clocks are too far apart for anything new; the agency has to set its clock");
         return;
     }
     choose_items(s);

@@ -10,12 +10,19 @@ GD_SQL(sql_key_insert,
        " (SELECT 1 FROM data_keys WHERE workspace = $1 AND client_id = $2 AND state = 'erased')");
 
 struct need {
+    struct gd_list node; /* in the list of who waits for the same key */
     struct gd_broker *b;
     char *workspace, *client;
     gd_dek_fn *fn;
     void *arg;
     struct gd_err err;
     bool failed;
+};
+/* A data key that is being made durable: nothing is sealed under it before it is. */
+struct making {
+    struct gd_broker *b;
+    struct gd_list needs;
+    char *workspace, *client, *name;
 };
 
 static void tell(void *arg)
@@ -31,43 +38,83 @@ static void tell(void *arg)
     gd_busy(b, -1);
 }
 
+static void making_end(struct making *m, const struct gd_err *err)
+{
+    struct gd_list *n;
+
+    (void)gd_map_del(&m->b->deks, m->name);
+    while ((n = gd_list_pop(&m->needs))) {
+        struct need *one = gd_container_of(n, struct need, node);
+
+        one->failed = err != NULL;
+        if (err)
+            one->err = *err;
+        tell(one);
+    }
+    gd_free(m->workspace);
+    gd_free(m->client);
+    gd_free(m->name);
+    gd_free(m);
+}
+
 static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    struct need *n = arg;
+    struct making *m = arg;
+    struct gd_err e = { 0 };
 
-    if (r != GD_STORE_OK || gd_tx_changes(tx, 0) == 0) {
-        n->failed = true;
-        if (r == GD_STORE_OK)
-            gd_err_set(&n->err, GD_R_CLIENT_ENDED, "this client is erased");
-        else if (err)
-            n->err = *err;
-        else
-            gd_err_set(&n->err, GD_R_STORE_FAILED, "the new data key could not be stored");
-        gd_keyring_forget(n->b->d.keyring, n->workspace, n->client);
+    if (r == GD_STORE_OK && gd_tx_changes(tx, 0) > 0) {
+        making_end(m, NULL);
+        return;
     }
-    tell(n);
+    if (r == GD_STORE_OK)
+        gd_err_set(&e, GD_R_CLIENT_ENDED, "this client is erased");
+    else if (err)
+        e = *err;
+    else
+        gd_err_set(&e, GD_R_STORE_FAILED, "the new data key could not be stored");
+    gd_keyring_forget(m->b->d.keyring, m->workspace, m->client);
+    making_end(m, &e);
+}
+
+static struct making *make_key(struct gd_broker *b, const char *workspace, const char *client,
+                               const char *name)
+{
+    struct making *m = gd_new(sizeof *m);
+    unsigned char wrapped[GD_WRAPPED_DEK];
+    char id[GD_ID_TEXT_MAX];
+    struct gd_tx *tx = gd_tx_new(b->d.keys);
+
+    *m = (struct making){
+        .b = b, .workspace = gd_strdup(workspace), .client = gd_strdup(client), .name = gd_strdup(name)
+    };
+    gd_list_init(&m->needs);
+    (void)gd_map_set(&b->deks, m->name, m);
+    (void)gd_keyring_make_dek(b->d.keyring, workspace, client, wrapped, b->d.rng);
+    gd_id_make(id, "dk", gd_now(b->d.clock), b->d.rng);
+    gd_tx_add(tx, &sql_key_insert, GD_P_TEXT(workspace), GD_P_TEXT(client), GD_P_TEXT(id),
+              GD_P_INT(gd_keyring_version(b->d.keyring)), GD_P_BYTES(wrapped, sizeof wrapped),
+              GD_P_INT(gd_now(b->d.clock)));
+    gd_store_commit(b->d.keys, tx, on_stored, m);
+    return m;
 }
 
 void gd_dek_need(struct gd_broker *b, const char *workspace, const char *client, gd_dek_fn *fn, void *arg)
 {
     struct need *n = gd_new(sizeof *n);
-    unsigned char wrapped[GD_WRAPPED_DEK];
-    char id[GD_ID_TEXT_MAX];
-    struct gd_tx *tx;
+    GD_AUTO_FREE char *name = gd_strf("%s %s", workspace, client);
+    struct making *m = gd_map_get(&b->deks, name);
 
-    *n = (struct need){ b, gd_strdup(workspace), gd_strdup(client), fn, arg, { 0 }, false };
+    *n = (struct need){
+        .b = b, .workspace = gd_strdup(workspace), .client = gd_strdup(client), .fn = fn, .arg = arg
+    };
     gd_busy(b, 1);
-    if (gd_keyring_dek(b->d.keyring, workspace, client)) {
+    if (!m && gd_keyring_dek(b->d.keyring, workspace, client)) {
         gd_defer(b, tell, n);
         return;
     }
-    (void)gd_keyring_make_dek(b->d.keyring, workspace, client, wrapped, b->d.rng);
-    gd_id_make(id, "dk", gd_now(b->d.clock), b->d.rng);
-    tx = gd_tx_new(b->d.keys);
-    gd_tx_add(tx, &sql_key_insert, GD_P_TEXT(workspace), GD_P_TEXT(client), GD_P_TEXT(id),
-              GD_P_INT(gd_keyring_version(b->d.keyring)), GD_P_BYTES(wrapped, sizeof wrapped),
-              GD_P_INT(gd_now(b->d.clock)));
-    gd_store_commit(b->d.keys, tx, on_stored, n);
+    if (!m)
+        m = make_key(b, workspace, client, name);
+    gd_list_add(&m->needs, &n->node);
 }
 
 unsigned char *gd_seal_text(struct gd_broker *b, const struct gd_seal_name *name, const char *text,

@@ -324,7 +324,8 @@ static void on_cred(void *arg, const struct gd_row *row)
     c->shape = (uint8_t)gd_row_int(row, 6);
     c->retry_class = (uint8_t)gd_row_int(row, 7);
     c->expires_at = gd_row_int(row, 8);
-    gd_cred_due(l->b, n, gd_row_int(row, 9));
+    /* What could not be opened is tried once more: the key may be back. */
+    gd_cred_due(l->b, n, status == GD_CRED_UNREADABLE ? gd_now(l->b->d.clock) : gd_row_int(row, 9));
 }
 
 static void on_grant(void *arg, const struct gd_row *row)

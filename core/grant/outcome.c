@@ -216,6 +216,15 @@ void gd_flight_horizon(struct gd_flight *f)
     settle(f, &v);
 }
 
+/* Trying again opens it no better: until a restart or an order nothing more is done. */
+void gd_flight_unreadable(struct gd_flight *f, const struct gd_err *err)
+{
+    struct verdict v = { GD_CRED_UNREADABLE, GD_NEVER_DUE, f->attempts, true };
+
+    gd_flight_fail(f, err);
+    settle(f, &v);
+}
+
 void gd_flight_patient(struct gd_flight *f)
 {
     struct verdict v = { f->status, f->next_at, f->attempts, true };

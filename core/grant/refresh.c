@@ -381,13 +381,25 @@ static void start_op(struct gd_flight *f)
     f->op = gd_op_start(&b->env, &s);
 }
 
+static bool cannot_be_opened(enum gd_reason r)
+{
+    return r == GD_R_SEAL_FORMAT || r == GD_R_SEAL_KEY_UNKNOWN || r == GD_R_SEAL_COMMIT_MISMATCH ||
+           r == GD_R_SEAL_TAMPERED || r == GD_R_KEY_MISSING;
+}
+
 static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_flight *f = arg;
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the lease could not be stored; nothing was sent" };
 
-    if (r != GD_STORE_OK || read_row(f, tx, &e)) {
+    if (r == GD_STORE_OK && read_row(f, tx, &e) == 0) {
+        e.reason = GD_R_OK;
+    } else if (r == GD_STORE_OK && cannot_be_opened(e.reason)) {
+        gd_flight_unreadable(f, &e);
+        return;
+    }
+    if (r != GD_STORE_OK || e.reason) {
         gd_flight_fail(f, r != GD_STORE_OK && err ? err : &e);
         f->due = gd_now(f->b->d.clock) + 5000 + (int64_t)gd_rng_below(f->b->d.rng, 5000);
         gd_flight_end(f);

@@ -12,6 +12,7 @@ enum gd_cred_status {
     GD_CRED_QUARANTINED,   /* refused; one confirming retry is to come */
     GD_CRED_NEEDS_CONSENT, /* refused and confirmed, or past its horizon */
     GD_CRED_REVOKED,
+    GD_CRED_UNREADABLE, /* its sealed version cannot be opened: only an operator can help */
     GD_CRED__COUNT
 };
 enum gd_lifecycle {

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define XFERS_KEPT 64
+#define XFERS_KEPT   64
+#define SKEW_AGE_MS  (3600 * 1000) /* an older sample says nothing */
+#define SKEW_STEP_MS 5000          /* our clock was set since */
 
 static void pump(struct gd_http_client *c, struct gd_http_app *a);
 static void slot_free(struct gd_http_client *c, struct gd_http_app *a);
@@ -184,7 +186,10 @@ static void note_skew(struct gd_http_client *c, const struct gd_http_call *call)
     else if (i == c->nskew)
         c->nskew++;
     /* The Date is cut to seconds and was made somewhere between sending and now. */
-    c->skew[i] = (struct gd_http_skew){ host, a->date * 1000 + 500 - (a->sent_at + a->took_ms / 2) };
+    c->skew[i] = (struct gd_http_skew){ .host = host,
+                                        .ms = a->date * 1000 + 500 - (a->sent_at + a->took_ms / 2),
+                                        .at = gd_mono(c->clock),
+                                        .offset = gd_now(c->clock) - gd_mono(c->clock) };
 }
 
 void gd_http_client_finished(struct gd_http_client *c, struct gd_http_call *call, CURLcode code)
@@ -551,14 +556,16 @@ static int by_ms(const void *a, const void *b)
 
 bool gd_http_client_skew(const struct gd_http_client *c, int64_t *ret_ms)
 {
-    int64_t all[GD_HTTP_SKEW_HOSTS];
+    int64_t all[GD_HTTP_SKEW_HOSTS], mono = gd_mono(c->clock), offset = gd_now(c->clock) - mono;
+    size_t n = 0;
 
-    if (c->nskew == 0)
-        return false;
     for (size_t i = 0; i < c->nskew; i++)
-        all[i] = c->skew[i].ms;
-    qsort(all, c->nskew, sizeof *all, by_ms);
-    *ret_ms = all[c->nskew / 2];
+        if (mono - c->skew[i].at < SKEW_AGE_MS && llabs(c->skew[i].offset - offset) < SKEW_STEP_MS)
+            all[n++] = c->skew[i].ms;
+    if (n == 0)
+        return false;
+    qsort(all, n, sizeof *all, by_ms);
+    *ret_ms = all[n / 2];
     return true;
 }
 

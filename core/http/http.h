@@ -91,7 +91,8 @@ struct gd_transport *gd_http_client_transport(struct gd_http_client *c);
 void gd_http_client_set_limits(struct gd_http_client *c, const char *app, const struct gd_http_limits *l);
 /* {"apps":{"oauth2/x":{"in_flight","queued","tokens","retry_at","breaker"}},"skew_ms":n} for status. */
 json_t *gd_http_client_status(struct gd_http_client *c);
-/* Median over hosts of their Date minus our clock; false while no answer had a Date. */
+/* Median over hosts of their Date minus our clock, of the last hour and since our clock was set; false while
+ * no answer had a Date. */
 bool gd_http_client_skew(const struct gd_http_client *c, int64_t *ret_ms);
 /* The same on a thread of its own: answers are told on loop, which spends no time on TLS and libcurl. All
  * functions on the loop's thread. */
@@ -103,6 +104,7 @@ void gd_http_threaded_close(struct gd_http_threaded *t, void (*done)(void *), vo
 struct gd_transport *gd_http_threaded_transport(struct gd_http_threaded *t);
 void gd_http_threaded_set_limits(struct gd_http_threaded *t, const char *app, const struct gd_http_limits *l);
 json_t *gd_http_threaded_status(struct gd_http_threaded *t);
+bool gd_http_threaded_skew(struct gd_http_threaded *t, int64_t *ret_ms);
 
 /* The URL that a browser or request really goes to, origins mapped; caller frees. NULL with URL_INVALID. */
 char *gd_http_map_origin(const json_t *origins, const char *url, struct gd_err *err);

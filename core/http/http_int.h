@@ -179,8 +179,9 @@ int gd_http_poll_close_socket(void *client, curl_socket_t fd);
 /* ---- client.c ---------------------------------------------------------------------------------------- */
 #define GD_HTTP_SKEW_HOSTS 64
 struct gd_http_skew {
-    uint64_t host; /* hash */
-    int64_t ms;
+    uint64_t host;  /* hash */
+    int64_t ms, at; /* at: monotonic, when it was measured */
+    int64_t offset; /* of our clocks then: a sample from before our clock was set says nothing */
 };
 struct gd_http_client {
     struct gd_transport transport; /* first */

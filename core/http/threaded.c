@@ -401,6 +401,28 @@ json_t *gd_http_threaded_status(struct gd_http_threaded *t)
     return j;
 }
 
+struct wanted_skew {
+    bool known;
+    int64_t ms;
+};
+
+static void skew_there(struct gd_http_threaded *t, void *arg)
+{
+    struct wanted_skew *w = arg;
+
+    w->known = gd_http_client_skew(t->client, &w->ms);
+}
+
+bool gd_http_threaded_skew(struct gd_http_threaded *t, int64_t *ret_ms)
+{
+    struct wanted_skew w = { false, 0 };
+
+    do_there(t, skew_there, &w);
+    if (w.known)
+        *ret_ms = w.ms;
+    return w.known;
+}
+
 struct gd_transport *gd_http_threaded_transport(struct gd_http_threaded *t)
 {
     return &t->transport;

@@ -4,6 +4,7 @@ import http.server
 import json
 import secrets
 import threading
+import time
 import urllib.parse
 
 ORIGIN = "https://atlas.test.example"
@@ -15,7 +16,7 @@ class Atlas:
         self.codes, self.tokens, self.refresh, self.shares = {}, {}, {}, {}
         self.seen, self.bodies, self.faults = [], [], {}
         self.hub_token, self.account, self.scope, self.expires_in = "hub-" + secrets.token_hex(8), "anna", None, 3600
-        self.consents = 0
+        self.consents, self.ahead = 0, 0
         self.hold = threading.Event()
         self.held = threading.Event()
         atlas = self
@@ -25,6 +26,9 @@ class Atlas:
 
             def log_message(self, *args):
                 pass
+
+            def date_time_string(self, timestamp=None):
+                return super().date_time_string(time.time() + atlas.ahead)
 
             def do_GET(self):
                 atlas.handle(self, b"")
@@ -51,13 +55,14 @@ class Atlas:
         """families of tokens that still work"""
         return {family for family in self.tokens.values() if family is not None}
 
-    def fail(self, path, status=503, times=1, skip=0):
-        self.faults[path] = [status, times, skip]
+    def fail(self, path, status=503, times=1, skip=0, error="temporarily_unavailable"):
+        self.faults[path] = [status, times, skip, error]
 
-    def hang(self, path, skip=0):
+    def hang(self, path, skip=0, how="hang"):
+        """hang: it is done, and no answer ever comes; slow: it is done and answered when hold is set"""
         self.hold.clear()
         self.held.clear()
-        self.faults[path] = ["hang", 1, skip]
+        self.faults[path] = [how, 1, skip, None]
 
     # -- the answers
 
@@ -71,14 +76,17 @@ class Atlas:
             fault[2] -= 1
         elif fault and fault[1] > 0:
             fault[1] -= 1
-            if fault[0] == "hang":
-                self.answer(h, url.path, query, form, send=False)
+            if fault[0] in ("hang", "slow"):
+                if fault[0] == "hang":
+                    self.answer(h, url.path, query, form, send=False)
                 self.held.set()
                 self.hold.wait(30)
-                h.close_connection = True
+                if fault[0] == "hang":
+                    h.close_connection = True
+                    return
+            else:
+                self.send(h, fault[0], {"error": fault[3]})
                 return
-            self.send(h, fault[0], {"error": "temporarily_unavailable"})
-            return
         self.answer(h, url.path, query, form)
 
     def send(self, h, status, body, location=None):

@@ -7,10 +7,11 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 import unittest
 
 from atlas import ORIGIN, Atlas
-from harness import BUILD, GrantdTest, RpcError, wait_for
+from harness import BUILD, GrantdTest, Rpc, RpcError, wait_for
 
 
 class AtlasTest(GrantdTest):
@@ -357,6 +358,135 @@ class Again(AtlasTest):
         ((again,),) = self.consent({"mode": "token", "asset": "a1"}, client=client)
         self.assertEqual((again["id"], again["state"]), (first["id"], "active"))
         self.assertEqual(self.rpc.call("grant.token", grant=first["id"])["token_type"], "Bearer")
+
+
+class Guarded(AtlasTest):
+    def scheduler(self):
+        return self.rpc.call("daemon.status")["scheduler"]
+
+    def status(self, grant):
+        return self.box.grant(grant)["layers"]["token"]["status"]
+
+    def store(self):
+        return next(p for p in self.box.databases() if not p.endswith("keyring.db"))
+
+    def test_clocks_that_are_apart(self):
+        """Nothing new is begun; what is there is refreshed; and it is over when the clocks agree again."""
+        ((grant,),) = self.consent({"mode": "token", "asset": "a1"})
+        self.atlas.ahead = 3600
+        self.rpc.call("grant.refresh", grant=grant["id"])
+        link, request = self.ask({"mode": "token", "asset": "a1"})
+        self.assertIn("CLOCK_SKEW", self.approve(link).body)
+        self.assertEqual((self.states(request), self.atlas.consents), (["open"], 1))
+        self.rpc.call("grant.refresh", grant=grant["id"])
+        self.atlas.ahead = 0
+        self.rpc.call("grant.refresh", grant=grant["id"])
+        self.approve(link)
+        self.granted(request)
+
+    def test_tokens_that_cannot_be_opened(self):
+        """An operator is asked, once; nothing turns in circles; when the bytes are back so is the grant."""
+        ((grant,),) = self.consent({"mode": "token", "asset": "a1"})
+        self.assertEqual(self.box.daemon.stop(), 0)
+        with contextlib.closing(sqlite3.connect(self.store())) as db:
+            attempt, sealed = db.execute("SELECT attempt_id, sealed FROM token_versions WHERE status = 'current'").fetchone()
+            broken = bytearray(sealed)
+            broken[len(broken) // 2] ^= 1
+            db.execute("UPDATE token_versions SET sealed = ? WHERE attempt_id = ?", (bytes(broken), attempt))
+            db.commit()
+        self.box.start()
+        with self.assertRaises(RpcError) as caught:
+            self.rpc.call("grant.refresh", grant=grant["id"])
+        self.assertEqual(caught.exception.reason, "SEAL_TAMPERED")
+        shown = self.box.grant(grant["id"])
+        self.assertEqual((shown["state"], shown["reason"], shown["owner"], shown["next_at"]),
+                         ("at_risk", "CREDENTIAL_UNREADABLE", "operator", None))
+        self.assertIn(grant["id"], [f["grant"] for f in self.rpc.call("daemon.doctor")["findings"]])
+        self.assertEqual(self.scheduler()["in_flight"], 0)
+        self.assertEqual(self.box.daemon.stop(), 0)
+        with contextlib.closing(sqlite3.connect(self.store())) as db:
+            db.execute("UPDATE token_versions SET sealed = ? WHERE attempt_id = ?", (sealed, attempt))
+            db.commit()
+        self.box.start()
+        wait_for(lambda: self.status(grant["id"]) == "current")
+
+    def test_what_a_frozen_app_is_told_kills_nobody(self):
+        """The confirming refusal arrives when the app is frozen already: it says nothing about this client."""
+        ((one,),) = self.consent({"mode": "token", "asset": "a1"})
+        ((two,),) = self.consent({"mode": "token", "asset": "a2"})
+        self.atlas.on_revoke({}, {"token": self.rpc.call("grant.token", grant=one["id"])["access_token"]}, "")
+        self.refused("OP_REAUTH", "grant.refresh", grant=one["id"])
+        self.assertEqual(self.status(one["id"]), "quarantined")
+        self.atlas.hang("/token", how="slow")
+        second = Rpc(self.box.socket_path)
+        second.send("grant.refresh", grant=one["id"])
+        self.assertTrue(self.atlas.held.wait(10))
+        self.atlas.fail("/token", 401, 1, error="invalid_client")
+        self.refused("OP_CONFIG", "grant.refresh", grant=two["id"])
+        self.atlas.hold.set()
+        with self.assertRaises(RpcError):
+            second.reply()
+        second.close()
+        self.assertEqual(self.rpc.call("app.get", app="atlas")["app"]["state"], "frozen")
+        with contextlib.closing(sqlite3.connect(self.store())) as db:
+            self.assertEqual(db.execute("SELECT status FROM credentials WHERE id = ?", (one["credential"],)).fetchone(),
+                             ("quarantined",))
+
+    def test_no_turn_of_the_scheduler_is_lost(self):
+        """A turn that joins a refresh under way, and one that is refused, are given back."""
+        self.atlas.expires_in = 6
+        ((grant,),) = self.consent({"mode": "token", "asset": "a1"})
+        wait_for(lambda: self.scheduler()["fired"] >= 1, 15)
+        self.atlas.hang("/token", how="slow")
+        other = Rpc(self.box.socket_path)
+        fired = self.scheduler()["fired"]
+        other.send("grant.refresh", grant=grant["id"])
+        self.assertTrue(self.atlas.held.wait(10))
+        time.sleep(2.5)  # the deadline of the exchange is 3 s
+        self.atlas.hold.set()
+        other.reply()
+        other.close()
+        wait_for(lambda: self.scheduler()["fired"] > fired, 15)
+        wait_for(lambda: self.scheduler()["in_flight"] == 0)
+        self.atlas.fail("/token", 401, 1000, error="invalid_client")
+        with self.assertRaises(RpcError):
+            self.rpc.call("grant.refresh", grant=grant["id"])
+        self.assertEqual(self.rpc.call("app.get", app="atlas")["app"]["state"], "frozen")
+        fired = self.scheduler()["fired"]
+        wait_for(lambda: self.scheduler()["fired"] > fired, 15)
+        wait_for(lambda: self.scheduler()["in_flight"] == 0)
+
+    def test_a_look_that_is_interrupted(self):
+        """Killed while a waiting item is being looked at: it waits again, and is looked at again."""
+        link, request = self.ask({"mode": "choose"})
+        self.approve(link)
+        item = self.items(request)[0]["id"]
+        self.atlas.hang("/accounts")
+        other = Rpc(self.box.socket_path)
+        other.send("grant.submit", request=request, item=item, inputs=[{"accounts": "a1"}])
+        self.assertTrue(self.atlas.held.wait(10))
+        self.box.daemon.kill9()
+        self.atlas.hold.set()
+        other.close()
+        looks = self.atlas.count("/accounts")
+        self.box.start()
+        wait_for(lambda: self.atlas.count("/accounts") > looks)
+        wait_for(lambda: self.items(request)[0]["next_look_at"])
+        self.assertEqual(self.states(request), ["waiting"])
+        self.rpc.call("grant.submit", request=request, item=item, inputs=[{"accounts": "a1"}])
+        self.granted(request)
+
+    def test_what_is_handed_in_belongs_to_its_request(self):
+        """An item is found only in the request that it is of, so nobody hands in for somebody else's."""
+        link, request = self.ask({"mode": "choose"})
+        self.approve(link)
+        _, foreign = self.ask({"mode": "choose"})
+        item = self.items(request)[0]["id"]
+        self.refused("ITEM_CLOSED", "grant.submit", request=foreign, item=item, inputs=[{"accounts": "a1"}])
+        self.assertEqual((self.states(request), self.states(foreign)), (["waiting"], ["open"]))
+        self.refused("ITEM_CLOSED", "grant.submit", request=foreign, item=self.items(foreign)[0]["id"],
+                     inputs=[{"accounts": "a1"}])
+        self.assertEqual((self.states(foreign), self.rpc.call("grant.list")["grants"]), (["open"], []))
 
 
 class TheEnd(AtlasTest):
