@@ -489,6 +489,8 @@ static const struct sb_option options[] = {
     { "unbind_live", "true", "tt_video/unbind works on a live authorisation (5.2)" },
     { "deleted_code_shows", "\"CANCELED\"",
       "ad_auth_status of a code that the creator deleted; \"\": the row is missing (8)" },
+    { "rfc3339_times", "false", "tt_video answers times with T and Z (5.3)" },
+    { "max_tt_accounts", "800", "TikTok accounts that a Business Center may hold (4.6)" },
     { "empty_bodies", "false", "business/post/authorize* answer {} (5.5)" },
     { 0 },
 };

@@ -76,6 +76,7 @@ json_t *tiktok_code_of(struct sb_req *r, const char *item_id);
 json_t *tiktok_code_new(struct sb_req *r, const char *item_id, int64_t days);
 void tiktok_code_extend(json_t *code, int64_t days);
 bool tiktok_code_used(struct sb_req *r, const json_t *code);
+bool tiktok_tt_room(struct sb_req *r, const char *bc_id); /* for one TikTok account more */
 json_t *tiktok_tt_asset_new(struct sb_req *r, const char *bc_id, const json_t *creator);
 
 #endif

@@ -234,6 +234,21 @@ static const char *set_ad_authorization(struct sb_req *r, const json_t *args, js
     return NULL;
 }
 
+/* 5.6: AVAILABLE, NO_VALID_BIND_ACCOUNT, SCOPE_UNAVAILABLE, IS_PRIVATE_ACCOUNT, NOT_BUSINESS_ACCOUNT */
+static const char *set_creator(struct sb_req *r, const json_t *args, json_t **ret)
+{
+    static const char *const names[] = { "available_status", "username", "display_name" };
+    json_t *creator = tiktok_creator(r, text(args, "open_id"));
+
+    (void)ret;
+    if (!creator)
+        return "open_id of a creator";
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (json_object_get(args, names[i]))
+            json_object_set(creator, names[i], json_object_get(args, names[i]));
+    return NULL;
+}
+
 static int64_t days(const json_t *args)
 {
     return gd_json_i64(args, "days", 30);
@@ -320,6 +335,17 @@ json_t *tiktok_tt_asset_new(struct sb_req *r, const char *bc_id, const json_t *c
     return asset;
 }
 
+/* 4.6 */
+bool tiktok_tt_room(struct sb_req *r, const char *bc_id)
+{
+    int64_t n = 0;
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(sb_list(r, "tt_assets"), i, one) n += sb_same(gd_json_text(one, "bc_id", NULL), bc_id);
+    return n < sb_option_i64(r, "max_tt_accounts");
+}
+
 /* The URL that was drawn as a QR code, or its ticket. */
 static const char *scan_qr(struct sb_req *r, const json_t *args, json_t **ret)
 {
@@ -329,6 +355,8 @@ static const char *scan_qr(struct sb_req *r, const json_t *args, json_t **ret)
 
     if (sb_token_state(r, t) != SB_LIVE || !creator)
         return "url of a living QR code and open_id of a creator";
+    if (!tiktok_tt_room(r, gd_json_text(t, "bc_id", "")))
+        return "the Business Center holds as many TikTok accounts as it may";
     *ret =
         json_pack("{s:O}", "asset_id",
                   json_object_get(tiktok_tt_asset_new(r, gd_json_text(t, "bc_id", ""), creator), "asset_id"));
@@ -383,6 +411,7 @@ const struct sb_act tiktok_acts[] = {
     { "remove_creator_app", "a creator removes the app, its tokens die: open_id", remove_creator_app },
     { "set_account", "an ad account's status: advertiser_id, status", set_account },
     { "set_ad_authorization", "a creator switches ad authorization: open_id, on", set_ad_authorization },
+    { "set_creator", "an account changes: open_id, available_status, username, display_name", set_creator },
     { "make_code", "a creator makes a code in the app: item_id, days", make_code },
     { "extend_code", "a creator extends it: item_id, days", extend_code },
     { "delete_code", "a creator deletes it: item_id", delete_code },

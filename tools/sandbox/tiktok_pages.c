@@ -252,9 +252,12 @@ static void qr_page(struct sb_req *r)
 
 static void qr_consent(struct sb_req *r, const struct sb_choice *c)
 {
-    if (c->approved && c->who)
-        tiktok_tt_asset_new(r, gd_json_text(c->page, "bc_id", ""), tiktok_creator(r, c->who));
-    sb_page(r, 200, c->approved ? "Joined" : "Not joined", "You can close this page.");
+    const char *bc = gd_json_text(c->page, "bc_id", "");
+    bool joined = c->approved && c->who && tiktok_tt_room(r, bc);
+
+    if (joined)
+        tiktok_tt_asset_new(r, bc, tiktok_creator(r, c->who));
+    sb_page(r, 200, joined ? "Joined" : "Not joined", "You can close this page.");
 }
 
 void tiktok_consent(struct sb_req *r, const struct sb_choice *c)

@@ -54,6 +54,12 @@ bool tiktok_code_used(struct sb_req *r, const json_t *code)
     return sb_find(sb_list(r, "redemptions"), "code", gd_json_text(code, "code", "")) != NULL;
 }
 
+/* 5.3: the documented format, though a live answer had the other one. */
+static const char *moment(struct sb_req *r, int64_t at)
+{
+    return sb_option_bool(r, "rfc3339_times") ? sb_time(r, at, RFC3339) : sb_time(r, at, SECONDS);
+}
+
 static bool expired(struct sb_req *r, const json_t *code)
 {
     return gd_json_i64(code, "end", 0) <= sb_now(r);
@@ -210,8 +216,8 @@ static void video_get_info(struct sb_req *r, const json_t *args, json_t *token)
                         json_boolean(strcmp(gd_json_text(post, "kind", ""), "MULTI_DUET") == 0));
     json_object_set_new(item, "mentioned_item_ids", json_array());
     tiktok_ok(r, json_pack("{s:{s:s, s:s}, s:o, s:o, s:o}", "auth_info", "auth_start_time",
-                           sb_time(r, gd_json_i64(code, "start", 0), SECONDS), "auth_end_time",
-                           sb_time(r, gd_json_i64(code, "end", 0), SECONDS), "item_info", item, "user_info",
+                           moment(r, gd_json_i64(code, "start", 0)), "auth_end_time",
+                           moment(r, gd_json_i64(code, "end", 0)), "item_info", item, "user_info",
                            user_info(r, post), "video_info", video_info(post)));
 }
 
@@ -254,9 +260,9 @@ static const char *auth_status(struct sb_req *r, const json_t *code)
 static json_t *auth_info(struct sb_req *r, const json_t *done, const json_t *code)
 {
     return json_pack("{s:s, s:s, s:s, s:s}", "ad_auth_status", auth_status(r, code), "invite_start_time",
-                     sb_time(r, gd_json_i64(done, "invited", 0), SECONDS), "auth_start_time",
-                     sb_time(r, gd_json_i64(code, "start", 0), SECONDS), "auth_end_time",
-                     sb_time(r, gd_json_i64(code, "end", 0), SECONDS));
+                     moment(r, gd_json_i64(done, "invited", 0)), "auth_start_time",
+                     moment(r, gd_json_i64(code, "start", 0)), "auth_end_time",
+                     moment(r, gd_json_i64(code, "end", 0)));
 }
 
 /* 5.2: keyword is text, or an exact post id of 19 digits and more. */
