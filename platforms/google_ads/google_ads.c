@@ -153,13 +153,25 @@ static grantd_next *on_linked(grantd_op *op)
     return status && !strcmp(status, "ACTIVE") ? grantd_pending(op, grantd_now(op)) : ga_authorize(op);
 }
 
+/* The look only spares the client a consent: what passes by itself is no reason to send it away. */
+static grantd_next *on_no_look(grantd_op *op, const grantd_doc *a)
+{
+    struct ga_error e;
+    int status = grantd_status(op, a);
+
+    ga_error(op, a, &e);
+    return e.fails == GRANTD_E_TRANSIENT || e.fails == GRANTD_E_LIMITED || status == 429 || status >= 500
+               ? ga_authorize(op)
+               : ga_fail_as(op, a, &e);
+}
+
 static grantd_next *look_first(grantd_op *op)
 {
     const char *ids[GA_IDS_MAX];
 
     if (ga_ids(op, grantd_arg(op, GRANTD_ARG_ASSET_ID), ids, GA_IDS_MAX) != 1)
         return ga_authorize(op);
-    return ga_look_link(op, ids[0], on_linked);
+    return ga_look_link(op, ids[0], on_linked, on_no_look);
 }
 
 grantd_next *ga_request(grantd_op *op)

@@ -156,7 +156,7 @@ grantd_next *ga_line_refused(grantd_op *op, const grantd_doc *answer);
 /* ---- one account of each mode; the account is in ga(op)->line ---- */
 grantd_fn ga_link_one, ga_user_one;
 /* Link from the manager's side: Q1 of the account; sets status, link, resource. */
-grantd_next *ga_look_link(grantd_op *op, const char *cid, grantd_fn *then);
+grantd_next *ga_look_link(grantd_op *op, const char *cid, grantd_fn *then, grantd_doc_fn *refused);
 /* Who has access to the account: user (by id or address), then on. */
 grantd_next *ga_look_user(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then,
                           grantd_doc_fn *refused);

@@ -67,7 +67,7 @@ static void client_link_row(grantd_op *op, const grantd_doc *a, const char *at)
         take_link(st, status, no, resource);
 }
 
-grantd_next *ga_look_link(grantd_op *op, const char *cid, grantd_fn *then)
+grantd_next *ga_look_link(grantd_op *op, const char *cid, grantd_fn *then, grantd_doc_fn *refused)
 {
     struct ga *st = ga(op);
 
@@ -79,7 +79,8 @@ grantd_next *ga_look_link(grantd_op *op, const char *cid, grantd_fn *then)
                                              .login = ga_hub_login(op),
                                              .gaql = grantd_strf(op, Q1, cid),
                                              .row = client_link_row,
-                                             .then = then });
+                                             .then = then,
+                                             .refused = refused });
 }
 
 static void manager_link_row(grantd_op *op, const grantd_doc *a, const char *at)
@@ -234,7 +235,7 @@ static grantd_next *on_invited(grantd_op *op, const grantd_doc *a)
         return ga_look_hierarchy(op, st->line.cid, on_hierarchy);
     if (ga_is(&e, "ALREADY_INVITED_BY_THIS_MANAGER CLIENT_ALREADY_INVITED_BY_THIS_MANAGER "
                   "ALREADY_MANAGED_BY_THIS_MANAGER RESOURCE_ALREADY_EXISTS"))
-        return st->again++ ? waits(op) : ga_look_link(op, st->line.cid, on_look);
+        return st->again++ ? waits(op) : ga_look_link(op, st->line.cid, on_look, NULL);
     return ga_line_refused(op, a);
 }
 
@@ -263,7 +264,7 @@ static grantd_next *on_not_accepted(grantd_op *op, const grantd_doc *a)
                   "NO_PENDING_INVITE"))
         return waits(op);
     if (ga_is(&e, "INVALID_STATUS_CHANGE INVALID_CHANGE")) /* somebody was quicker */
-        return ga_look_link(op, ga(op)->line.cid, after_accept);
+        return ga_look_link(op, ga(op)->line.cid, after_accept, NULL);
     return ga_line_refused(op, a);
 }
 
@@ -275,7 +276,7 @@ static grantd_next *on_accepted(grantd_op *op, const grantd_doc *a)
         return on_not_accepted(op, a);
     if (!is(grantd_text(op, a, "results.0.resourceName"), st->resource))
         return ga_lied(op, "the link that was accepted");
-    return ga_look_link(op, st->line.cid, after_accept);
+    return ga_look_link(op, st->line.cid, after_accept, NULL);
 }
 
 static grantd_next *on_client_side(grantd_op *op)
@@ -283,7 +284,7 @@ static grantd_next *on_client_side(grantd_op *op)
     struct ga *st = ga(op);
 
     if (is(st->status, "ACTIVE"))
-        return ga_look_link(op, st->line.cid, after_accept);
+        return ga_look_link(op, st->line.cid, after_accept, NULL);
     if (!is(st->status, "PENDING"))
         return waits(op);
     if (st->count >= MANAGERS_MAX)
@@ -321,5 +322,5 @@ static grantd_next *on_look(grantd_op *op)
 
 grantd_next *ga_link_one(grantd_op *op)
 {
-    return ga_look_link(op, ga(op)->line.cid, on_look);
+    return ga_look_link(op, ga(op)->line.cid, on_look, NULL);
 }

@@ -142,7 +142,7 @@ static grantd_next *on_unlinked(grantd_op *op, const grantd_doc *a)
     if (!tail || !is(tail + 1, st->id))
         return ga_lied(op, "the link that was ended");
     st->closed = 1;
-    return ga_look_link(op, st->line.cid, on_unlinked_look);
+    return ga_look_link(op, st->line.cid, on_unlinked_look, NULL);
 }
 
 /* From the client's account: customerManagerLinks, INACTIVE. */
@@ -213,7 +213,7 @@ static grantd_next *close_partner(grantd_op *op)
 {
     grantd_next *bad = ga_need_hub(op);
 
-    return bad ? bad : ga_look_link(op, ga(op)->line.cid, on_partner);
+    return bad ? bad : ga_look_link(op, ga(op)->line.cid, on_partner, NULL);
 }
 
 static grantd_next *on_hierarchy(grantd_op *op)

@@ -128,7 +128,7 @@ static grantd_next *native(grantd_op *op)
     if (bad)
         return bad;
     if (is(st->kind, "partner"))
-        return ga_look_link(op, st->line.cid, on_link);
+        return ga_look_link(op, st->line.cid, on_link, NULL);
     if (is(st->kind, "hierarchy"))
         return ga_look_hierarchy(op, st->line.cid, on_hierarchy);
     return ga_look_user(op, own ? GA_HUB : GA_CLIENT, st->line.cid, st->line.cid, on_seat, on_seat_hidden);

@@ -249,23 +249,35 @@ class GoogleAds(SandboxTest):
         self.assertEqual(len(self.sandbox.state("google")["links"]), 1)
         self.assertEqual(self.sandbox.call("GET", "/faults")["google"], [])
 
-    def test_every_answer_gone_wrong_once(self):
+    def each_answer(self, fault, **more):
         """Whatever happens to one answer, the client needs at most one more try, and there is one link in the end."""
         self.begin()
-        steps = ("*/token", "*/tokeninfo", "*:listAccessibleCustomers", f"*/{MANAGER}/googleAds:search",
-                 "*/customerClientLinks:mutate", f"*/{BAKERY}/googleAds:search", "*/customerManagerLinks:mutate")
-        for fault in ("lost", "cut", "drop", "garbage", "http"):
-            for match in steps:
-                with self.subTest(fault=fault, match=match):
-                    self.sandbox.world("google", links=[])
-                    more = {"status": 503} if fault == "http" else {}
-                    link, request, _ = self.request({"app": "goog", "asset": BAKERY})
-                    browser = self.box.browser()
-                    browser.open(link)
-                    self.sandbox.fault("google", fault, times=1, match=match, **more)
-                    self.until_granted(link, request, browser)
-                    self.assertEqual([x["status"] for x in self.sandbox.state("google")["links"]], ["ACTIVE"])
-                    self.assertEqual(self.sandbox.call("GET", "/faults")["google"], [])
+        for match in ("*/token", "*/tokeninfo", "*:listAccessibleCustomers", f"*/{MANAGER}/googleAds:search",
+                      "*/customerClientLinks:mutate", f"*/{BAKERY}/googleAds:search", "*/customerManagerLinks:mutate"):
+            with self.subTest(match=match):
+                self.sandbox.world("google", links=[])
+                link, request, _ = self.request({"app": "goog", "asset": BAKERY})
+                browser = self.box.browser()
+                browser.open(link)
+                self.sandbox.fault("google", fault, times=1, match=match, **more)
+                self.until_granted(link, request, browser)
+                self.assertEqual([x["status"] for x in self.sandbox.state("google")["links"]], ["ACTIVE"])
+                self.assertEqual(self.sandbox.call("GET", "/faults")["google"], [])
+
+    def test_each_answer_lost(self):
+        self.each_answer("lost")
+
+    def test_each_answer_cut(self):
+        self.each_answer("cut")
+
+    def test_each_request_dropped(self):
+        self.each_answer("drop")
+
+    def test_each_answer_garbage(self):
+        self.each_answer("garbage")
+
+    def test_each_request_refused_for_now(self):
+        self.each_answer("http", status=503)
 
     def test_every_answer_of_the_end_gone_wrong_once(self):
         self.begin()
