@@ -71,9 +71,12 @@ enum {
     /* The provider description of this app (platforms with .description), else NULL. */
     GRANTD_DOC_DESCRIPTION = 1,
     /* The grant as the host knows it: {"item":{"role","asset","mode","params":{...}},
-     * "assets":[{"id","kind","name","role","parent","layers","starts_at","ends_at"}],
-     * "surfaces":[{"kind","id","outcome"}],"inputs":{...}}. In revoke the surface "token" is listed only when
-     * no other grant uses the credential: what is not listed is a tool, not something to close. */
+     * "assets":[{"id","kind","name","role","parent","starts_at","ends_at"}],
+     * "surfaces":[{"kind","id","outcome"}],"inputs":{...}}.
+     * request and grant: also "items", all that this consent is asked for, in the form of "item" with
+     * "scope". revoke: the surface "token" is listed only when no other grant uses the credential: what is
+     * not listed is a tool, not something to close; "siblings" counts other living credentials of the same
+     * client, app and account, for platforms where the end of one consent ends them all. */
     GRANTD_DOC_GRANT,
     /* notice: the call of the platform: grantd_body is its raw body, grantd_header its headers, paths read
      * the body when it is JSON or a form. */
