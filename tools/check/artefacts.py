@@ -10,7 +10,7 @@ from common import run
 REPLACED = {"malloc", "free", "calloc", "realloc", "reallocarray", "memalign", "posix_memalign", "aligned_alloc",
             "malloc_usable_size"}
 LIBRARIES_OF_PLATFORMS = {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
-PROGRAMS = ("grantd", "grantctl", "grantd-plugtest")
+PROGRAMS = ("grantd", "grantctl", "grantd-plugtest", "grantd-sandbox")
 
 
 def is_elf(path):
