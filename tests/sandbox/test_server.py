@@ -1,4 +1,6 @@
 """The sandbox itself: command line, control interface, consent pages, clock, webhooks, what it refuses."""
+import base64
+import hmac
 import http.client
 import http.server
 import json
@@ -213,6 +215,72 @@ class Consent(Case):
         self.assertNotIn("code=", self.call("GET", self.page + "&auto=deny")[1]["Location"])
         self.assertEqual(self.call("GET", self.page + "&auto=approve&auto_who=nobody")[0], 400)
         self.assertEqual(self.call("GET", self.page + "&auto=approve&auto_who=nobody,7222000000000000001")[0], 302)
+
+
+class Receiver:
+    """Takes webhooks, and calls the sandbox back before it answers."""
+
+    def __init__(self, port):
+        got = self.got = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+                link.request("GET", "/_sandbox/clock")
+                got.append((self.path, dict(self.headers), body, link.getresponse().status))
+                link.close()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/wh/shopify"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+class Webhooks(Case):
+    def send(self, url):
+        said = self.control("POST", "/act", {"platform": "shopify", "act": "webhook", "shop": "acme-candles.myshopify.com",
+                                             "topic": "shop/redact", "url": url})
+        self.assertEqual(said[0], 200, said)
+        for _ in range(500):
+            sent = self.control("GET", "/sent")[1]["sent"]
+            if sent:
+                return sent[0]
+            time.sleep(0.01)
+        self.fail("nothing was sent")
+
+    def test_signed_and_delivered(self):
+        receiver = Receiver(self.port)
+        self.addCleanup(receiver.stop)
+        self.assertEqual(self.send(receiver.url), {"url": receiver.url, "status": 204})
+        (path, headers, body, inner), = receiver.got
+        self.assertEqual((path, inner), ("/wh/shopify", 200))
+        secret = self.control("GET", "/state?platform=shopify")[1]["apps"][0]["secret"]
+        mac = hmac.new(secret.encode(), body, "sha256").digest()
+        self.assertEqual({k.lower(): v for k, v in headers.items()}["x-shopify-hmac-sha256"],
+                         base64.b64encode(mac).decode())
+
+    def test_only_to_this_machine(self):
+        for url in ("https://127.0.0.1:1/x", "http://192.0.2.1/x", "http://127.0.0.1.evil.example/x", "http://127.0.0.1:x/",
+                    "http://127.0.0.1@192.0.2.1/", "http://", "ftp://127.0.0.1/"):
+            self.control("DELETE", "/log")
+            self.assertIn("127.0.0.1 only", self.send(url)["error"], url)
+
+    def test_nobody_there(self):
+        closed = socket.socket()
+        closed.bind(("127.0.0.1", 0))
+        self.assertEqual(self.send(f"http://127.0.0.1:{closed.getsockname()[1]}/x")["error"], "no answer")
+        closed.close()
 
 
 class CommandLine(unittest.TestCase):
