@@ -95,7 +95,7 @@ class Control(Case):
     def test_log_shortens_secrets(self):
         self.call("GET", INFO + "?secret=very-secret-thing", headers={"Access-Token": "ltk_0123456789"})
         self.call("POST", "/business-api.tiktok.com/open_api/v1.3/oauth2/access_token/",
-                  {"app_id": "7", "secret": "very-secret-thing", "auth_code": "ac_0123456789"},
+                  {"app_id": "7", "secret": "very-secret-thing", "inner": [{"auth_code": "ac_0123456789"}]},
                   {"Content-Type": "application/json"})
         self.call("POST", "/open.tiktokapis.com/v2/oauth/token/", "client_secret=very-secret-thing&code=ac_0123456789",
                   {"Content-Type": "application/x-www-form-urlencoded"})

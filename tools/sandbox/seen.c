@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define BODY_SEEN_MAX (32 * 1024) /* larger ones are only counted */
+
 /* Names whose values are never kept whole. */
 static bool telling(const char *name)
 {
@@ -42,14 +44,24 @@ static json_t *params_seen(struct sb_req *r, const struct sb_params *p)
     return out;
 }
 
-static json_t *json_seen(struct sb_req *r, const json_t *doc)
+static json_t *json_seen(struct sb_req *r, const char *name, const json_t *v)
 {
-    json_t *out = json_object(), *value;
-    const char *name;
+    const char *key;
+    json_t *out, *one;
+    size_t i;
 
-    json_object_foreach((json_t *)(uintptr_t)doc, name, value) json_object_set_new(
-        out, name,
-        json_is_string(value) ? shortened(r, name, json_string_value(value)) : json_deep_copy(value));
+    if (json_is_string(v))
+        return shortened(r, name, json_string_value(v));
+    if (json_is_array(v)) {
+        out = json_array();
+        json_array_foreach(v, i, one) json_array_append_new(out, json_seen(r, name, one));
+        return out;
+    }
+    if (!json_is_object(v))
+        return json_deep_copy(v);
+    out = json_object();
+    json_object_foreach((json_t *)(uintptr_t)v, key, one)
+        json_object_set_new(out, key, json_seen(r, key, one));
     return out;
 }
 
@@ -57,9 +69,9 @@ static json_t *body_seen(struct sb_req *r)
 {
     if (r->body_len == 0)
         return json_null();
-    if (json_is_object(sb_body_json(r)))
-        return json_seen(r, sb_body_json(r));
-    if (sb_has_type(r, "application/x-www-form-urlencoded"))
+    if (r->body_len <= BODY_SEEN_MAX && json_is_object(sb_body_json(r)))
+        return json_seen(r, "", sb_body_json(r));
+    if (r->body_len <= BODY_SEEN_MAX && sb_has_type(r, "application/x-www-form-urlencoded"))
         return params_seen(r, sb_form(r));
     return json_string(sb_strf(r, "%zu bytes", r->body_len));
 }
