@@ -270,6 +270,14 @@ static const char by_person[] =
     "The token is forgotten. The person who logged in can remove the app under Facebook settings > Business "
     "Integrations; that ends whatever else this person gave this app.";
 
+/* Another consent of this person is in use: there is no call that would end this one alone. */
+static int is_shared(grantd_op *op)
+{
+    const grantd_doc *grant = grantd_document(op, GRANTD_DOC_GRANT);
+
+    return grant && grantd_num(op, grant, "siblings", 0) > 0;
+}
+
 static grantd_next *token_seen(grantd_op *op)
 {
     const char *user = grantd_arg(op, GRANTD_ARG_HUB_ACCOUNT_ID);
@@ -289,6 +297,10 @@ static grantd_next *token_seen(grantd_op *op)
             op, GRANTD_SURFACE_MANUAL,
             "The same person connected the hub: taking the app's permissions away would end the "
             "hub's token too. Connect the hub with another login, then revoke again.");
+    if (is_shared(op))
+        return token_done(op, GRANTD_SURFACE_MANUAL,
+                          "another consent of this person is in use and would end with it: the token is "
+                          "forgotten here, and ends by itself or with that consent");
     if (!strcmp(grantd_option(op, "token_end"), "forget"))
         return token_done(op, GRANTD_SURFACE_MANUAL, by_person);
     return kill_token(op);

@@ -188,6 +188,26 @@ class Meta(SandboxTest):
         ends = self.whole_end(grant)
         self.assertEqual({s["state"] for s in ends.values()}, {"closed"}, ends)
 
+    def test_a_kept_token_that_was_renewed_lives_on(self):
+        """The end of the token that a second consent replaced would take the new one with it: it is not ordered."""
+        self.begin(keep_client_token=True)
+        client = self.rpc.call("client.create", name="Bakery")["client"]["id"]
+        grants = []
+        for _ in range(2):
+            link, request, _ = self.request({"app": "fb", "role": "advertiser", "mode": "share", "asset": EU}, client=client)
+            browser = self.box.browser()
+            browser.open(link)
+            self.approve(browser, who=BERTA)
+            grants += self.wait_items(request, "granted")[0]["grants"]
+            self.advance(80 * 86400)
+        self.assertEqual(grants[0], grants[1])
+        seen = self.box.grant(grants[0])
+        self.assertEqual(seen["layers"]["token"]["status"], "current", seen)
+        self.assertEqual(self.calls("DELETE", "/me/permissions"), [])
+        self.rpc.call("grant.token", grant=grants[0])
+        ends = self.whole_end(grants[0])
+        self.assertEqual({k: s["state"] for k, s in ends.items()}, {"partner": "closed", "member": "closed", "token": "closed"})
+
     def test_the_agency_connects_its_hub(self):
         self.begin(token=None)
         self.connect("agency", who=ANN)
