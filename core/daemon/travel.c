@@ -8,14 +8,17 @@
 #include <string.h>
 
 #define STRIDE_MS (3600 * (int64_t)1000) /* never further at once: looks are due in the store, too */
+#define SWEEP_MS  (60 * (int64_t)1000)   /* of virtual time: how often the store is asked for looks */
+#define NUDGE_MS  1
 
 struct travel {
     struct gd_daemon *d;
-    int64_t until, stops; /* until: Unix ms of the virtual clock */
+    int64_t until, swept, stops; /* until, swept: Unix ms of the virtual clock */
     gd_reply_fn *reply;
     void *arg;
-    uv_idle_t turn;
-    uv_timer_t refusal; /* a refusal comes a turn later, too */
+    uv_prepare_t turn; /* before the loop waits: whatever just ended has ended */
+    uv_timer_t
+        nudge; /* something may end behind the turn, before the loop waits; a refusal comes by it, too */
 };
 
 static bool is_loopback(const char *url)
@@ -52,6 +55,13 @@ static void on_over(uv_handle_t *h)
     gd_free(h->data);
 }
 
+static void on_half_over(uv_handle_t *h)
+{
+    struct travel *t = h->data;
+
+    uv_close((uv_handle_t *)&t->nudge, on_over);
+}
+
 static void arrive(struct travel *t)
 {
     char text[32];
@@ -59,28 +69,42 @@ static void arrive(struct travel *t)
 
     gd_time_text(text, gd_now(t->d->clock));
     result = json_pack("{s:s, s:I}", "now", text, "stops", (json_int_t)t->stops);
+    uv_prepare_stop(&t->turn);
     t->reply(t->arg, result, NULL);
-    uv_close((uv_handle_t *)&t->turn, on_over);
+    uv_close((uv_handle_t *)&t->turn, on_half_over);
 }
 
-static void on_turn(uv_idle_t *h)
+/* To the next deadline of the schedule. Those of its own making (its wheel turns) cost nothing: the store is
+ * asked for looks once a minute, as in a daemon that lives that minute. */
+static void leap(struct travel *t)
 {
-    struct travel *t = h->data;
     struct gd_daemon *d = t->d;
-    int64_t now = gd_now(d->clock), left = t->until - now, next;
+    int64_t left = t->until - gd_now(d->clock), next = gd_sched_next(d->sched) - gd_mono(d->clock);
 
-    if (!gd_broker_idle(d->broker) && !d->stopping)
-        return;
-    if (left <= 0 || d->stopping) {
-        arrive(t);
-        return;
-    }
-    next = gd_sched_next(d->sched) - gd_mono(d->clock);
     next = next < 1 ? 1 : next > STRIDE_MS ? STRIDE_MS : next;
     gd_clock_shared_advance(&d->moved, next < left ? next : left);
     t->stops++;
     gd_sched_moved(d->sched);
+    if (gd_now(d->clock) - t->swept < SWEEP_MS && gd_now(d->clock) < t->until)
+        return;
+    t->swept = gd_now(d->clock);
     gd_broker_sweep(d->broker);
+}
+
+static void on_turn(uv_prepare_t *h)
+{
+    struct travel *t = h->data;
+    struct gd_daemon *d = t->d;
+
+    while (gd_broker_idle(d->broker) && !d->stopping && gd_now(d->clock) < t->until)
+        leap(t);
+    if (d->stopping || gd_broker_idle(d->broker))
+        arrive(t);
+}
+
+static void on_nudge(uv_timer_t *h)
+{
+    (void)h;
 }
 
 static void on_refusal(uv_timer_t *h)
@@ -99,12 +123,13 @@ void gd_daemon_travel(void *arg, json_t *params, gd_reply_fn *reply, void *reply
 
     *t = (struct travel){ .d = arg, .reply = reply, .arg = reply_arg };
     t->until = gd_now(t->d->clock) + gd_json_i64(params, "by", 0) * 1000;
-    t->turn.data = t->refusal.data = t;
+    t->turn.data = t->nudge.data = t;
+    uv_timer_init(&t->d->loop, &t->nudge);
     if (t->d->o.virtual_clock) {
-        uv_idle_init(&t->d->loop, &t->turn);
-        uv_idle_start(&t->turn, on_turn);
+        uv_prepare_init(&t->d->loop, &t->turn);
+        uv_prepare_start(&t->turn, on_turn);
+        uv_timer_start(&t->nudge, on_nudge, NUDGE_MS, NUDGE_MS);
     } else {
-        uv_timer_init(&t->d->loop, &t->refusal);
-        uv_timer_start(&t->refusal, on_refusal, 0, 0);
+        uv_timer_start(&t->nudge, on_refusal, 0, 0);
     }
 }
