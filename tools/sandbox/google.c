@@ -342,10 +342,8 @@ static const struct sb_act acts[] = {
 /* ---- faults ---- */
 
 /* B1, "Quota details"; B5 example 10. */
-static void quota(struct sb_req *r, const json_t *f)
+void google_quota(struct sb_req *r, bool daily, const char *scope, const char *delay)
 {
-    bool daily = gd_json_bool(f, "daily", false);
-    const char *delay = gd_json_text(f, "delay", daily ? "3600s" : "42s");
     json_t *error =
         google_failure(r, 429, "quotaError", daily ? "RESOURCE_EXHAUSTED" : "RESOURCE_TEMPORARILY_EXHAUSTED",
                        NULL, "slow down");
@@ -354,10 +352,17 @@ static void quota(struct sb_req *r, const json_t *f)
 
     if (*delay)
         json_object_set_new(one, "details",
-                            json_pack("{s:{s:s,s:s,s:s}}", "quotaErrorDetails", "rateScope",
-                                      gd_json_text(f, "scope", daily ? "DEVELOPER" : "ACCOUNT"), "rateName",
-                                      "requests per account", "retryDelay", delay));
+                            json_pack("{s:{s:s,s:s,s:s}}", "quotaErrorDetails", "rateScope", scope,
+                                      "rateName", "requests per account", "retryDelay", delay));
     send_error(r, 429, error);
+}
+
+static void quota(struct sb_req *r, const json_t *f)
+{
+    bool daily = gd_json_bool(f, "daily", false);
+
+    google_quota(r, daily, gd_json_text(f, "scope", daily ? "DEVELOPER" : "ACCOUNT"),
+                 gd_json_text(f, "delay", daily ? "3600s" : "42s"));
 }
 
 static void error(struct sb_req *r, const json_t *f)
@@ -409,7 +414,9 @@ static const struct sb_option options[] = {
     { "max_per_user", "100", "live refresh tokens of a person and client" },
     { "rotate_refresh", "false", "refreshing gives a new refresh token too" },
     { "developer_token", "\"current\"", "current: ignored; legacy: demanded" },
-    { "access_level", "\"standard\"", "test: test accounts only; explorer, basic, standard" },
+    { "access_level", "\"standard\"",
+      "test: test accounts only; explorer: 2,880 operations a day, basic: 15,000; standard" },
+    { "daily_operations", "0", "operations a day, whatever the level" },
     { "mpa", "false", "changes of users need a second administrator" },
     { "lag_seconds", "0", "until an accepted invitation shows" },
     { "stream_error_in_array", "true", "errors of searchStream stand in an array" },

@@ -30,6 +30,9 @@ json_t *google_failure(struct sb_req *r, int http, const char *key, const char *
 bool google_bad_request(struct sb_req *r, const char *field, const char *description);
 /* A google.rpc.ErrorInfo, as gateways send. Always false. */
 bool google_error_info(struct sb_req *r, int http, const char *reason, const char *message);
+/* 429 RESOURCE_EXHAUSTED: for a moment, or (daily) until the day's budget is there again. delay: "42s"; ""
+ * leaves it out. */
+void google_quota(struct sb_req *r, bool daily, const char *scope, const char *delay);
 /* Every member of an object is one of the names (separated by blanks); false when it has answered. */
 bool google_members(struct sb_req *r, const json_t *object, const char *names, const char *where);
 

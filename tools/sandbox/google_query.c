@@ -159,6 +159,37 @@ static bool usable(struct sb_req *r, const struct google_caller *c)
     return true;
 }
 
+/* Operations of a day at the project's level; 0: no limit. B4: a day is a sliding window of 24 hours. */
+static int64_t daily_limit(struct sb_req *r)
+{
+    const char *level = sb_option_text(r, "access_level");
+    int64_t given = sb_option_i64(r, "daily_operations");
+
+    if (given || strcmp(level, "standard") == 0)
+        return given;
+    return strcmp(level, "explorer") == 0 ? 2880 : 15000;
+}
+
+/* Counts the call as an operation [assumed]; false when it has answered. */
+static bool within_level(struct sb_req *r)
+{
+    int64_t most = daily_limit(r), now = sb_now(r);
+    json_t *calls = sb_list(r, "operations");
+
+    if (!most)
+        return true;
+    while (json_array_size(calls) && json_integer_value(json_array_get(calls, 0)) <= now - 86400)
+        json_array_remove(calls, 0);
+    if ((int64_t)json_array_size(calls) >= most) {
+        google_quota(
+            r, true, "DEVELOPER",
+            sb_strf(r, "%llds", (long long)(json_integer_value(json_array_get(calls, 0)) + 86400 - now)));
+        return false;
+    }
+    json_array_append_new(calls, json_integer(now));
+    return true;
+}
+
 bool google_auth(struct sb_req *r, struct google_caller *c)
 {
     google_lapse(r);
@@ -171,7 +202,7 @@ bool google_auth(struct sb_req *r, struct google_caller *c)
     if (!c->customer)
         return google_fail(r, 401, "authenticationError", "CUSTOMER_NOT_FOUND", NULL,
                            "No customer found for the ID.");
-    return reaches(r, c) && usable(r, c);
+    return reaches(r, c) && usable(r, c) && within_level(r);
 }
 
 bool google_is_admin(struct sb_req *r, const struct google_caller *c)
@@ -189,7 +220,7 @@ static void list_accessible(struct sb_req *r)
     size_t i;
 
     google_lapse(r);
-    if (!authenticate(r, &c)) {
+    if (!authenticate(r, &c) || !within_level(r)) {
         json_decref(names);
         return;
     }
