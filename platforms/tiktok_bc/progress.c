@@ -95,6 +95,85 @@ const char *tt_nth(grantd_op *op, const char *list, int64_t i)
     return NULL;
 }
 
+/* ---- whole lists --------------------------------------------------------------------------------------- */
+
+/* Cuts a block into its words, in a copy of its own. */
+static void split(grantd_op *op, struct tt_set *s, const char *block)
+{
+    size_t len = strlen(block);
+    char *copy = grantd_alloc(op, len + 1);
+
+    if (!copy)
+        return;
+    memcpy(copy, block, len + 1);
+    for (char *word = copy, *end; *word && s->n < s->room; word = end) {
+        end = word + strcspn(word, " ");
+        if (*end)
+            *end++ = 0;
+        s->ids[s->n++] = word;
+    }
+}
+
+void tt_load(grantd_op *op, struct tt_set *s, const char *name, int64_t more)
+{
+    *s = (struct tt_set){ .name = name, .room = tt_count(op, name) + more };
+    s->ids = grantd_alloc(op, (size_t)(s->room + 1) * sizeof *s->ids);
+    for (int64_t i = 0; s->ids && i < BLOCKS_MAX; i++) {
+        const char *block = grantd_noted(op, block_name(op, name, i));
+
+        if (block)
+            split(op, s, block);
+    }
+}
+
+int64_t tt_at(const struct tt_set *s, const char *id)
+{
+    for (int64_t i = 0; id && s->ids && i < s->n; i++)
+        if (!strcmp(s->ids[i], id))
+            return i;
+    return -1;
+}
+
+void tt_put(struct tt_set *s, const char *id)
+{
+    if (id && *id && s->ids && s->n < s->room && tt_at(s, id) < 0)
+        s->ids[s->n++] = id;
+}
+
+void tt_take(struct tt_set *s, int64_t i)
+{
+    if (i < 0 || i >= s->n)
+        return;
+    s->n--;
+    memmove(&s->ids[i], &s->ids[i + 1], (size_t)(s->n - i) * sizeof *s->ids);
+}
+
+/* As many ids from *i on as one block holds; NULL: none is left. */
+static const char *join(grantd_op *op, const struct tt_set *s, int64_t *i)
+{
+    char *out = *i < s->n ? grantd_alloc(op, BLOCK_MAX + 1) : NULL;
+    size_t used = 0, len;
+
+    for (; out && *i < s->n; (*i)++) {
+        len = strlen(s->ids[*i]);
+        if (used + len + 1 > BLOCK_MAX)
+            break;
+        if (used)
+            out[used++] = ' ';
+        memcpy(out + used, s->ids[*i], len);
+        used += len;
+    }
+    return used ? out : NULL;
+}
+
+void tt_store(grantd_op *op, const struct tt_set *s)
+{
+    int64_t at = 0;
+
+    for (int64_t i = 0; s->ids && i < BLOCKS_MAX; i++)
+        grantd_note(op, block_name(op, s->name, i), join(op, s, &at));
+}
+
 int64_t tt_count(grantd_op *op, const char *list)
 {
     int64_t n = 0;

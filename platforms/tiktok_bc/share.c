@@ -18,15 +18,17 @@ static const char *center(grantd_op *op)
 
 void bc_take_ids(grantd_op *op, const char *text, const char *list)
 {
+    struct tt_set ids;
     const char *word;
-    int64_t n = tt_count(op, list);
 
+    tt_load(op, &ids, list, TT_IDS_MAX);
     while (text && (word = tt_word(op, &text)))
         if (!tt_digits(word))
             bc_problem(op, grantd_strf(op, "%.64s", word), "ID_WRONG",
                        "this is no ad account id: TikTok's ids are digits");
-        else if (n++ < TT_IDS_MAX)
-            tt_push(op, list, word);
+        else if (ids.n < TT_IDS_MAX)
+            tt_put(&ids, word);
+    tt_store(op, &ids);
 }
 
 grantd_next *bc_choose(grantd_op *op)
@@ -60,26 +62,31 @@ static grantd_next *ask_which(grantd_op *op, const grantd_doc *a, const char **i
         pairs[2 * i + 1] = name ? grantd_strf(op, "%.100s (%s)", name, ids[i]) : ids[i];
     }
     grantd_step(op, .title = "Choose the ad accounts to share",
-                .text = pairs
-                            ? "Only those that you choose are shared with the agency."
-                            : "Write the ids of the ad accounts to share, one a line. Only those are shared.",
+                .text = pairs ? "Only those that you choose are shared with the agency."
+                              : "Write the ids of the ad accounts to share, one a line, or the word all for "
+                                "all that you ticked. Only those are shared.",
                 .ask = "ad_accounts", .ask_label = "Ad accounts", .choices = pairs,
                 .flags = pairs ? (uint32_t)GRANTD_STEP_MANY : (uint32_t)GRANTD_STEP_LINES);
     return grantd_pending(op, grantd_now(op) + 21600);
 }
 
-static void note_unticked(grantd_op *op, const char **ids)
+static void note_unticked(grantd_op *op, const char **ids, int64_t n)
 {
-    const char *id;
+    struct tt_set asked, ticked_ids = { .ids = ids, .n = n, .room = n };
 
-    for (int64_t i = 0; (id = tt_nth(op, "ids", i)); i++) {
-        size_t k = 0;
+    tt_load(op, &asked, "ids", 0);
+    for (int64_t i = asked.n - 1; i >= 0; i--)
+        if (tt_at(&ticked_ids, asked.ids[i]) >= 0)
+            tt_take(&asked, i);
+    asked.name = "unticked";
+    tt_store(op, &asked);
+}
 
-        while (ids[k] && strcmp(ids[k], id) != 0)
-            k++;
-        if (!ids[k])
-            tt_push(op, "unticked", id);
-    }
+static void take_all(grantd_op *op, const char **ids, int64_t n)
+{
+    struct tt_set all = { .name = "ids", .ids = ids, .n = n < TT_IDS_MAX ? n : TT_IDS_MAX };
+
+    tt_store(op, &all);
 }
 
 static grantd_next *on_ticked(grantd_op *op, const grantd_doc *a)
@@ -96,10 +103,13 @@ static grantd_next *on_ticked(grantd_op *op, const grantd_doc *a)
         return grantd_fail(op, GRANTD_E_FORBIDDEN, "no ad account was ticked at the consent: consent again");
     if (!hint && !chosen && n > 1)
         return ask_which(op, a, ids, n);
-    bc_take_ids(op, hint ? hint : chosen ? chosen : ids[0], "ids");
+    if (!hint && tt_equal(chosen, "all"))
+        take_all(op, ids, n);
+    else
+        bc_take_ids(op, hint ? hint : chosen ? chosen : ids[0], "ids");
     if (!tt_nth(op, "ids", 0))
         return bc_wrap_up(op);
-    note_unticked(op, ids);
+    note_unticked(op, ids, n);
     return bc_go(op, "centers");
 }
 
@@ -150,18 +160,24 @@ grantd_next *bc_own(grantd_op *op)
 
 static void take_owned(grantd_op *op, const grantd_doc *a)
 {
-    int64_t n = grantd_len(op, a, "data.list");
+    int64_t n = grantd_len(op, a, "data.list"), at;
+    struct tt_set ids, own;
 
+    tt_load(op, &ids, "ids", 0);
+    tt_load(op, &own, "own", n);
     for (int64_t i = 0; i < n; i++) {
         const char *id = tt_row_id(op, a, i, "asset_id"), *status = tt_row(op, a, i, "relation_status");
 
-        if (!id || !tt_has(op, "ids", id) || !tt_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC"))
+        at = tt_at(&ids, id);
+        if (at < 0 || !tt_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC"))
             continue;
         if (status && strcmp(status, "BOUND") != 0)
             continue;
-        tt_drop(op, "ids", id);
-        tt_push(op, "own", id);
+        tt_take(&ids, at);
+        tt_put(&own, id);
     }
+    tt_store(op, &ids);
+    tt_store(op, &own);
 }
 
 static grantd_next *on_own(grantd_op *op, const grantd_doc *a)
@@ -211,18 +227,34 @@ grantd_next *bc_look(grantd_op *op)
 }
 
 /* Raising a role works in place; lowering it needs an end and a new share, and only on order. */
-static void sort_shared(grantd_op *op, const char *id, const char *role)
+static grantd_next *sort_shared(grantd_op *op, const grantd_doc *a)
 {
-    int is = bc_rank(role), asked = bc_rank(bc_role(op));
+    int64_t n = grantd_len(op, a, "data.list"), asked = bc_rank(bc_role(op)), is, at;
+    struct tt_set own, cut, done;
 
-    if (!tt_has(op, "own", id) || is < asked)
-        return;
-    if (is > asked && tt_flag(grantd_param(op, "lower_role"))) {
-        tt_push(op, "cut", id);
-        return;
+    tt_load(op, &own, "own", 0);
+    tt_load(op, &cut, "cut", n);
+    tt_load(op, &done, "done", n);
+    for (int64_t i = 0; i < n; i++) {
+        const char *id = tt_row_id(op, a, i, "asset_id");
+
+        if (!id)
+            return tt_odd(op, "asset_id");
+        at = tt_at(&own, id);
+        is = bc_rank(tt_row(op, a, i, "advertiser_role"));
+        if (at < 0 || is < asked)
+            continue;
+        if (is > asked && tt_flag(grantd_param(op, "lower_role"))) {
+            tt_put(&cut, id);
+            continue;
+        }
+        tt_take(&own, at);
+        tt_put(&done, id);
     }
-    tt_drop(op, "own", id);
-    tt_push(op, "done", id);
+    tt_store(op, &own);
+    tt_store(op, &cut);
+    tt_store(op, &done);
+    return NULL;
 }
 
 /* Of two that are no partners yet there is nothing to list. */
@@ -233,19 +265,15 @@ static int no_partners(grantd_op *op, const grantd_doc *a)
 
 static grantd_next *on_look(grantd_op *op, const grantd_doc *a)
 {
-    int64_t n = grantd_len(op, a, "data.list");
+    grantd_next *bad;
 
     if (no_partners(op, a))
         return bc_go(op, "share");
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_CLIENT);
-    for (int64_t i = 0; i < n; i++) {
-        const char *id = tt_row_id(op, a, i, "asset_id");
-
-        if (!id)
-            return tt_odd(op, "asset_id");
-        sort_shared(op, id, tt_row(op, a, i, "advertiser_role"));
-    }
+    bad = sort_shared(op, a);
+    if (bad)
+        return bad;
     return tt_last_page(op, a, "data.list", tt_noted(op, "page", 1)) ? bc_go(op, "share")
                                                                      : bc_next_page(op, "look");
 }
@@ -308,13 +336,16 @@ static int is_linked(grantd_op *op, const grantd_doc *a)
 static grantd_next *batch_done(grantd_op *op)
 {
     int64_t n = batch(op, "own"), size = tt_noted(op, "size", TT_BATCH) * 2;
+    struct tt_set own, done;
 
-    for (; n > 0; n--) {
-        const char *id = tt_nth(op, "own", 0);
-
-        tt_drop(op, "own", id);
-        tt_push(op, "done", id);
+    tt_load(op, &own, "own", 0);
+    tt_load(op, &done, "done", n);
+    for (; n > 0 && own.n > 0; n--) {
+        tt_put(&done, own.ids[0]);
+        tt_take(&own, 0);
     }
+    tt_store(op, &own);
+    tt_store(op, &done);
     tt_note(op, "size", size < TT_BATCH ? size : TT_BATCH);
     return bc_go(op, "share");
 }
@@ -412,16 +443,26 @@ static grantd_next *not_yet(grantd_op *op)
     return tt_look_again(op);
 }
 
-static void take_shared(grantd_op *op, const grantd_doc *a, int64_t i)
+static void take_shared(grantd_op *op, const grantd_doc *a)
 {
-    const char *id = tt_row_id(op, a, i, "asset_id");
+    int64_t n = grantd_len(op, a, "data.list");
+    int all = tt_equal(grantd_noted(op, "all"), "1");
+    struct tt_set done, seen;
 
-    if (id && tt_equal(grantd_noted(op, "all"), "1"))
-        tt_push(op, "done", id);
-    if (!id || !tt_has(op, "done", id) || tt_has(op, "seen", id))
-        return;
-    tt_push(op, "seen", id);
-    bc_report(op, id, tt_row(op, a, i, "asset_name"), tt_row(op, a, i, "advertiser_role"), center(op));
+    tt_load(op, &done, "done", n);
+    tt_load(op, &seen, "seen", n);
+    for (int64_t i = 0; i < n; i++) {
+        const char *id = tt_row_id(op, a, i, "asset_id");
+
+        if (all)
+            tt_put(&done, id);
+        if (tt_at(&done, id) < 0 || tt_at(&seen, id) >= 0)
+            continue;
+        tt_put(&seen, id);
+        bc_report(op, id, tt_row(op, a, i, "asset_name"), tt_row(op, a, i, "advertiser_role"), center(op));
+    }
+    tt_store(op, &done);
+    tt_store(op, &seen);
 }
 
 static grantd_next *on_check(grantd_op *op, const grantd_doc *a)
@@ -434,8 +475,7 @@ static grantd_next *on_check(grantd_op *op, const grantd_doc *a)
         return bc_mode_is(op, "guided") ? not_yet(op) : bc_go(op, "center");
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, tt_token(op, TT_HUB) ? TT_HUB : TT_CLIENT);
-    for (int64_t i = 0; i < n; i++)
-        take_shared(op, a, i);
+    take_shared(op, a);
     if (!tt_last_page(op, a, "data.list", tt_noted(op, "page", 1)))
         return bc_next_page(op, "check");
     if (tt_count(op, "seen") < tt_count(op, "done") || (!n && tt_equal(grantd_noted(op, "all"), "1")))
@@ -447,15 +487,17 @@ static grantd_next *on_check(grantd_op *op, const grantd_doc *a)
 
 static void leave_out(grantd_op *op)
 {
-    const char *id;
+    struct tt_set ids, unticked;
 
-    for (int64_t i = 0; (id = tt_nth(op, "ids", i)); i++)
-        if (tt_has(op, "unticked", id))
-            bc_problem(op, id, "NOT_TICKED",
+    tt_load(op, &ids, "ids", 0);
+    tt_load(op, &unticked, "unticked", 0);
+    for (int64_t i = 0; i < ids.n; i++)
+        if (tt_at(&unticked, ids.ids[i]) >= 0)
+            bc_problem(op, ids.ids[i], "NOT_TICKED",
                        "it was not ticked at TikTok's consent page: consent again and tick it");
         else
             bc_problem(
-                op, id, "NOT_OWNED",
+                op, ids.ids[i], "NOT_OWNED",
                 "no Business Center of the person who consented owns it: let an ADMIN of the owner consent, "
                 "or ask for it in mode access");
 }

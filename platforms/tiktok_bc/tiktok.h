@@ -79,6 +79,16 @@ const char *tt_nth(grantd_op *op, const char *list, int64_t i); /* NULL past the
 int64_t tt_count(grantd_op *op, const char *list);
 /* A JSON array of the first n of a list. */
 const char *tt_json_ids(grantd_op *op, const char *list, int64_t n);
+/* A whole list in memory, for many questions at once: reading a note costs a copy of it. */
+struct tt_set {
+    const char *name, **ids; /* ids NULL: no memory */
+    int64_t n, room;
+};
+void tt_load(grantd_op *op, struct tt_set *s, const char *name, int64_t more); /* with room for more */
+void tt_store(grantd_op *op, const struct tt_set *s);
+int64_t tt_at(const struct tt_set *s, const char *id); /* -1: it is not there */
+void tt_put(struct tt_set *s, const char *id);         /* once each, while there is room */
+void tt_take(struct tt_set *s, int64_t i);             /* out of it */
 /* The next word of *at (blanks, commas, semicolons, quotes between); NULL at the end. */
 const char *tt_word(grantd_op *op, const char **at);
 int tt_names(grantd_op *op, const char *text, const char *id); /* one of its words is the id */

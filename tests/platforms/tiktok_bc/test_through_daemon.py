@@ -13,6 +13,7 @@ from sandboxed import SandboxTest  # noqa: E402
 
 HUB, CLIENT = "7301112223334445556", "7302223334445556667"
 EU, UK, LIND = "7311000000000000042", "7311000000000000043", "7311000000000000900"
+MANY = 520
 VOS, NOOR, INES = "7222000000000000001", "7222000000000000005", "7222000000000000009"
 
 
@@ -193,6 +194,21 @@ class TikTok(SandboxTest):
         item, = self.wait_items(request, "granted")
         ends = self.whole_end(item["grants"][0])
         self.assertEqual(set(self.states(ends)), {"partner_asset"}, ends)
+
+    def test_a_client_with_many_accounts(self):
+        """Pages and batches over some runs; more than a list on a page shows."""
+        self.begin()
+        accounts = self.sandbox.state("tiktok")["accounts"]
+        many = [str(7311000000000010000 + i) for i in range(MANY)]
+        self.sandbox.world("tiktok", accounts=accounts + [dict(accounts[0], advertiser_id=a, name="Shop " + a) for a in many])
+        _, request, _ = self.ask(assets=many)
+        item, = self.wait_items(request, "waiting")
+        self.assertNotIn("choices", [k for s in item["steps"] for k, v in s.items() if v])
+        self.rpc.call("grant.submit", request=request, item=item["id"], inputs=[{"ad_accounts": "all"}])
+        item, = self.wait_items(request, "granted", seconds=60)
+        self.assertEqual(len(item["grants"]), MANY)
+        self.assertEqual(len(self.calls("bc/partner/add")), -(-MANY // 50))
+        self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], MANY)
 
     def test_what_the_client_does_meanwhile_is_seen(self):
         self.begin()
