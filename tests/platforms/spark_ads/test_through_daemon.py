@@ -212,6 +212,36 @@ class Spark(SandboxTest):
         self.assertEqual(sorted(self.posts(item)), [DAWN])
         self.assertEqual([p["id"] for p in item["problems"]], [STORY])
 
+    def test_what_no_source_says_may_be_either_way(self):
+        """Open questions of the facts, the other way round: 4, 5, and empty answers."""
+        self.begin()
+        for name, value in (("creator_rotates", True), ("deleted_code_shows", ""), ("zero_page_info", True),
+                            ("null_data", True), ("empty_bodies", True), ("code_single_advertiser", True)):
+            self.sandbox.option("tiktok", name=name, value=value)
+        _, request, _ = self.ask("creator", asset=DAWN, who=ANA)
+        item, = self.wait_items(request, "granted")
+        grant, = item["grants"]
+        for _ in range(3):
+            refreshed = len(self.calls("tt_user/oauth2/refresh_token"))
+            self.advance(DAY)
+            wait_for(lambda: len(self.calls("tt_user/oauth2/refresh_token")) > refreshed, 20)
+        self.act("delete_code", item_id=DAWN)
+        self.rpc.call("grant.verify", grant=grant)
+        self.assertEqual(self.box.grant(grant)["layers"]["native"]["status"], "gone")
+        ends = self.states(self.whole_end(grant))
+        self.assertEqual(ends, {"code": "closed", "authorization": "gone", "token": "closed"})
+
+    def test_a_creator_who_removes_the_app(self):
+        self.begin()
+        _, request, _ = self.ask("creator", asset=DAWN, who=ANA)
+        item, = self.wait_items(request, "granted")
+        grant, = item["grants"]
+        self.act("remove_creator_app", open_id=ANA)
+        self.rpc.call("grant.verify", grant=grant)
+        wait_for(lambda: self.box.grant(grant)["state"] != "active", 15)
+        ends = self.states(self.whole_end(grant))
+        self.assertEqual((ends["code"], ends["authorization"]), ("closed", "manual"))
+
     def test_a_creator_who_declines(self):
         self.begin()
         _, request, _ = self.ask("creator", who=ANA, deny=True)

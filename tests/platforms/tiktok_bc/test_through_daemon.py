@@ -177,6 +177,35 @@ class TikTok(SandboxTest):
         self.assertEqual(self.states(ends), {"member": "closed", "access": "manual"}, ends)
         self.assertIn("TikTok has no call", ends["access"]["step"])
 
+    def test_what_no_source_says_may_be_either_way(self):
+        """Open questions of the facts, the other way round: 10, 15, and empty answers."""
+        self.begin(staff=INES)
+        for name, value in (("keyword_matches_ids", False), ("zero_page_info", True), ("null_data", True),
+                            ("callback_names", "code"), ("scope_error", 40130)):
+            self.sandbox.option("tiktok", name=name, value=value)
+        self.act("file_request", bc_id=HUB, advertiser_id=LIND, role="OPERATOR")
+        self.act("approve_request", bc_id=HUB, advertiser_id=LIND)
+        _, request, _ = self.ask(LIND, mode="access")
+        self.advance(600)
+        item, = self.wait_items(request, "granted")
+        self.assertEqual(self.rpc.call("grant.verify", grant=item["grants"][0])["differences"], [])
+        grant, = self.granted(EU)
+        self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], 2)
+        self.assertEqual(set(self.states(self.whole_end(grant)).values()), {"closed"})
+
+    def test_limits_are_waited_for(self):
+        self.begin()
+        self.sandbox.fault("tiktok", "qps", match="*/bc/asset/admin/get/", times=2)
+        _, request, _ = self.ask(EU)
+        for _ in range(6):
+            self.advance(120)
+        item, = self.wait_items(request, "granted")
+        self.sandbox.fault("tiktok", "restricted", match="*/bc/partner/asset/delete/", times=1)
+        grant, = item["grants"]
+        self.rpc.call("grant.revoke", grant=grant)
+        self.advance(3600)
+        wait_for(lambda: {s["kind"]: s["state"] for s in self.box.grant(grant)["surfaces"]}["partner_asset"] == "closed", 20)
+
     def test_the_owner_rejects(self):
         self.begin()
         self.act("file_request", bc_id=HUB, advertiser_id=LIND, role="OPERATOR")
@@ -235,7 +264,7 @@ class TikTok(SandboxTest):
         self.assertTrue(self.rpc.call("grant.token", grant=grants[0])["access_token"].startswith("ltk_"))
         self.act("remove_app", user_id=VOS)
         self.rpc.call("grant.verify", grant=grants[0])
-        self.assertNotEqual(self.box.grant(grants[0])["state"], "active")
+        wait_for(lambda: self.box.grant(grants[0])["state"] != "active", 15)
 
     def test_a_hub_of_somebody_else(self):
         self.begin(connected=False)
