@@ -226,7 +226,7 @@ void gd_grant_token(struct gd_broker *b, const struct gd_actor *who, json_t *par
 
     c->state = v;
     if (!text || !gd_id_parse(&id, "gr", text, strlen(text))) {
-        gd_call_fail(c, GD_R_ID_INVALID, "grant is not the id of a grant");
+        gd_call_fail(c, GD_R_PARAM_INVALID, "grant is not the id of a grant");
         return;
     }
     (void)snprintf(v->id, sizeof v->id, "%s", text);

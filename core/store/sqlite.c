@@ -332,6 +332,8 @@ static int commit(struct gd_engine *e, struct gd_list *group, bool answers)
 {
     int rc = step(e->w.commit), fault = rc == SQLITE_OK && answers ? GD_FAULT("F17") : 0;
 
+    if (rc == SQLITE_OK && !answers)
+        fault = GD_FAULT("store.commit");
     if (fault)
         return group_failed(e, group, pretend(fault), true);
     if (rc != SQLITE_OK)

@@ -223,6 +223,54 @@ static void people_see_the_worst_that_is_true(void **state)
     assert_string_equal(gd_grant_derive(&f).state, "ending");
 }
 
+/* Each layer that is not well says its own word, and who acts. */
+static void every_view_has_its_word(void **state)
+{
+    static const struct {
+        struct gd_grant_facts f;
+        const char *state, *reason, *owner;
+    } rows[] = {
+        { { .lifecycle = GD_LIFE_ENDING }, "ending", "GRANT_ENDING", "nobody" },
+        { { .lifecycle = GD_LIFE_ENDED }, "ended", "GRANT_ENDED", "nobody" },
+        { { .lifecycle = GD_LIFE_ERASED }, "erased", "CLIENT_ERASED", "nobody" },
+        { { .lifecycle = GD_LIFE_CONFIRMING }, "confirming", "GRANT_CONFIRMING", "operator" },
+        { { .lifecycle = GD_LIFE_LIVE, .has_cred = true, .horizon_at = NOW },
+          "needs_consent",
+          "GRANT_HORIZON_PASSED",
+          "client" },
+        { { .lifecycle = GD_LIFE_LIVE, .horizon_at = NOW },
+          "active",
+          "",
+          "nobody" }, /* the date is the credential's */
+        { { .lifecycle = GD_LIFE_LIVE, .has_cred = true, .expires_at = NOW },
+          "degraded",
+          "TOKEN_EXPIRED",
+          "nobody" },
+        { { .lifecycle = GD_LIFE_LIVE, .native = GD_NATIVE_GONE }, "needs_consent", "NATIVE_GONE", "client" },
+        { { .lifecycle = GD_LIFE_LIVE, .native = GD_NATIVE_CHANGED },
+          "degraded",
+          "NATIVE_CHANGED",
+          "operator" },
+        { { .lifecycle = GD_LIFE_LIVE, .native = GD_NATIVE_UNKNOWN }, "at_risk", "NATIVE_UNKNOWN", "nobody" },
+        { { .lifecycle = GD_LIFE_LIVE, .native = GD_NATIVE_PENDING },
+          "degraded",
+          "NATIVE_PENDING",
+          "platform" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct gd_grant_facts f = rows[i].f;
+        struct gd_grant_view v;
+
+        f.now = NOW;
+        v = gd_grant_derive(&f);
+        assert_string_equal(v.state, rows[i].state);
+        assert_string_equal(v.reason, rows[i].reason);
+        assert_string_equal(v.owner, rows[i].owner);
+    }
+}
+
 static void words_round_trip(void **state)
 {
     enum gd_cred_status s;
@@ -287,6 +335,7 @@ int main(void)
         cmocka_unit_test(many_refused_grants_freeze_the_app),
         cmocka_unit_test(few_among_many_do_not),
         cmocka_unit_test(people_see_the_worst_that_is_true),
+        cmocka_unit_test(every_view_has_its_word),
         cmocka_unit_test(words_round_trip),
         cmocka_unit_test(index_finds_what_was_added),
     };

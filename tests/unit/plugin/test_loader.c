@@ -169,6 +169,24 @@ static void two_of_one_name(void **state)
     assert_one_refused(f, "PLATFORM_DUPLICATE");
 }
 
+static void more_than_one_daemon_loads(void **state)
+{
+    struct fix *f = *state;
+    struct gd_platform many[GD_PLATFORMS_MAX + 1] = { 0 };
+    char names[GD_PLATFORMS_MAX + 1][8];
+
+    for (int i = 0; i <= GD_PLATFORMS_MAX; i++) {
+        (void)snprintf(names[i], sizeof names[i], "p%d", i);
+        many[i].p.name = names[i];
+    }
+    for (int i = 0; i < GD_PLATFORMS_MAX; i++)
+        assert_int_equal(gd_platforms_add(&f->ps, &many[i], &f->err), 0);
+    assert_refused(gd_platforms_add(&f->ps, &many[GD_PLATFORMS_MAX], &f->err), f->err, "PLATFORM_TOO_MANY");
+    assert_int_equal(f->ps.count, GD_PLATFORMS_MAX);
+    assert_null(gd_platforms_find(&f->ps, names[GD_PLATFORMS_MAX]));
+    f->ps.count = 0; /* they are ours */
+}
+
 static void a_table_of_an_older_header_is_filled_up(void **state)
 {
     struct fix *f = *state;
@@ -496,6 +514,7 @@ int main(int argc, char **argv)
         T(what_is_no_shared_object),
         T(a_name_that_is_none),
         T(two_of_one_name),
+        T(more_than_one_daemon_loads),
         T(a_table_of_an_older_header_is_filled_up),
         T(all_that_is_known_can_be_shown),
         T(providers_come_from_two_folders),

@@ -237,10 +237,25 @@ static void reply_end(struct fix *f, enum gd_http_end end, enum gd_reason reason
     reply(f, &a);
 }
 
+/* The word that people get to see for each class. Nobody is told OP_CANCELLED by the driver: what is
+ * cancelled is silent, and a platform may not say it; the word is there for the tables that name every class.
+ */
+static const char *const words_of_classes[] = {
+    [GRANTD_E_TRANSIENT] = "OP_TRANSIENT", [GRANTD_E_LIMITED] = "OP_LIMITED",
+    [GRANTD_E_UNCERTAIN] = "OP_UNCERTAIN", [GRANTD_E_REAUTH] = "OP_REAUTH",
+    [GRANTD_E_DECLINED] = "OP_DECLINED",   [GRANTD_E_FORBIDDEN] = "OP_FORBIDDEN",
+    [GRANTD_E_MANUAL] = "OP_MANUAL",       [GRANTD_E_CONFIG] = "OP_CONFIG",
+    [GRANTD_E_ABSENT] = "OP_ABSENT",       [GRANTD_E_PROTOCOL] = "OP_PROTOCOL",
+    [GRANTD_E_PLUGIN] = "OP_PLUGIN",       [GRANTD_E_CANCELLED] = "OP_CANCELLED",
+    [GRANTD_E_DEADLINE] = "OP_DEADLINE",   [GRANTD_E_NOMEM] = "OP_NOMEM",
+};
+
 static void assert_failed(const struct fix *f, int fail_class, const char *says)
 {
     assert_int_equal(f->ends, 1);
     assert_int_equal(f->end, GD_OP_FAILED);
+    if (f->reason >= GD_R_OP_TRANSIENT && f->reason <= GD_R_OP_NOMEM) /* else a word of the transport's */
+        assert_string_equal(gd_reason_word(f->reason), words_of_classes[f->fail_class]);
     if (f->fail_class != fail_class || !strstr(f->text, says))
         fail_msg("%s: %s (expected %s: ... %s ...)", gd_op_class_word(f->fail_class), f->text,
                  gd_op_class_word(fail_class), says);
@@ -375,6 +390,26 @@ static void a_broken_contract_is_the_plugins_fault(void **state)
         assert_failed(f, GRANTD_E_PLUGIN, bad[i].says);
         assert_int_equal(f->reason, GD_R_OP_PLUGIN);
     }
+    assert_int_equal(f->http.sent, 0);
+}
+
+static int said; /* by the test */
+static grantd_next *says(grantd_op *op)
+{
+    return grantd_fail(op, said, "as the test says");
+}
+
+static void every_class_has_its_word(void **state)
+{
+    struct fix *f = *state;
+
+    for (said = GRANTD_E_TRANSIENT; said <= GRANTD_E_PLUGIN; said++) {
+        runs(f, says);
+        assert_failed(f, said, said == GRANTD_E_PLUGIN ? "" : "as the test says");
+        assert_false(f->spent);
+    }
+    for (said = GRANTD_E_TRANSIENT; said <= GRANTD_E_NOMEM; said++)
+        assert_string_equal(gd_reason_word(gd_op_class_reason(said)), words_of_classes[said]);
     assert_int_equal(f->http.sent, 0);
 }
 
@@ -1272,6 +1307,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_broken_contract_is_the_plugins_fault),
+        T(every_class_has_its_word),
         T(a_request_must_lead_somewhere),
         T(a_function_that_is_not_there),
         T(what_came_is_looked_at),

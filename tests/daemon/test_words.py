@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Reason words that are met on rare ways: each is provoked in the daemon as it runs, and nothing has changed after."""
+import contextlib
+import json
+import re
+import socket
+import sqlite3
+import threading
+import unittest
+
+import test_native
+from harness import GrantdTest, RpcError, wait_for
+
+
+class Refusals(test_native.AtlasTest):
+    def setUp(self):
+        super().setUp()
+        self.who = self.client()
+
+    def everything(self):
+        return [self.rpc.call(method) for method in ("client.list", "request.list", "grant.list", "hub.list")]
+
+    def unchanged(self, word, method, **params):
+        before = self.everything()
+        self.refused(word, method, **params)
+        self.assertEqual(self.everything(), before)
+
+    def test_what_the_platform_does_not_have(self):
+        self.unchanged("ROLE_UNKNOWN", "request.create", client=self.who, items=[{"app": "atlas", "role": "painter"}])
+        self.unchanged("NOT_SUPPORTED", "request.create", client=self.who, items=[{"app": "atlas", "mode": "osmosis"}])
+        self.unchanged("HUB_UNKNOWN", "hub.connect", hub="nobody")
+        self.unchanged("HUB_UNKNOWN", "hub.scan", hub="nobody")
+
+    def test_a_grant_that_is_being_closed(self):
+        ((grant,),) = self.consent({"mode": "both", "asset": "a1"}, client=self.who)
+        self.atlas.fail("/unshare", 503, 99)
+        self.rpc.call("grant.revoke", grant=grant["id"])
+        self.assertEqual(self.box.grant(grant["id"])["state"], "ending")
+        self.refused("GRANT_ENDING", "grant.token", grant=grant["id"])
+        self.assertEqual(self.box.grant(grant["id"])["reason"], "GRANT_ENDING")
+        self.atlas.faults.clear()
+        wait_for(lambda: self.box.grant(grant["id"])["state"] == "ended", 30)
+
+    def test_a_flow_that_a_crash_interrupts(self):
+        """Before the platform answered with a token nothing can be resumed: the person sees it and approves again."""
+        link, request = self.ask({"mode": "both", "asset": "a1"}, client=self.who)
+        self.atlas.hang("/token")
+        browser, seen = self.box.browser(), []
+
+        def approve():
+            try:
+                browser.open(link)
+                browser.walk(login="anna")
+            except Exception as e:  # its connection dies with the daemon
+                seen.append(e)
+
+        thread = threading.Thread(target=approve)
+        thread.start()
+        self.assertTrue(self.atlas.held.wait(10))
+        self.box.daemon.kill9()
+        thread.join(20)
+        self.atlas.hold.set()
+        self.box.start()
+        self.assertNotIn("granted", self.states(request))
+        row = self.rows("SELECT status, outcome, reason FROM flows")
+        self.assertEqual(row, [("failed", "failed", "FLOW_INTERRUPTED")])
+        self.approve(link)
+        self.granted(request)
+
+    def rows(self, sql):
+        path = next(p for p in self.box.databases() if not p.endswith("keyring.db"))
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            return db.execute(sql).fetchall()
+
+
+class Hubs(test_native.AtlasTest):
+    def setUp(self):
+        super().setUp()
+        self.box.daemon.stop()
+        del self.box.hubs["agency"]["access_token"]
+        self.box.start()
+
+    def test_a_hub_without_a_credential(self):
+        hub = self.rpc.call("hub.get", hub="agency")["hub"]
+        self.assertEqual((hub["state"], hub["reason"]), ("unconnected", "HUB_NOT_CONNECTED"))
+        seen = self.rpc.call("hub.check", hub="agency")
+        self.assertIn("HUB_NOT_CONNECTED", json.dumps(seen))
+        self.assertEqual(self.rpc.call("hub.get", hub="agency")["hub"], hub)
+        self.assertEqual([p for p, _ in self.atlas.bodies], [])
+
+
+class Doubt(GrantdTest):
+    def test_a_commit_that_says_nothing(self):
+        """The store does not say whether it kept a client. The caller is told so; after a start it is seen that it did."""
+        self.box.start(faults="store.commit:eio:40")
+        words = []
+        for number in range(60):
+            try:
+                self.rpc.call("client.create", name=f"client {number}")
+            except RpcError as e:
+                words.append(e.reason)
+                break
+        self.assertEqual(words, ["STORE_UNCERTAIN"])
+        self.box.daemon.kill9()
+        self.box.start()
+        names = [c["name"] for c in self.rpc.call("client.list")["clients"]]
+        self.assertEqual(sorted(names), sorted(f"client {n}" for n in range(number + 1)))
+
+
+class Portal(GrantdTest):
+    def test_bytes_that_are_not_http(self):
+        self.box.start()
+        for data in (b"GET / HTTP/1.1\n\n", b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00"):
+            with socket.create_connection(("127.0.0.1", self.box.port), 5) as s:
+                s.sendall(data)
+                s.shutdown(socket.SHUT_WR)
+                answer = b""
+                while chunk := s.recv(65536):
+                    answer += chunk
+            self.assertRegex(answer, rb"^HTTP/1\.1 400 ")
+        self.assertGreaterEqual(len(re.findall(r'"reason":"HTTP_MALFORMED"', self.box.log_tail(20000))), 3)
+        self.assertEqual(self.rpc.call("request.list")["requests"], [])
+
+
+if __name__ == "__main__":
+    unittest.main()
