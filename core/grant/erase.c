@@ -190,8 +190,10 @@ static void on_seen(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     else if (gd_tx_rows(tx, 1) > 0)
         refuse_grants(c, tx);
     else if (gd_tx_int(tx, 2, 0, 0) > 0)
-        gd_call_fail(c, GD_R_CLIENT_HAS_GRANTS,
-                     "a token of this client is still being revoked at its platform");
+        gd_call_fail(
+            c, GD_R_CLIENT_HAS_GRANTS,
+            "a token of this client is still being revoked, or an open request goes on with it: `grantctl "
+            "request cancel`");
     else
         gd_call_fail(c, GD_R_CONFLICT, "the client is approving something right now; try again in a minute");
 }

@@ -44,14 +44,15 @@ static void on_closed(uv_handle_t *h)
 {
     struct gd_exchange *x = h->data;
     struct gd_broker *b = x->b;
-    json_t *held[] = { x->rec,    x->rest,    x->kept,  x->assets, x->surfaces,     x->same,
-                       x->others, x->orphans, x->query, x->inputs, x->result.grants };
+    json_t *held[] = { x->rec,     x->rest,  x->kept,   x->assets,   x->surfaces, x->same,         x->others,
+                       x->orphans, x->query, x->inputs, x->warnings, x->news,     x->result.grants };
 
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         json_decref(held[i]);
     gd_secret_done(&x->answer);
     gd_secret_done(&x->refresh);
     gd_free(x->progress);
+    gd_free(x->steps);
     gd_free(x->account);
     gd_free(x->scope);
     gd_free(x->raw);
@@ -132,6 +133,8 @@ static struct gd_exchange *exchange_new(struct gd_broker *b, struct gd_flow *f, 
     x->kept = f->kept ? json_copy(f->kept) : json_object();
     x->assets = f->assets ? json_incref(f->assets) : json_array();
     x->surfaces = f->surfaces ? json_incref(f->surfaces) : json_array();
+    x->warnings = f->warnings ? json_copy(f->warnings) : json_object();
+    x->news = json_object();
     x->result.grants = json_array();
     x->orphans = json_array();
     x->gen = f->cred.gen;
@@ -192,6 +195,21 @@ static void start_op(struct gd_exchange *x)
 
 /* ---- answers ---- */
 
+/* What the platform wants an operator to know, once. */
+static void add_warnings(struct gd_exchange *x, struct gd_tx *tx)
+{
+    const char *word;
+    json_t *text;
+
+    json_object_foreach(x->news, word, text)
+    {
+        GD_AUTO_JSON data =
+            json_pack("{s:s, s:s, s:O}", "item", x->f->items[0].id, "warning", word, "text", text);
+
+        gd_event_add(x->b->d.events, tx, x->f->workspace, "request.warning", x->f->request, data);
+    }
+}
+
 /* The record with its progress. What is too large for the spool is stored without it: it can be asked for
  * again, tokens cannot. */
 static void commit_record(struct gd_exchange *x)
@@ -209,6 +227,8 @@ static void commit_record(struct gd_exchange *x)
         gd_tx_add(tx, &sql_flow_progress, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n),
                   GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
     }
+    if (x->last && !x->rest)
+        add_warnings(x, tx);
     x->outcome = gd_tx_add(tx, &sql_cred, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->cred));
     gd_store_commit(x->b->d.store, tx, on_committed, x);
 }
@@ -230,11 +250,19 @@ static void take_reports(struct gd_exchange *x, const struct gd_op_result *r)
 {
     static const char *const asset_keys[] = { "kind", "id", NULL };
     static const char *const surface_keys[] = { "kind", "id", "asset", NULL };
+    const char *word;
+    json_t *text;
 
     json_decref(x->assets);
     json_decref(x->surfaces);
     x->assets = gd_made_merge(x->f->assets, r->assets, asset_keys);
     x->surfaces = gd_made_merge(x->f->surfaces, r->surfaces, surface_keys);
+    json_object_foreach(r->warnings, word, text)
+    {
+        if (!json_object_get(x->warnings, word))
+            json_object_set(x->news, word, text);
+        json_object_set(x->warnings, word, text);
+    }
 }
 
 static int64_t ms(const json_t *rec, const char *key)
@@ -369,7 +397,8 @@ static int split(struct gd_exchange *x, struct gd_err *err)
 static void set_progress(struct gd_exchange *x, json_t *notes, bool made)
 {
     gd_free(x->progress);
-    x->progress = gd_flow_progress(notes, x->assets, x->surfaces, made);
+    x->progress =
+        gd_flow_progress_text(&(struct gd_flow_progress){ notes, x->assets, x->surfaces, x->warnings, made });
     if (json_object_get(x->rec, "sealed") && strlen(x->progress) < GD_SPOOL_RECORD_MAX / 4)
         json_object_set_new(x->rec, "progress", json_string(x->progress));
 }
@@ -450,24 +479,33 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
 
 /* ---- how a run ends ---- */
 
-static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
-{
-    struct gd_exchange *x = arg;
+static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
-    (void)tx;
-    if (r != GD_STORE_OK) {
-        GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.settle_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
-        json_array_clear(x->orphans); /* the next start settles it */
-    }
-    finish(x);
-}
-
-static void fail(struct gd_exchange *x, bool declined, const char *word)
+/* Not the end: it waits, with all that is known. */
+static void put_back(struct gd_exchange *x)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
     const struct gd_flow *f = x->f;
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    struct gd_err err;
+    size_t n = 0;
 
-    x->result.end = declined ? GD_EXCHANGE_DECLINED : GD_EXCHANGE_FAILED;
+    sealed = gd_flow_seal(x->b, f, &n, &err);
+    gd_tx_add(tx, &sql_items_wait, GD_P_TEXT(x->steps), GD_P_INT(x->look_at), GD_P_INT(gd_now(x->b->d.clock)),
+              GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(f->workspace),
+              GD_P_TEXT(f->id));
+    add_warnings(x, tx);
+    gd_store_commit(x->b->d.store, tx, on_settled, x);
+}
+
+static void open_again(struct gd_exchange *x)
+{
+    struct gd_tx *tx = gd_tx_new(x->b->d.store);
+    const struct gd_flow *f = x->f;
+    bool declined = x->result.end == GD_EXCHANGE_DECLINED;
+    const char *word = gd_reason_word(x->result.err.reason);
+
     gd_tx_add(tx, &sql_items_back, GD_P_TEXT(declined ? "declined" : "open"), GD_P_TEXT(word),
               GD_P_TEXT(x->result.err.text), GD_P_INT(gd_now(x->b->d.clock)), GD_P_TEXT(f->workspace),
               GD_P_TEXT(f->id));
@@ -475,11 +513,45 @@ static void fail(struct gd_exchange *x, bool declined, const char *word)
               GD_P_TEXT(word), GD_P_TEXT(x->result.err.text), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     if (x->mismatch && x->rec)
         gd_journal_statements(x->b, tx, x->rec, true, NULL);
-    if (x->gen > 0) /* tokens without a grant: ended, unless others use them */
-        json_array_append_new(x->orphans, json_string(x->cred));
     gd_event_add(x->b->d.events, tx, f->workspace, declined ? "request.declined" : "request.failed",
                  f->request, NULL);
     gd_store_commit(x->b->d.store, tx, on_settled, x);
+}
+
+static void on_settle_again(uv_timer_t *t)
+{
+    struct gd_exchange *x = t->data;
+
+    if (x->back)
+        put_back(x);
+    else
+        open_again(x);
+}
+
+static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_exchange *x = arg;
+
+    (void)tx;
+    if (r != GD_STORE_OK) {
+        GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.settle_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
+        if (!x->b->draining) { /* until then the item stands still: nobody could begin it again */
+            uv_timer_start(&x->again, on_settle_again, COMMIT_RETRY_MS, 0);
+            return;
+        }
+        json_array_clear(x->orphans); /* the next start settles it */
+    } else if (x->back && x->look_at && x->b->ears.look) {
+        x->b->ears.look(x->b->ears.arg, x->f->workspace, x->f->items[0].id, x->look_at);
+    }
+    finish(x);
+}
+
+static void fail(struct gd_exchange *x, bool declined)
+{
+    x->result.end = declined ? GD_EXCHANGE_DECLINED : GD_EXCHANGE_FAILED;
+    if (x->gen > 0) /* tokens without a grant: ended, unless others use them */
+        json_array_append_new(x->orphans, json_string(x->cred));
+    open_again(x);
 }
 
 static void end_failed(struct gd_exchange *x, const struct gd_op_result *r)
@@ -492,7 +564,7 @@ static void end_failed(struct gd_exchange *x, const struct gd_op_result *r)
                    "the platform answered with another account's tokens; they are kept aside");
     else if (declined)
         gd_err_set(&x->result.err, GD_R_CONSENT_DENIED, "the platform says that access was not approved");
-    fail(x, declined && !x->mismatch, gd_reason_word(x->result.err.reason));
+    fail(x, declined && !x->mismatch);
 }
 
 void gd_exchange_refuse(struct gd_broker *b, struct gd_flow *f, const struct gd_err *err, gd_exchange_fn *fn,
@@ -503,7 +575,7 @@ void gd_exchange_refuse(struct gd_broker *b, struct gd_flow *f, const struct gd_
     x->result.err = *err;
     if (f->cred.id[0])
         x->gen = x->gen > 0 ? x->gen : 1; /* it is there, though it may not be opened */
-    fail(x, false, gd_reason_word(err->reason));
+    fail(x, false);
 }
 
 static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
@@ -513,7 +585,7 @@ static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     if (r != GD_STORE_OK) {
         gd_err_set(&x->result.err, GD_R_STORE_FAILED, "%s",
                    err && err->text[0] ? err->text : "the store could not be read");
-        fail(x, false, gd_reason_word(GD_R_STORE_FAILED));
+        fail(x, false);
         return;
     }
     gd_made_same(x, tx);
@@ -556,7 +628,7 @@ static void end_done(struct gd_exchange *x, const struct gd_op_result *r)
 
     if (take_answer(x, r, &err) || (!x->mismatch && split(x, &err))) {
         x->result.err = err;
-        fail(x, false, gd_reason_word(err.reason));
+        fail(x, false);
         return;
     }
     x->last = true;
@@ -573,27 +645,15 @@ static void end_done(struct gd_exchange *x, const struct gd_op_result *r)
 /* What passes is not the client's business: the run is made again, with all it knows. */
 static void look_again(struct gd_exchange *x, const struct gd_op_result *r)
 {
-    struct gd_tx *tx = gd_tx_new(x->b->d.store);
-    const struct gd_flow *f = x->f;
-    int64_t now = gd_now(x->b->d.clock), at = now + (x->waiting ? LOOK_AGAIN_MS : LOOK_FIRST_MS);
-    GD_AUTO_FREE unsigned char *sealed = NULL;
-    struct gd_err err;
-    size_t n = 0;
+    int64_t at = gd_now(x->b->d.clock) + (x->waiting ? LOOK_AGAIN_MS : LOOK_FIRST_MS);
 
-    if (r->retry_at > at)
-        at = r->retry_at;
     take_reports(x, r);
     set_progress(x, r->notes, false);
-    sealed = gd_flow_seal(x->b, f, &n, &err);
     x->result.end = x->gen > 0 ? GD_EXCHANGE_WAITING : GD_EXCHANGE_FAILED;
     x->result.err = r->err;
-    gd_tx_add(tx, &sql_items_wait, GD_P_NULL, GD_P_INT(at), GD_P_INT(now), GD_P_TEXT(f->workspace),
-              GD_P_TEXT(f->id));
-    gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(f->workspace),
-              GD_P_TEXT(f->id));
-    if (x->b->ears.look)
-        x->b->ears.look(x->b->ears.arg, f->workspace, f->items[0].id, at);
-    gd_store_commit(x->b->d.store, tx, on_settled, x);
+    x->back = true;
+    x->look_at = r->retry_at > at ? r->retry_at : at;
+    put_back(x);
 }
 
 static bool is_passing(int fail_class)
@@ -604,26 +664,16 @@ static bool is_passing(int fail_class)
 
 static void end_waiting(struct gd_exchange *x, const struct gd_op_result *r)
 {
-    struct gd_tx *tx = gd_tx_new(x->b->d.store);
-    int64_t now = gd_now(x->b->d.clock);
-    GD_AUTO_FREE char *steps = json_array_size(r->steps) ? gd_json_dump(r->steps) : NULL;
-    GD_AUTO_FREE unsigned char *sealed = NULL;
-    size_t n = 0;
-
     take_reports(x, r);
     set_progress(x, r->notes, false);
     json_object_update(x->kept, r->kept);
     json_decref(x->f->kept);
     x->f->kept = json_incref(x->kept);
-    sealed = gd_flow_seal(x->b, x->f, &n, &x->result.err);
     x->result.end = GD_EXCHANGE_WAITING;
-    gd_tx_add(tx, &sql_items_wait, GD_P_TEXT(steps), GD_P_INT(r->next_look_at), GD_P_INT(now),
-              GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
-    gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(x->f->workspace),
-              GD_P_TEXT(x->f->id));
-    if (r->next_look_at && x->b->ears.look)
-        x->b->ears.look(x->b->ears.arg, x->f->workspace, x->f->items[0].id, r->next_look_at);
-    gd_store_commit(x->b->d.store, tx, on_settled, x);
+    x->steps = json_array_size(r->steps) ? gd_json_dump(r->steps) : NULL;
+    x->back = true;
+    x->look_at = r->next_look_at;
+    put_back(x);
 }
 
 static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r)

@@ -29,17 +29,21 @@ struct gd_flow {
     const char *state; /* only in the request that made it */
     char *nonce, *verifier;
     const char *scope; /* of the request that made it: what all its items ask for; NULL: the first item's */
-    json_t *kept, *notes;      /* references held */
-    json_t *assets, *surfaces; /* reported in earlier runs; NULL: none */
-    bool made;                 /* the platform has ended; only the grants are still to be stored */
+    json_t *kept, *notes;                 /* references held */
+    json_t *assets, *surfaces, *warnings; /* reported in earlier runs; NULL: none */
+    bool made;                            /* the platform has ended; only the grants are still to be stored */
     struct gd_flow_cred cred;
     struct gd_flow_item items[GD_REQUEST_ITEMS_MAX];
     unsigned nitems;
 };
 void gd_flow_done(struct gd_flow *f); /* what is not in the arena */
 /* Column "notes": progress between runs. */
-char *gd_flow_progress(json_t *notes, json_t *assets, json_t *surfaces, bool made); /* caller frees */
-void gd_flow_read_progress(struct gd_flow *f, const char *text);                    /* NULL: none */
+struct gd_flow_progress {
+    json_t *notes, *assets, *surfaces, *warnings; /* borrowed; NULL: none */
+    bool made;
+};
+char *gd_flow_progress_text(const struct gd_flow_progress *p);   /* caller frees */
+void gd_flow_read_progress(struct gd_flow *f, const char *text); /* NULL: none */
 /* Opens the present version of the credential that the flow continues with (f->cred.id, .gen and clocks are
  * set); blob columns as in token_versions. */
 struct gd_flow_version {

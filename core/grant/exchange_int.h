@@ -20,7 +20,8 @@ struct gd_exchange {
     char *progress;           /* stored with rec */
     struct gd_secret answer;  /* newest access token */
     struct gd_secret refresh; /* newest refresh token, for answers that bring none */
-    json_t *kept, *assets, *surfaces;
+    json_t *kept, *assets, *surfaces, *warnings;
+    json_t *news;    /* warnings that were not told yet */
     json_t *same;    /* living grants of this client and app that a new consent may renew */
     json_t *others;  /* items that have been given flows of their own, to be started */
     json_t *orphans; /* credentials that may be of no use any more */
@@ -30,7 +31,10 @@ struct gd_exchange {
     bool split, mismatch;    /* mismatch: rec holds another account's tokens: kept, not used */
     bool one, uses_token;    /* what made.c found: something was granted; and needs the token */
     size_t outcome;          /* statement that reads the row after the answer */
-    unsigned tries;          /* of a commit, in a drain */
+    bool back; /* it goes on waiting, to be looked at at look_at (0: when somebody hands something in) */
+    int64_t look_at;
+    char *steps;    /* for a person; NULL: those that are shown already */
+    unsigned tries; /* of a commit, in a drain */
     uv_timer_t again;
     struct gd_exchange_result result;
 };

@@ -338,7 +338,8 @@ static void store_flow(struct gd_call *c, const char *status, const char *item_s
     struct gd_tx *tx = gd_tx_new(b->d.store);
     int64_t now = gd_now(b->d.clock);
     unsigned char state[32], session[32];
-    GD_AUTO_FREE char *notes = gd_flow_progress(f->notes, NULL, f->surfaces, false);
+    const struct gd_flow_progress p = { .notes = f->notes, .surfaces = f->surfaces, .warnings = f->warnings };
+    GD_AUTO_FREE char *notes = gd_flow_progress_text(&p);
     GD_AUTO_FREE unsigned char *sealed = NULL;
     GD_AUTO_JSON ids = json_array();
     GD_AUTO_FREE char *ids_text = NULL;
@@ -380,6 +381,7 @@ static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_resul
     s->flow.kept = json_incref(r->kept);
     s->flow.notes = json_incref(r->notes);
     s->flow.surfaces = json_incref(r->surfaces);
+    s->flow.warnings = json_incref(r->warnings);
     if (r->end == GD_OP_DONE && r->res.redirect_url && s->by_operator) {
         start_refuse(c, GD_R_ITEM_CLOSED,
                      "only the client can go on here: it approves at the platform, by its link");

@@ -255,6 +255,8 @@ static void add_grant(struct gd_exchange *x, const struct gd_flow_item *it, cons
                   "role_asked", it->role, "role_granted", gd_json_text(asset, "role", NULL), "lifecycle",
                   lifecycle_of(x, it, old), "mode", it->mode, "params", it->params, "surfaces",
                   surfaces_of(x, asset_id, token, native));
+    if (json_object_size(x->warnings))
+        json_object_set(g, "warnings", x->warnings);
     json_object_set_new(g, "starts_at", json_integer(seconds_of(asset, "starts_at")));
     json_object_set_new(g, "ends_at", json_integer(seconds_of(asset, "ends_at")));
     json_object_set_new(g, "look_at", json_integer(now + FIRST_LOOK_MS));

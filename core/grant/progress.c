@@ -12,7 +12,8 @@ void gd_flow_done(struct gd_flow *f)
     json_decref(f->notes);
     json_decref(f->assets);
     json_decref(f->surfaces);
-    f->kept = f->notes = f->assets = f->surfaces = NULL;
+    json_decref(f->warnings);
+    f->kept = f->notes = f->assets = f->surfaces = f->warnings = NULL;
     gd_secret_done(&f->cred.access);
     gd_secret_done(&f->cred.refresh);
 }
@@ -102,11 +103,12 @@ int gd_flow_open_cred(struct gd_broker *b, struct gd_flow *f, const struct gd_fl
 
 /* ---- progress ---- */
 
-char *gd_flow_progress(json_t *notes, json_t *assets, json_t *surfaces, bool made)
+char *gd_flow_progress_text(const struct gd_flow_progress *p)
 {
     GD_AUTO_JSON none = json_object();
-    GD_AUTO_JSON j = json_pack("{s:O, s:O?, s:O?, s:b}", "notes", notes ? notes : none, "assets", assets,
-                               "surfaces", surfaces, "made", (int)made);
+    GD_AUTO_JSON j =
+        json_pack("{s:O, s:O?, s:O?, s:O?, s:b}", "notes", p->notes ? p->notes : none, "assets", p->assets,
+                  "surfaces", p->surfaces, "warnings", p->warnings, "made", (int)p->made);
 
     return gd_json_dump(j);
 }
@@ -124,6 +126,8 @@ void gd_flow_read_progress(struct gd_flow *f, const char *text)
         f->assets = json_incref(json_object_get(j, "assets"));
     if (json_is_array(json_object_get(j, "surfaces")))
         f->surfaces = json_incref(json_object_get(j, "surfaces"));
+    if (json_is_object(json_object_get(j, "warnings")))
+        f->warnings = json_incref(json_object_get(j, "warnings"));
     f->made = gd_json_bool(j, "made", false);
 }
 

@@ -180,6 +180,9 @@ class Interrupted(AtlasTest):
         (grants,) = self.granted(request, 20)
         self.assertEqual(len(grants), 6)
         self.assertEqual(len(self.atlas.shares), 6)
+        self.assertTrue(all("6 of 8" in g["warnings"]["ACCOUNTS_NEAR_LIMIT"] for g in grants))
+        told = [e for e in self.rpc.call("event.list")["events"] if e["type"] == "request.warning"]
+        self.assertEqual([(e["subject"], e["data"]["warning"]) for e in told], [(request, "ACCOUNTS_NEAR_LIMIT")])
         self.assertEqual((self.atlas.consents, self.atlas.count("/token")), (1, 1))
 
     def test_taken_back_meanwhile(self):

@@ -207,7 +207,8 @@ class Ends(GrantdTest):
                     one.reply()
                     one.close()
                 if outage:
-                    self.assertEqual({self.box.grant(g)["state"] for g in grants}, {"ending"})
+                    # The first may have ended before the second was begun: then the token was the second's to close.
+                    self.assertIn("ending", {self.box.grant(g)["state"] for g in grants})
                     self.server.post("/_ctl/client", {"client_id": "strict", "secret": self.secret("strict")})
                 wait_for(lambda: {self.box.grant(g)["state"] for g in grants} == {"ended"}, 20)
                 self.assertEqual(self.family()["revoked"], "revoked")

@@ -235,6 +235,9 @@ static grantd_next *on_accounts(grantd_op *op, const grantd_doc *a)
         return grantd_fail_answer(op, a);
     if (is_mode(op, "choose") && !grantd_arg(op, GRANTD_ARG_ASSET_ID) && !chosen(op))
         return ask_accounts(op, a);
+    if (grantd_len(op, a, "accounts") > 5)
+        grantd_warn(op, "ACCOUNTS_NEAR_LIMIT", "%d of 8 accounts are shared; ask the platform for more",
+                    (int)grantd_len(op, a, "accounts"));
     for (int64_t i = from; i < grantd_len(op, a, "accounts"); i++) {
         const char *id = grantd_text(op, a, grantd_strf(op, "accounts.%d.id", (int)i));
         const char *name = grantd_text(op, a, grantd_strf(op, "accounts.%d.name", (int)i));
