@@ -1,93 +1,37 @@
 #!/usr/bin/env python3
-"""The walk of tools/demo: every step is a line, checked; the exit status is 0 only if all of them held."""
+"""The two walks of tools/demo, and the first of them: every step is a line, checked; the exit status is 0 only if all of
+them held."""
 import argparse
 import json
-import os
 import re
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "servers"))
-import start  # noqa: E402
-from browser import Browser  # noqa: E402
+from stage import BOLD, PLAIN, Stage, Wrong, start
+from browser import Browser
+from six_platforms import SixPlatforms
 
 ISSUER = "https://login.demo.example"
 TOKEN_SECONDS = 10
-BOLD, PLAIN = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
 
 
-class Wrong(Exception):
-    """A step did not end as it must."""
+class OneProvider(Stage):
+    """One platform by description, against a server that we did not write."""
 
-
-class Walk:
     def __init__(self, build, by_hand):
-        self.build, self.by_hand = os.path.join(ROOT, build), by_hand
-        self.folder = tempfile.mkdtemp(prefix="grantd-demo-")
-        self.socket = os.path.join(self.folder, "grantd.sock")
-        self.children, self.daemon, self.number = [], None, 0
-        self.began = time.monotonic()
-
-    # -- telling
-
-    def step(self, text):
-        self.number += 1
-        print(f"\n{BOLD}{self.number:2}. {text}{PLAIN}", flush=True)
-
-    @staticmethod
-    def say(text):
-        for line in str(text).rstrip().split("\n"):
-            print(f"      {line}", flush=True)
-
-    @staticmethod
-    def must(held, text):
-        if not held:
-            raise Wrong(text)
-
-    # -- grantctl, as a person types it
-
-    def grantctl(self, *args, show=False):
-        """The answer of grantctl as JSON; show: what a person sees is printed too."""
-        command = [os.path.join(self.build, "bin", "grantctl")]
-        if not os.path.exists(command[0]):
-            command = [self.find("grantctl")]
-        command += ["--socket", self.socket, *args]
-        if show:
-            self.say("$ grantctl " + " ".join(f"'{a}'" if " " in a else a for a in args))
-            seen = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-            self.say(seen.stdout)
-            self.must(seen.returncode == 0, f"grantctl {' '.join(args)} ended with {seen.returncode}")
-            return seen.stdout
-        done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-        self.must(done.returncode == 0, f"grantctl {' '.join(args)}: {done.stderr}{done.stdout}")
-        return json.loads(done.stdout)
-
-    def find(self, name):
-        for folder, _, names in os.walk(self.build):
-            path = os.path.join(folder, name)
-            if name in names and os.access(path, os.X_OK):
-                return path
-        raise Wrong(f"{name} is not built in {self.build}")
+        super().__init__(build)
+        self.by_hand = by_hand
 
     # -- the pieces
 
-    def write_config(self, port, relay):
-        secret = os.path.join(self.folder, "client.secret")
-        with open(os.open(secret, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
-            file.write(self.secret)
-        self.config = os.path.join(self.folder, "grantd.yaml")
-        with open(self.config, "w", encoding="utf-8") as file:
-            file.write(f"""listen: 127.0.0.1:{port}
+    def configure(self, port, relay):
+        secret = self.secret("client", self.client_secret)
+        self.write_config(f"""listen: 127.0.0.1:{port}
 public_url: http://127.0.0.1:{port}
 state_dir: {self.folder}/state
 socket: {self.socket}
@@ -98,7 +42,7 @@ apps:
     provider: oidc
     issuer: {ISSUER}
     client_id: agency
-    client_secret: {{file: client.secret}}
+    client_secret: {{file: {secret}}}
 origins:                    # the demonstration's server has no public name: this is where it really is
   "{ISSUER}": "{relay}"
 limits:                     # short, so that you need not wait: tokens live {TOKEN_SECONDS} seconds here
@@ -109,25 +53,6 @@ limits:                     # short, so that you need not wait: tokens live {TOK
   outage_ms: 1000
   margin_min_ms: 2000
 """)
-        os.chmod(self.config, 0o644)
-
-    def start_daemon(self):
-        log = open(os.path.join(self.folder, "grantd.log"), "ab")
-        self.daemon = subprocess.Popen([self.find("grantd"), "--config", self.config, "--own-platforms"], stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-                                       preexec_fn=start.die_with_parent)
-        ready = threading.Event()
-
-        def read(stream):
-            for line in stream:
-                log.write(line)
-                log.flush()
-                if b'"ready"' in line:
-                    ready.set()
-            log.close()
-            ready.set()
-        threading.Thread(target=read, args=(self.daemon.stdout,), daemon=True).start()
-        self.must(ready.wait(20) and self.daemon.poll() is None, "grantd did not get ready")
 
     def report(self):
         return self.server.get("/_ctl/report")["seen"]
@@ -143,18 +68,12 @@ limits:                     # short, so that you need not wait: tokens live {TOK
     def introspect(self, token):
         import base64
         import urllib.parse
-        basic = base64.b64encode(f"agency:{self.secret}".encode()).decode()
+        basic = base64.b64encode(f"agency:{self.client_secret}".encode()).decode()
         request = urllib.request.Request(self.server.base + "/token/introspection",
                                          urllib.parse.urlencode({"token": token}).encode(),
                                          {"Authorization": "Basic " + basic})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())["active"]
-
-    def wait(self, what, seconds, text):
-        end = time.monotonic() + seconds
-        while not what():
-            self.must(time.monotonic() < end, text)
-            time.sleep(0.1)
 
     def token(self):
         return self.grantctl("grant", "token", self.grant)
@@ -170,11 +89,9 @@ limits:                     # short, so that you need not wait: tokens live {TOK
         self.crash()
         self.end_access()
         self.audit()
-        print(f"\n{BOLD}All {self.number} steps held, {time.monotonic() - self.began:.0f} s.{PLAIN} "
-              "Nothing is left running.")
 
     def servers(self):
-        self.secret = secrets.token_hex(16)
+        self.client_secret = secrets.token_hex(16)
         self.step("An authorization server that we did not write starts (npm oidc-provider; it rotates refresh tokens, "
                   "and a spent one that comes back kills the whole grant)")
         self.server = start.oidc_provider(self.folder, issuer=ISSUER, at_ttl=TOKEN_SECONDS)
@@ -184,14 +101,11 @@ limits:                     # short, so that you need not wait: tokens live {TOK
         self.relay = relay
         self.say(f"{ISSUER} is {relay.base} here; its access tokens live {TOKEN_SECONDS} seconds")
         self.step("grantd starts: embedded store, keys and folders made by itself")
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        self.write_config(port, relay.base)
+        self.configure(self.free_port(), relay.base)
         self.start_daemon()
         self.grantctl("app", "list", show=True)
         app = self.grantctl("app", "get", "demo")["app"]
-        self.server.post("/_ctl/client", {"client_id": "agency", "client_secret": self.secret,
+        self.server.post("/_ctl/client", {"client_id": "agency", "client_secret": self.client_secret,
                                           "redirect_uris": [app["redirect_uri"]]})
         self.say(f"registered at the server, as in a developer console: {app['redirect_uri']}")
 
@@ -252,8 +166,7 @@ limits:                     # short, so that you need not wait: tokens live {TOK
         self.relay.post("/_relay/hold", {"contains": "grant_type=refresh_token"})
         self.wait(lambda: self.relay.get("/_relay/state")["held"] == 1, 4 * TOKEN_SECONDS, "no refresh was on its way")
         before = self.report()
-        self.daemon.send_signal(signal.SIGKILL)
-        self.daemon.wait()
+        self.kill_daemon()
         self.say("grantd is dead; its refresh token was on the wire, nobody knows whether it was spent")
         self.wait(lambda: self.relay.get("/_relay/state")["dropped"] >= 1, 5, "the relay still holds the request")
         self.start_daemon()
@@ -290,40 +203,37 @@ limits:                     # short, so that you need not wait: tokens live {TOK
         self.grantctl("audit", "verify", show=True)
         self.must(self.grantctl("audit", "verify")["ok"], "the chain is broken")
 
-    def clean(self):
-        if self.daemon and self.daemon.poll() is None:
-            self.daemon.terminate()
-            try:
-                self.daemon.wait(15)
-            except subprocess.TimeoutExpired:
-                self.daemon.kill()
-                self.daemon.wait()
-        for child in self.children:
-            child.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+
+def play(walk, text):
+    """One walk from its title to its clean end; False when a step did not hold."""
+    Stage.part(text)
+    try:
+        walk.walk()
+        return True
+    except (Wrong, RuntimeError, OSError, subprocess.SubprocessError, KeyError, ValueError, AssertionError) as e:
+        print(f"\ntools/demo: step {Stage.number} did not hold: {e}", file=sys.stderr)
+        print("the end of grantd's log:\n" + walk.log_tail(), file=sys.stderr)
+        return False
+    finally:
+        walk.clean()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default="build/release")
-    parser.add_argument("--by-hand", action="store_true")
+    parser.add_argument("--by-hand", action="store_true", help="you approve in the first part")
     args = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
-    walk = Walk(args.build, args.by_hand)
+    began = time.monotonic()
     try:
-        walk.walk()
-    except (Wrong, RuntimeError, OSError, subprocess.SubprocessError, KeyError, ValueError, AssertionError) as e:
-        print(f"\ntools/demo: step {walk.number} did not hold: {e}", file=sys.stderr)
-        log = os.path.join(walk.folder, "grantd.log")
-        if os.path.exists(log):
-            with open(log, encoding="utf-8", errors="replace") as file:
-                print("the end of grantd's log:\n" + file.read()[-2500:], file=sys.stderr)
-        sys.exit(1)
+        held = (play(OneProvider(args.build, args.by_hand), "One provider, a real server, a crash in the middle of a refresh")
+                and play(SixPlatforms(args.build), "Six platforms, one link, 400 days"))
     except KeyboardInterrupt:
         sys.exit(130)
-    finally:
-        walk.clean()
+    if not held:
+        sys.exit(1)
+    print(f"\n{BOLD}All {Stage.number} steps held, {time.monotonic() - began:.0f} s.{PLAIN} Nothing is left running.")
 
 
 if __name__ == "__main__":
