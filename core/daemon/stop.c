@@ -1,5 +1,6 @@
 /* daemon/stop.c - the way down: nothing new, what is in flight ends (an exchange is never aborted), then the
  * rooms are closed from the top. Each step calls the next. */
+#include "base/fault.h"
 #include "crypto/keyring.h"
 #include "daemon/daemon.h"
 
@@ -23,12 +24,14 @@ void gd_daemon_stop(struct gd_daemon *d)
     gd_notify("STOPPING=1");
     gd_rpc_drain(d->rpc);
     gd_broker_drain(d->broker, on_drained, d);
+    (void)GD_FAULT("F24"); /* first passage: answers may be on their way */
 }
 
 static void on_drained(void *arg)
 {
     struct gd_daemon *d = arg;
 
+    (void)GD_FAULT("F24"); /* second: all that came is stored */
     if (d->portal)
         gd_portal_close(d->portal, on_portal_closed, d);
     else

@@ -287,6 +287,7 @@ static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool 
     gd_tx_add(tx, &sql_current, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     gd_tx_add(tx, &sql_others, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent));
     gd_tx_add(tx, &sql_sibling, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    gd_tx_lease(tx);
     gd_store_commit(b->d.store, tx, on_leased, f);
 }
 

@@ -231,7 +231,7 @@ static int step(sqlite3_stmt *st)
  * ------------------------------------------------------------------------------------------ */
 
 /* All statements; the result is SQLite's first refusal. Points F15 and F16 lie only in what carries an
- * answer. */
+ * answer, F02 only in what takes a lease. */
 static int run_statements(struct gd_sqlite_conn *c, struct gd_tx *tx)
 {
     int rc = SQLITE_OK;
@@ -240,6 +240,8 @@ static int run_statements(struct gd_sqlite_conn *c, struct gd_tx *tx)
         rc = run_stmt(c, tx, &tx->stmts[i]);
         if (rc == SQLITE_OK && i == 0 && tx->spool)
             rc = pretend(GD_FAULT("F15"));
+        if (rc == SQLITE_OK && i == 0 && tx->lease)
+            rc = pretend(GD_FAULT("F02"));
     }
     if (rc == SQLITE_OK && tx->spool)
         rc = pretend(GD_FAULT("F16"));

@@ -29,6 +29,7 @@ struct gd_tx {
     void *arg;
     enum gd_store_result result;
     struct gd_err err;
+    bool lease;   /* it takes one: point F02 lies behind its first statement */
     bool scrub;   /* after its commit the engine's scrub */
     bool once;    /* its statements are not worth keeping prepared */
     bool too_big; /* the arena's budget was passed while it was made */

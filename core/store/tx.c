@@ -78,6 +78,11 @@ size_t gd_tx_add_(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_pa
     return tx->nstmts++;
 }
 
+void gd_tx_lease(struct gd_tx *tx)
+{
+    tx->lease = true;
+}
+
 void gd_tx_spool(struct gd_tx *tx, const void *record, size_t n)
 {
     if (tx->spool || n == 0 || n > GD_SPOOL_RECORD_MAX) {

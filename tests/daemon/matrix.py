@@ -26,19 +26,23 @@ import time
 
 from harness import POLICIES, ROOT, Box, Gone, Rpc, RpcError, wait_for
 
+# Of the list in the reliability study two points cannot be met yet, because what they lie in does not exist: F26 (renewal
+# of a lease: a lease is taken once, for longer than any attempt may last, and never renewed) and F27 (rewrapping of a row
+# under a new KEK: there is no rotation of the KEK yet). They come with what they belong to; points() finds them then.
 STARTUP = {"F22", "F23"}     # met while starting: something must have been left behind before
 DRAIN = {"F24"}              # met after SIGTERM
 REVOKE = {"F28"}             # a revoke while an answer is on its way
 ERASE = {"F29", "F30"}       # an erasure that is cut off is finished, not undone
 CHECKPOINT = {"F25"}         # met when the log has grown
 COMMITS = {f"F{n}" for n in range(14, 19)}   # met in every transaction, so the passage says in which
-DOUBT = {f"F{n:02d}" for n in range(2, 13)} | {"F23"}  # nobody knows whether the server has rotated
-LOSSY = {f"F{n:02d}" for n in range(6, 13)}  # the server may have rotated, the answer is not on the disk
+DOUBT = {f"F{n:02d}" for n in range(2, 13)} | {"F23", "F24"}  # nobody knows whether the server has rotated
+LOSSY = {f"F{n:02d}" for n in range(6, 13)} | {"F24"}  # the server may have rotated, the answer is not on the disk
 GRACE = 60
 RESTART_SECONDS = 25
 SHORT_TTL = 5  # of a family server's access token where there is a doubt: it is waited out
 # What a seed changes, so that the same point is met in different company.
-SEEDS = ("plain", "slow answer", "three callers", "second passage", "killed again while recovering")
+SECOND = "second passage"
+SEEDS = ("plain", "slow answer", "three callers", SECOND, "killed again while recovering")
 
 
 def points():
@@ -106,13 +110,13 @@ class Bench:
             self.die_in_refresh("F13:kill9" if point == "F22" else "F05:kill9", policy, kind)
             return self.die_at_start(point)
         if point in DRAIN:
-            return self.die_in_drain(point, policy)
+            return self.die_in_drain(point, policy, kind)
         if point in REVOKE:
             return self.die_in_revoke(point, policy)
         if point in CHECKPOINT:
             return self.die_in_writing(point, policy)
         passage = 1
-        if kind == "second passage":
+        if kind == SECOND:
             passage = rng.randint(2, 6) if point in COMMITS else 2
         reached = self.die_in_refresh(f"{point}:kill9:{passage}", policy, kind)
         if kind == "killed again while recovering":
@@ -145,7 +149,7 @@ class Bench:
             return self.dead()
         self.arm(kind)
         callers = 3 if kind == "three callers" else 1
-        rounds = 2 if kind == "second passage" else 1
+        rounds = 2 if kind == SECOND else 1
         for _ in range(rounds):
             try:
                 lines = [Rpc(self.box.socket_path, 15) for _ in range(callers)]
@@ -186,12 +190,14 @@ class Bench:
         self.box.daemon.kill9()
         return False
 
-    def die_in_drain(self, point, policy):
-        self.box.start(f"{point}:kill9")
+    def die_in_drain(self, point, policy, kind):
+        """SIGTERM with an answer on its way; on the second passage it has come and is stored."""
+        accepted = self.family(policy)["accepted"]
+        self.box.start(f"{point}:kill9:{2 if kind == SECOND else 1}")
         self.server.post("/_ctl/fault", {"action": "delay", "ms": 150, "grant_type": "refresh_token"})
         line = Rpc(self.box.socket_path)
         line.send("grant.refresh", grant=self.grants[policy])
-        wait_for(lambda: self.family(policy)["accepted"] > 0, 5)
+        wait_for(lambda: self.family(policy)["accepted"] > accepted, 5)
         code = self.box.daemon.stop()
         line.close()
         return code == -9
@@ -251,14 +257,16 @@ class Bench:
         self.whole()
         return reached
 
-    def may_be_lost(self, policy, before, point):
+    def may_be_lost(self, policy, before, point, kind):
         """Do the rules of the server leave no way to what it has given out?"""
         now = self.family(policy)
         rotated = now["accepted"] > before["accepted"]
+        if point in DRAIN and kind == SECOND:
+            return False
         return rotated and policy in ("strict", "family") and point in LOSSY
 
     def judge(self, result, policy, before, point):
-        excused = self.may_be_lost(policy, before, point)
+        excused = self.may_be_lost(policy, before, point, result["seed"])
         self.box.start()
         grant, rpc = self.grants[policy], self.box.daemon.rpc
         if self.family(policy)["access_lives"] and not rpc.call("grant.token", grant=grant)["access_token"]:
