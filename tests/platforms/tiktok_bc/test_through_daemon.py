@@ -85,6 +85,22 @@ class TikTok(SandboxTest):
                          {"partner_asset": "closed", "partner": "closed", "token": "closed"})
         self.assertEqual(len(self.calls("bc/partner/delete")), 1)
 
+    def test_two_items_share_one_consent(self):
+        self.begin()
+        link, request, _ = self.request({"app": "tt", "role": "OPERATOR", "mode": "partner", "asset": EU},
+                                        {"app": "tt", "role": "ANALYST", "mode": "partner", "asset": UK})
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser, who=VOS, assets=(EU, UK))
+        first, second = (self.box.grant(i["grants"][0]) for i in self.wait_items(request, "granted"))
+        self.assertEqual([(g["asset"]["id"], g["role"]["granted"]) for g in (first, second)],
+                         [(EU, "OPERATOR"), (UK, "ANALYST")])
+        self.assertEqual(len(self.calls("oauth2/access_token")), 2)  # the hub's and the client's
+        self.whole_end(first["id"])
+        self.assertEqual(self.rpc.call("grant.verify", grant=second["id"])["differences"], [])
+        self.assertEqual(set(self.states(self.whole_end(second["id"])).values()), {"closed"})
+        self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], 0)
+
     def test_an_account_that_was_not_ticked(self):
         self.begin()
         _, request, _ = self.ask(f"{EU}, {UK}", assets=(UK,))
@@ -128,6 +144,7 @@ class TikTok(SandboxTest):
         grant, = self.granted(EU, role="ADMIN")
         seen = self.box.grant(grant)
         self.assertEqual((seen["role"]["asked"], seen["role"]["granted"]), ("ADMIN", "ANALYST"))
+        self.assertIn("ROLE_LOWER", seen["warnings"])
 
     def test_linked_elsewhere_goes_on(self):
         self.begin()
