@@ -1,11 +1,18 @@
-/* base/arena.c */
+/* base/arena.c - an arena lives in its own first block. Blocks of the usual size are kept when they are given
+ * back, wiped, for the next arena of any thread: they pass between threads all the time (a transaction is
+ * made on the loop and filled by the store's thread), and malloc would have to lock, split and join for each.
+ */
 #include "base/arena.h"
 #include "base/mem.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_MIN 4096
+#define BLOCK     4096
+#define KEPT_MAX  512
+#define ROUND(n)  (((n) + 15) & ~(size_t)15)
+#define ROOM(has) ((has) - sizeof(struct block)) /* of a block with its head */
 
 struct block {
     struct block *next;
@@ -20,33 +27,95 @@ struct gd_arena {
     bool failed;
 };
 
+static struct {
+    pthread_mutex_t lock;
+    struct block *first; /* all zero but for their heads */
+    unsigned n;
+} kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool keeps(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return false; /* whoever uses a block that was given back shall be found */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    return false;
+#endif
+#endif
+    return true;
+}
+
+static struct block *take_kept(void)
+{
+    struct block *b;
+
+    pthread_mutex_lock(&kept.lock);
+    b = kept.first;
+    if (b) {
+        kept.first = b->next;
+        kept.n--;
+    }
+    pthread_mutex_unlock(&kept.lock);
+    return b;
+}
+
+static struct block *block_new(size_t size)
+{
+    struct block *b = size <= ROOM(BLOCK) && keeps() ? take_kept() : NULL;
+
+    if (!b) {
+        size = size > ROOM(BLOCK) ? size : ROOM(BLOCK);
+        b = gd_new(sizeof *b + size);
+        b->size = size;
+    }
+    b->next = NULL;
+    return b;
+}
+
+static void block_free(struct block *b)
+{
+    if (b->size != ROOM(BLOCK) || !keeps()) {
+        gd_free(b);
+        return;
+    }
+    gd_wipe(b->mem, b->used); /* nobody was given what lies behind */
+    b->used = 0;
+    pthread_mutex_lock(&kept.lock);
+    if (kept.n < KEPT_MAX) {
+        kept.n++;
+        b->next = kept.first;
+        kept.first = b;
+        b = NULL;
+    }
+    pthread_mutex_unlock(&kept.lock);
+    gd_free(b);
+}
+
 struct gd_arena *gd_arena_new(size_t budget)
 {
-    struct gd_arena *a = gd_new(sizeof *a);
+    struct block *b = block_new(ROUND(sizeof(struct gd_arena)));
+    struct gd_arena *a = (struct gd_arena *)(void *)b->mem;
 
+    b->used = ROUND(sizeof *a);
+    a->blocks = b;
     a->budget = budget;
     return a;
 }
 
 void gd_arena_free(struct gd_arena *a)
 {
-    if (!a)
-        return;
-    while (a->blocks) {
-        struct block *b = a->blocks;
+    struct block *b = a ? a->blocks : NULL, *next;
 
-        a->blocks = b->next;
-        gd_free(b);
+    for (; b; b = next) { /* the last one holds the arena itself */
+        next = b->next;
+        block_free(b);
     }
-    gd_free(a);
 }
 
 static struct block *add_block(struct gd_arena *a, size_t n)
 {
-    size_t size = n > BLOCK_MIN ? n : BLOCK_MIN;
-    struct block *b = gd_new(sizeof *b + size);
+    struct block *b = block_new(n);
 
-    b->size = size;
     b->next = a->blocks;
     a->blocks = b;
     return b;
@@ -55,7 +124,7 @@ static struct block *add_block(struct gd_arena *a, size_t n)
 void *gd_arena_alloc(struct gd_arena *a, size_t n)
 {
     struct block *b = a->blocks;
-    size_t need = (n + 15) & ~(size_t)15;
+    size_t need = ROUND(n);
     void *p;
 
     a->allocs++;
@@ -65,7 +134,7 @@ void *gd_arena_alloc(struct gd_arena *a, size_t n)
         a->failed = true;
     if (a->failed)
         return NULL;
-    if (!b || b->size - b->used < need)
+    if (b->size - b->used < need)
         b = add_block(a, need);
     p = b->mem + b->used;
     b->used += need;

@@ -64,27 +64,56 @@ bool gd_buf_addc(struct gd_buf *b, char c)
 
 bool gd_buf_addf(struct gd_buf *b, const char *fmt, ...)
 {
+    size_t had;
     va_list ap;
     int n;
 
-    va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
-    va_end(ap);
-    if (n < 0 || !reserve(b, (size_t)n))
+    if (!reserve(b, 0))
         return false;
+    had = b->cap - b->len;
     va_start(ap, fmt);
-    (void)vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, ap);
+    n = vsnprintf(b->ptr + b->len, had, fmt, ap);
     va_end(ap);
+    if (n >= 0 && (size_t)n >= had) { /* most fit at once */
+        b->ptr[b->len] = '\0';
+        if (!reserve(b, (size_t)n))
+            return false;
+        va_start(ap, fmt);
+        (void)vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, ap);
+        va_end(ap);
+    }
+    if (n < 0 || (size_t)n > b->max - b->len) {
+        b->ptr[b->len] = '\0';
+        b->failed = true;
+        return false;
+    }
     b->len += (size_t)n;
     return true;
+}
+
+/* Bytes that stand for themselves. */
+static size_t plain_run(const char *s)
+{
+    size_t n = 0;
+
+    while (s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+        n++;
+    return n;
 }
 
 bool gd_buf_add_json(struct gd_buf *b, const char *s)
 {
     gd_buf_addc(b, '"');
-    while (*s) {
-        unsigned char c = (unsigned char)*s;
-        size_t n = gd_utf8_len(s);
+    for (;;) {
+        unsigned char c;
+        size_t n = plain_run(s);
+
+        gd_buf_add(b, s, n);
+        s += n;
+        if (!*s)
+            break;
+        c = (unsigned char)*s;
+        n = gd_utf8_len(s);
 
         if (c == '"' || c == '\\')
             gd_buf_addf(b, "\\%c", c);

@@ -56,36 +56,30 @@ json_t *gd_json_parse(const char *p, size_t n, size_t max, struct gd_err *err)
 
 static json_t *child(const json_t *v, const char *key, size_t n)
 {
-    char name[256];
+    char name[24];
     int64_t i;
 
-    if (n >= sizeof name)
+    if (json_is_object(v))
+        return json_object_getn(v, key, n);
+    if (!json_is_array(v) || n >= sizeof name)
         return NULL;
     memcpy(name, key, n);
     name[n] = '\0';
-    if (json_is_object(v))
-        return json_object_get(v, name);
-    if (!json_is_array(v) || !gd_parse_i64(name, &i) || i < 0)
-        return NULL;
-    return json_array_get(v, (size_t)i);
+    return gd_parse_i64(name, &i) && i >= 0 ? json_array_get(v, (size_t)i) : NULL;
 }
 
 json_t *gd_json_at(const json_t *doc, const char *path)
 {
     const json_t *v = doc;
-    const char *sep = ".";
+    int sep = '.';
 
-    if (*path == '/') {
-        sep = "/";
-        path++;
-    }
+    if (*path == '/')
+        sep = *path++;
     while (v && *path) {
-        size_t n = strcspn(path, sep);
+        const char *end = strchrnul(path, sep);
 
-        v = child(v, path, n);
-        path += n;
-        if (*path)
-            path++;
+        v = child(v, path, (size_t)(end - path));
+        path = *end ? end + 1 : end;
     }
     return (json_t *)(uintptr_t)v;
 }
@@ -159,19 +153,37 @@ static void dump_escaped(struct dump *d, unsigned char c)
     dump_bytes(d, long_form, 6);
 }
 
+/* Does one of eight bytes have to be escaped? Sets the top bit of those below 0x20 and of the two marks; may
+ * also say yes to a byte behind one that has, which costs a closer look and nothing else. */
+static bool eight_plain(const char *s)
+{
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    uint64_t v, quote, slash;
+
+    memcpy(&v, s, sizeof v);
+    quote = v ^ ones * '"';
+    slash = v ^ ones * '\\';
+    return !((((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & tops);
+}
+
 static void dump_text(struct dump *d, const char *s, size_t n)
 {
-    size_t from = 0;
+    size_t from = 0, i = 0;
 
     dump_bytes(d, "\"", 1);
-    for (size_t i = 0; i < n; i++) {
+    while (i < n) {
         unsigned char c = (unsigned char)s[i];
 
+        if (n - i >= 8 && eight_plain(s + i)) {
+            i += 8;
+            continue;
+        }
+        i++;
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
-        dump_bytes(d, s + from, i - from);
+        dump_bytes(d, s + from, i - 1 - from);
         dump_escaped(d, c);
-        from = i + 1;
+        from = i;
     }
     dump_bytes(d, s + from, n - from);
     dump_bytes(d, "\"", 1);
@@ -188,13 +200,19 @@ static void dump_object(struct dump *d, json_t *o)
 {
     struct member few[SORTED_FEW], *m = few;
     size_t n = 0;
+    bool sorted = true;
     const char *key;
     json_t *v;
 
     if (json_object_size(o) > SORTED_FEW)
         m = gd_new_array(json_object_size(o), sizeof *m);
-    json_object_foreach(o, key, v) m[n++] = (struct member){ key, v };
-    qsort(m, n, sizeof *m, by_key);
+    json_object_foreach(o, key, v)
+    {
+        sorted &= n == 0 || strcmp(m[n - 1].key, key) < 0; /* it may have been made so */
+        m[n++] = (struct member){ key, v };
+    }
+    if (!sorted)
+        qsort(m, n, sizeof *m, by_key);
     dump_bytes(d, "{", 1);
     for (size_t i = 0; i < n; i++) {
         if (i)
@@ -219,15 +237,25 @@ static void dump_array(struct dump *d, const json_t *a)
     dump_bytes(d, "]", 1);
 }
 
+static void dump_integer(struct dump *d, json_int_t v)
+{
+    uint64_t left = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    char text[24], *p = text + sizeof text;
+
+    do
+        *--p = (char)('0' + left % 10);
+    while (left /= 10);
+    if (v < 0)
+        *--p = '-';
+    dump_bytes(d, p, (size_t)(text + sizeof text - p));
+}
+
 static void dump_number(struct dump *d, const json_t *v)
 {
     GD_AUTO_FREE char *real = NULL;
-    char text[24];
-    int n;
 
     if (json_is_integer(v)) {
-        n = snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-        dump_bytes(d, text, (size_t)n);
+        dump_integer(d, json_integer_value(v));
         return;
     }
     real = json_dumps(v, JSON_ENCODE_ANY);

@@ -104,11 +104,24 @@ static long decode64(unsigned char *out, size_t cap, const char *s, size_t n, co
 {
     uint32_t acc = 0;
     unsigned bits = 0;
-    size_t len = 0;
+    size_t len = 0, i = 0;
 
     if (n % 4 == 1)
         return -1;
-    for (size_t i = 0; i < n; i++) {
+    for (; i + 4 <= n && len + 3 <= cap; i += 4) { /* whole groups */
+        unsigned a = values64[(unsigned char)s[i]], b = values64[(unsigned char)s[i + 1]],
+                 c = values64[(unsigned char)s[i + 2]], e = values64[(unsigned char)s[i + 3]];
+
+        if (!a || !b || !c || !e || set[a - 1] != s[i] || set[b - 1] != s[i + 1] || set[c - 1] != s[i + 2] ||
+            set[e - 1] != s[i + 3])
+            return -1;
+        acc = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (e - 1);
+        out[len++] = (unsigned char)(acc >> 16);
+        out[len++] = (unsigned char)(acc >> 8);
+        out[len++] = (unsigned char)acc;
+        acc = 0;
+    }
+    for (; i < n; i++) {
         unsigned digit = values64[(unsigned char)s[i]];
 
         if (digit == 0 || set[digit - 1] != s[i])
@@ -198,16 +211,26 @@ long gd_hex_decode(void *out, size_t cap, const char *s, size_t n)
     return (long)(n / 2);
 }
 
+/* RFC 3986 2.3: unreserved. */
+static bool plain_in_urls(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
 static char *url_encode(const char *s, bool form)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
     struct gd_buf b;
 
     gd_buf_init(&b, strlen(s) * 3);
-    for (; *s; s++) {
-        if (strchr(plain, *s))
-            gd_buf_addc(&b, *s);
-        else if (form && *s == ' ')
+    for (size_t n; *s; s++) {
+        for (n = 0; plain_in_urls(s[n]);)
+            n++;
+        gd_buf_add(&b, s, n);
+        s += n;
+        if (!*s)
+            break;
+        if (form && *s == ' ')
             gd_buf_addc(&b, '+');
         else
             gd_buf_addf(&b, "%%%02X", (unsigned char)*s);

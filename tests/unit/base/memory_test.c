@@ -191,6 +191,27 @@ static void an_arena_gives_zeroed_aligned_memory(void **state)
     gd_arena_free(NULL);
 }
 
+/* Blocks that were given back are used again, and nothing is left in them. */
+static void an_arena_after_another_is_zeroed_too(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 5; round++) {
+        struct gd_arena *a[40];
+
+        for (size_t i = 0; i < 40; i++) {
+            a[i] = gd_arena_new(0);
+            for (size_t n = 1; n < 12000; n = n * 3 + 7) {
+                char *p = gd_arena_alloc(a[i], n);
+
+                assert_true(all_zero(p, n));
+                memset(p, 0x5a, n);
+            }
+        }
+        for (size_t i = 0; i < 40; i++)
+            gd_arena_free(a[i]);
+    }
+}
+
 static void an_arena_keeps_to_its_budget(void **state)
 {
     struct gd_arena *a = gd_arena_new(1024);
@@ -415,6 +436,7 @@ int main(void)
         cmocka_unit_test(json_strings_are_escaped),
         cmocka_unit_test(an_arena_gives_zeroed_aligned_memory),
         cmocka_unit_test(an_arena_keeps_to_its_budget),
+        cmocka_unit_test(an_arena_after_another_is_zeroed_too),
         cmocka_unit_test(arena_text),
         cmocka_unit_test(a_map_holds_what_was_set),
         cmocka_unit_test(a_map_agrees_with_a_list),
