@@ -106,24 +106,58 @@ int gd_sqlite_prepare(struct gd_sqlite_conn *c, const char *text, unsigned flags
     return rc;
 }
 
-/* A statement ready to be bound. *ret_own: the caller finalizes it. */
-static int statement(struct gd_sqlite_conn *c, const struct gd_sql *sql, bool once, sqlite3_stmt **ret,
-                     bool *ret_own)
+/* SQLite numbers $k by first appearance, not by k: go by the names. */
+static int number_params(struct gd_sqlite_stmt *s)
 {
-    size_t i = slot_of(c, sql);
+    int count = sqlite3_bind_parameter_count(s->stmt);
+
+    if (count > GD_STORE_PARAMS_MAX)
+        return SQLITE_RANGE;
+    for (int at = 1; at <= count; at++) {
+        const char *name = sqlite3_bind_parameter_name(s->stmt, at);
+        long k = name && name[0] == '$' ? strtol(name + 1, NULL, 10) : 0;
+
+        if (k < 1 || k > count)
+            return SQLITE_RANGE;
+        s->from[at - 1] = (unsigned char)(k - 1);
+    }
+    s->nparams = (size_t)count;
+    return SQLITE_OK;
+}
+
+static int make_ready(struct gd_sqlite_conn *c, const struct gd_sql *sql, unsigned flags,
+                      struct gd_sqlite_stmt *s)
+{
+    int rc = gd_sqlite_prepare(c, sql->text, flags, &s->stmt);
+
+    if (rc == SQLITE_OK)
+        rc = number_params(s);
+    if (rc == SQLITE_OK)
+        return rc;
+    sqlite3_finalize(s->stmt);
+    s->stmt = NULL;
+    return rc;
+}
+
+/* A statement ready to be bound: one that is kept, or own, which the caller finalizes. */
+static int statement(struct gd_sqlite_conn *c, const struct gd_sql *sql, bool once,
+                     struct gd_sqlite_stmt *own, struct gd_sqlite_stmt **ret)
+{
+    struct gd_sqlite_stmt *s = &c->slots[slot_of(c, sql)];
     int rc;
 
-    *ret_own = once || (c->slots[i].sql != sql && c->count >= GD_SQLITE_SLOTS / 2);
-    if (*ret_own)
-        return gd_sqlite_prepare(c, sql->text, 0, ret);
-    if (c->slots[i].sql != sql) {
-        rc = gd_sqlite_prepare(c, sql->text, SQLITE_PREPARE_PERSISTENT, &c->slots[i].stmt);
-        if (rc != SQLITE_OK)
-            return rc;
-        c->slots[i].sql = sql;
-        c->count++;
+    if (once || (s->sql != sql && c->count >= GD_SQLITE_SLOTS / 2)) {
+        *ret = own;
+        return make_ready(c, sql, 0, own);
     }
-    *ret = c->slots[i].stmt;
+    *ret = s;
+    if (s->sql == sql)
+        return SQLITE_OK;
+    rc = make_ready(c, sql, SQLITE_PREPARE_PERSISTENT, s);
+    if (rc != SQLITE_OK)
+        return rc;
+    s->sql = sql;
+    c->count++;
     return SQLITE_OK;
 }
 
@@ -141,19 +175,12 @@ static int bind_one(sqlite3_stmt *st, int at, const struct gd_param *p)
     }
 }
 
-/* SQLite numbers $k by first appearance, not by k: go by the names. */
-static int bind_all(sqlite3_stmt *st, const struct gd_param *params, size_t n)
+static int bind_all(const struct gd_sqlite_stmt *s, const struct gd_param *params, size_t n)
 {
-    int count = sqlite3_bind_parameter_count(st), rc = SQLITE_OK;
+    int rc = n == s->nparams ? SQLITE_OK : SQLITE_RANGE;
 
-    if ((size_t)count != n)
-        return SQLITE_RANGE;
-    for (int at = 1; at <= count && rc == SQLITE_OK; at++) {
-        const char *name = sqlite3_bind_parameter_name(st, at);
-        long k = name && name[0] == '$' ? strtol(name + 1, NULL, 10) : 0;
-
-        rc = k < 1 || (size_t)k > n ? SQLITE_RANGE : bind_one(st, at, &params[k - 1]);
-    }
+    for (size_t i = 0; i < n && rc == SQLITE_OK; i++)
+        rc = bind_one(s->stmt, (int)i + 1, &params[s->from[i]]);
     return rc;
 }
 
@@ -198,24 +225,23 @@ static int keep_row(struct gd_tx *tx, struct gd_stmt *out, sqlite3_stmt *st)
 static int run_stmt(struct gd_sqlite_conn *c, struct gd_tx *tx, struct gd_stmt *s)
 {
     sqlite3_int64 before = sqlite3_total_changes64(c->db);
-    sqlite3_stmt *st = NULL;
-    bool own;
-    int rc = statement(c, s->sql, tx->once, &st, &own);
+    struct gd_sqlite_stmt once = { 0 }, *ready = &once;
+    int rc = statement(c, s->sql, tx->once, &once, &ready);
 
     if (rc == SQLITE_OK)
-        rc = bind_all(st, s->params, s->nparams);
-    while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
-        rc = keep_row(tx, s, st);
+        rc = bind_all(ready, s->params, s->nparams);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(ready->stmt)) == SQLITE_ROW)
+        rc = keep_row(tx, s, ready->stmt);
     if (rc == SQLITE_DONE)
         rc = SQLITE_OK;
     s->changes = sqlite3_total_changes64(c->db) - before;
     if (rc != SQLITE_OK)
         gd_sqlite_explain(&tx->err, c->db, rc);
-    if (own) {
-        sqlite3_finalize(st);
-    } else if (st) {
-        sqlite3_reset(st);
-        sqlite3_clear_bindings(st);
+    if (ready == &once) {
+        sqlite3_finalize(once.stmt);
+    } else if (ready->stmt) {
+        sqlite3_reset(ready->stmt);
+        sqlite3_clear_bindings(ready->stmt);
     }
     return rc;
 }

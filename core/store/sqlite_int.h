@@ -13,6 +13,8 @@
 struct gd_sqlite_stmt {
     const struct gd_sql *sql; /* NULL: empty */
     sqlite3_stmt *stmt;
+    size_t nparams;
+    unsigned char from[GD_STORE_PARAMS_MAX]; /* which of ours stands at SQLite's place i + 1 */
 };
 
 struct gd_sqlite_conn {

@@ -152,7 +152,9 @@ static int set_writer(struct gd_engine *e)
     int rc = pragma_is(db, "PRAGMA journal_mode=WAL", "wal");
 
     if (rc == SQLITE_OK)
-        rc = sqlite3_exec(db, "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA foreign_keys=ON;",
+        rc = sqlite3_exec(db,
+                          "PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA foreign_keys=ON;"
+                          "PRAGMA cache_size=-16000;", /* a group of many writes to many pages */
                           NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = pragma_is(db, "PRAGMA synchronous", "2");

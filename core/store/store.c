@@ -16,10 +16,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
-
-#define SLICE_US 250 /* of one turn of the loop for telling what is finished */
 
 struct queue {
     struct gd_list list;
@@ -239,12 +238,19 @@ static void count(struct gd_store *s, const struct gd_list *group, int64_t took)
     gd_list_each(it, group) s->stats.commits += gd_tx_of(it)->result == GD_STORE_OK;
 }
 
+/* The loop, which serves people and programs, goes first where all want to run. */
+static void stand_back(void)
+{
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + GD_NICE_BEHIND);
+}
+
 static void *writer_main(void *arg)
 {
     struct gd_store *s = arg;
     struct gd_list group;
     int64_t start;
 
+    stand_back();
     pthread_mutex_lock(&s->lock);
     while (take_group(s, &group)) {
         pthread_mutex_unlock(&s->lock);
@@ -443,7 +449,7 @@ static void on_async(uv_async_t *h)
     struct gd_store *s = h->data;
     bool over;
 
-    if (deliver(s, SLICE_US))
+    if (deliver(s, GD_LOOP_SLICE_US))
         uv_async_send(&s->async); /* the loop's other work, vends above all, has its turn first */
     pthread_mutex_lock(&s->lock);
     over = s->closing && s->ended == 2 && !s->joined;

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define STMTS_FIRST 8
-#define ROWS_FIRST  8
 
 struct gd_tx *gd_tx_new(struct gd_store *s)
 {
@@ -106,7 +105,7 @@ struct gd_arena *gd_tx_arena(struct gd_tx *tx)
 
 static bool grow_rows(struct gd_tx *tx, struct gd_stmt *st, size_t ncols)
 {
-    size_t cap = st->cap ? st->cap * 2 : ROWS_FIRST;
+    size_t cap = st->cap ? st->cap * 4 : 1; /* nearly always one row */
     struct gd_param *cells = gd_arena_alloc(tx->arena, cap * ncols * sizeof *cells);
 
     if (!cells)
