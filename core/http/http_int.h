@@ -207,6 +207,8 @@ struct gd_http_client {
     size_t pump_from;
     struct gd_http_skew skew[GD_HTTP_SKEW_HOSTS];
     size_t nskew, skew_at;
+    char date_text[48]; /* of the last answer, and what it says: the next one is mostly of the same second */
+    int64_t date;
     bool closed;
     bool split_bodies; /* fault point F06 */
     void (*on_closed)(void *);

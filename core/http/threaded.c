@@ -15,8 +15,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SLICE_NS (250 * 1000) /* of one turn for answers */
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum state { ASKED, GOING, ANSWERED };
 
@@ -27,7 +27,7 @@ struct passed {            /* seen from outside: struct gd_http_call */
     struct gd_http_threaded *t;
     gd_http_fn *fn;
     void *arg;
-    struct gd_http_request request; /* with its texts in one block; gone when it was passed on */
+    struct gd_http_request request; /* with its texts in one block */
     char *texts;
     enum state state;              /* [lock] */
     bool cancelled;                /* [lock] */
@@ -193,9 +193,7 @@ static void pass_on(struct gd_http_threaded *t, struct passed *c)
 {
     struct gd_transport *inner = gd_http_client_transport(t->client);
 
-    c->inner = inner->send(inner, &c->request, on_answer, c);
-    gd_free(c->texts); /* the client has its own copy */
-    c->texts = NULL;
+    c->inner = inner->send(inner, &c->request, on_answer, c); /* copies; the texts go where they came from */
 }
 
 static void take_back(struct gd_http_threaded *t, struct passed *c)
@@ -271,6 +269,8 @@ static void *thread_main(void *arg)
 {
     struct gd_http_threaded *t = arg;
 
+    /* The loop, which serves people and programs, goes first where all want to run. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), getpriority(PRIO_PROCESS, 0) + GD_NICE_BEHIND);
     (void)uv_run(&t->there, UV_RUN_DEFAULT);
     return NULL;
 }
@@ -299,7 +299,7 @@ static void tell(struct gd_http_threaded *t, struct passed *c)
 static void on_wake_here(uv_async_t *h)
 {
     struct gd_http_threaded *t = gd_container_of(h, struct gd_http_threaded, wake_here);
-    uint64_t until = uv_hrtime() + SLICE_NS;
+    uint64_t until = uv_hrtime() + GD_LOOP_SLICE_US * 1000;
     struct gd_list *l;
 
     pthread_mutex_lock(&t->lock);

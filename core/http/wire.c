@@ -220,7 +220,8 @@ static void set_template(CURL *easy, const struct gd_http_client *c)
     SET(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)GD_HTTP_BODY_MAX);
     SET(easy, CURLOPT_QUICK_EXIT, 1L); /* else giving up a look-up waits for the resolver, on the loop */
     SET(easy, CURLOPT_UPLOAD_BUFFERSIZE,
-        16384L); /* made, freed and wiped for every request; bodies are small */
+        16384L);                          /* made, freed and wiped for every request; bodies are small */
+    SET(easy, CURLOPT_BUFFERSIZE, 4096L); /* this one too, and answers are not large either */
     SET(easy, CURLOPT_USERAGENT, c->user_agent);
     SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(easy, CURLOPT_CLOSESOCKETFUNCTION, gd_http_poll_close_socket);
@@ -355,6 +356,19 @@ static void split_head(struct gd_http_call *call)
     }
 }
 
+static int64_t date_of(struct gd_http_client *c, const char *text)
+{
+    size_t n = strlen(text);
+
+    if (n == 0 || n >= sizeof c->date_text)
+        return gd_http_date(text);
+    if (strcmp(c->date_text, text) != 0) {
+        memcpy(c->date_text, text, n + 1);
+        c->date = gd_http_date(text);
+    }
+    return c->date;
+}
+
 static void answered(struct gd_http_call *call, long status)
 {
     struct gd_http_answer *a = &call->answer;
@@ -368,7 +382,7 @@ static void answered(struct gd_http_call *call, long status)
     a->body = call->xfer->body.ptr;
     a->body_len = call->xfer->body.len;
     date = gd_http_answer_header(a, "date");
-    a->date = date ? gd_http_date(date) : -1;
+    a->date = date ? date_of(call->client, date) : -1;
 }
 
 /* A handshake that the network cut is no verdict about the certificate. */
