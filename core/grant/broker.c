@@ -244,7 +244,8 @@ int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, co
                                  .clock = d->clock,
                                  .rng = d->rng,
                                  .log = d->log,
-                                 .origins = b->origins };
+                                 .origins = b->origins,
+                                 .turns = gd_op_turns_new(d->loop) };
     gd_index_init(&b->ix);
     open_tokens(b, o);
     b->vends = gd_vends_new();
@@ -300,8 +301,10 @@ static void free_broker(uv_handle_t *h)
 
 void gd_broker_free(struct gd_broker *b)
 {
-    if (b)
-        uv_close((uv_handle_t *)&b->wake, free_broker);
+    if (!b)
+        return;
+    gd_op_turns_free(b->env.turns);
+    uv_close((uv_handle_t *)&b->wake, free_broker);
 }
 
 bool gd_broker_idle(const struct gd_broker *b)

@@ -68,6 +68,54 @@ static void on_timer(uv_timer_t *t)
     turn(gd_container_of(t, struct gd_op, timer));
 }
 
+struct gd_op_turns {
+    struct gd_list ready;
+    uv_idle_t idle; /* active while somebody is ready */
+};
+
+static void on_idle(uv_idle_t *h)
+{
+    struct gd_op_turns *t = gd_container_of(h, struct gd_op_turns, idle);
+    uint64_t until = uv_hrtime() + GD_LOOP_SLICE_US * 1000;
+    struct gd_list *l;
+
+    while ((l = gd_list_pop(&t->ready))) {
+        turn(gd_container_of(l, struct gd_op, ready));
+        if (uv_hrtime() > until)
+            break;
+    }
+    if (gd_list_empty(&t->ready))
+        (void)uv_idle_stop(h);
+}
+
+struct gd_op_turns *gd_op_turns_new(uv_loop_t *loop)
+{
+    struct gd_op_turns *t = gd_new(sizeof *t);
+
+    gd_list_init(&t->ready);
+    (void)uv_idle_init(loop, &t->idle);
+    return t;
+}
+
+static void on_turns_closed(uv_handle_t *h)
+{
+    gd_free(gd_container_of((uv_idle_t *)(void *)h, struct gd_op_turns, idle));
+}
+
+void gd_op_turns_free(struct gd_op_turns *t)
+{
+    if (t)
+        uv_close((uv_handle_t *)&t->idle, on_turns_closed);
+}
+
+static void get_in_line(struct gd_op *op)
+{
+    (void)uv_timer_stop(&op->timer);
+    if (gd_list_empty(&op->ready))
+        gd_list_add(&op->env.turns->ready, &op->ready);
+    (void)uv_idle_start(&op->env.turns->idle, on_idle);
+}
+
 /* libuv runs a timer that is due at once in the same round again: somebody who never waits would hold up the
  * loop. */
 static int64_t soon(struct gd_op *op, int64_t now)
@@ -85,11 +133,17 @@ static void arm(struct gd_op *op)
     if (!op->env.loop)
         return;
     if (op->at == GD_AT_SAVING || op->at == GD_AT_OVER) {
+        gd_list_del(&op->ready);
         (void)uv_timer_stop(&op->timer);
         return;
     }
     if (op->at == GD_AT_WAIT && op->wait_until < at)
         at = op->wait_until;
+    if (op->env.turns && ((op->at != GD_AT_WAIT && op->at != GD_AT_HTTP) || at <= now)) {
+        get_in_line(op);
+        return;
+    }
+    gd_list_del(&op->ready);
     if ((op->at != GD_AT_WAIT && op->at != GD_AT_HTTP) || at <= now)
         at = soon(op, now);
     (void)uv_timer_start(&op->timer, on_timer, at > now ? (uint64_t)(at - now) : 0, 0);
@@ -106,6 +160,7 @@ static void on_closed(uv_handle_t *h)
 static void destroy(struct gd_op *op)
 {
     op->at = GD_AT_OVER;
+    gd_list_del(&op->ready);
     if (op->call)
         op->env.transport->cancel(op->env.transport, &op->call);
     run_done(op);
@@ -492,12 +547,24 @@ static grantd_fn *function_of(const struct grantd_platform *p, enum gd_op_kind k
     }
 }
 
-/* Options as text, whatever the configuration wrote. */
-static json_t *texts_of(const json_t *given)
+static bool all_text(const json_t *given)
 {
-    json_t *o = json_object(), *v;
+    const char *key;
+    json_t *v;
+
+    json_object_foreach((json_t *)(uintptr_t)given, key, v) if (!json_is_string(v)) return false;
+    return json_is_object(given);
+}
+
+/* Options as text, whatever the configuration wrote; only read from here on. */
+static json_t *texts_of(json_t *given)
+{
+    json_t *o, *v;
     const char *key;
 
+    if (all_text(given))
+        return json_incref(given);
+    o = json_object();
     json_object_foreach((json_t *)(uintptr_t)given, key, v)
     {
         GD_AUTO_FREE char *text = NULL;
@@ -563,6 +630,7 @@ struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start 
     op->soft = gd_add_sat(now, s->deadline_ms);
     op->hard = gd_add_sat(now, s->hard_deadline_ms > s->deadline_ms ? s->hard_deadline_ms : s->deadline_ms);
     copy_given(op, &s->given);
+    gd_list_init(&op->ready);
     if (env->loop)
         (void)uv_timer_init(env->loop, &op->timer);
     run_start(op);

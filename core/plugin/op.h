@@ -54,13 +54,20 @@ struct gd_op_result {
 struct gd_op;
 typedef void gd_op_fn(void *arg, struct gd_op *op, const struct gd_op_result *r);
 
+/* Operations that are ready for a step, in order, some hundred microseconds' worth in a turn of the loop:
+ * many answers at once must not hold up everybody else. */
+struct gd_op_turns;
+struct gd_op_turns *gd_op_turns_new(uv_loop_t *loop);
+void gd_op_turns_free(struct gd_op_turns *t); /* no operation is left; NULL is fine */
+
 struct gd_op_env {   /* shared by all operations; outlives them */
     uv_loop_t *loop; /* NULL: no loop (plugtest): waits end at once by gd_op_tick */
     struct gd_transport *transport;
     const struct gd_clock *clock;
     struct gd_rng *rng;
     struct gd_log *log;
-    json_t *origins; /* NULL: none mapped */
+    json_t *origins;           /* NULL: none mapped */
+    struct gd_op_turns *turns; /* NULL: each has its turn by a timer of its own */
 };
 struct gd_op_start {
     struct gd_platform *platform;

@@ -31,7 +31,9 @@ static void add_pairs(struct gd_buf *b, const char *const *kv, char *(*encode)(c
             continue;
         if (first)
             gd_buf_addc(b, first);
-        gd_buf_addf(b, "%s=%s", k, v);
+        gd_buf_adds(b, k);
+        gd_buf_addc(b, '=');
+        gd_buf_adds(b, v);
         first = '&';
     }
 }

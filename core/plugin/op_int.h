@@ -6,6 +6,7 @@
 #define GD_PLUGIN_OP_INT_H
 
 #include "base/arena.h"
+#include "base/list.h"
 #include "base/map.h"
 #include "plugin/doc.h"
 #include "plugin/op.h"
@@ -110,6 +111,7 @@ struct gd_op {
     int64_t soft, hard, wait_until; /* monotonic ms */
     unsigned at_once;               /* turns in a row without letting the loop breathe */
     struct gd_http_call *call;
+    struct gd_list ready; /* in env.turns, or alone */
     uv_timer_t timer;
 };
 

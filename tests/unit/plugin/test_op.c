@@ -1289,6 +1289,83 @@ static void on_a_loop(void **state)
     assert_int_equal(uv_loop_close(&loop), 0); /* nothing is left behind */
 }
 
+/* The same with the turns in a line: nobody is forgotten, and the loop gets round between them. */
+static void in_a_line(void **state)
+{
+    struct fix *f = *state;
+    uv_loop_t loop;
+
+    assert_int_equal(uv_loop_init(&loop), 0);
+    f->env.loop = &loop;
+    f->env.clock = gd_clock_system();
+    f->env.turns = gd_op_turns_new(&loop);
+    begin(f, short_wait);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(f->ends, 1);
+    begin(f, short_wait);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    assert_false(gd_op_cancel(&f->op));
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    begin(f, nothing);
+    assert_false(gd_op_cancel(&f->op)); /* out of the line before its turn came */
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(f->ends, 1);
+    f->start.deadline_ms = f->start.hard_deadline_ms = 5;
+    begin(f, asks);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(f->ends, 2);
+    assert_int_equal(f->fail_class, GRANTD_E_UNCERTAIN);
+    gd_op_turns_free(f->env.turns);
+    f->env.turns = NULL;
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static unsigned rounds, round_of_first, round_of_last;
+static grantd_next *takes_a_millisecond(grantd_op *op)
+{
+    uint64_t until = uv_hrtime() + 1000000;
+
+    while (uv_hrtime() < until)
+        continue;
+    round_of_first = round_of_first ? round_of_first : rounds;
+    round_of_last = rounds;
+    return grantd_finish(op);
+}
+
+static void on_round(uv_prepare_t *h)
+{
+    (void)h;
+    rounds++;
+}
+
+static void the_loop_gets_round_between_many(void **state)
+{
+    struct fix *f = *state;
+    uv_prepare_t prepare;
+    uv_loop_t loop;
+
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(uv_prepare_init(&loop, &prepare), 0);
+    assert_int_equal(uv_prepare_start(&prepare, on_round), 0);
+    uv_unref((uv_handle_t *)&prepare);
+    f->env.loop = &loop;
+    f->env.clock = gd_clock_system();
+    f->env.turns = gd_op_turns_new(&loop);
+    rounds = 1;
+    round_of_first = 0;
+    for (int i = 0; i < 10; i++)
+        begin(f, takes_a_millisecond);
+    assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(f->ends, 10);
+    assert_true(round_of_last - round_of_first >= 9); /* each is longer than a slice */
+    gd_op_turns_free(f->env.turns);
+    f->env.turns = NULL;
+    uv_close((uv_handle_t *)&prepare, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 static void calls_are_measured(void **state)
 {
     struct fix *f = *state;
@@ -1341,6 +1418,8 @@ int main(void)
         T(a_key_that_does_not_sign_is_the_operators_matter),
         T(origins_apply_to_browsers),
         T(on_a_loop),
+        T(in_a_line),
+        T(the_loop_gets_round_between_many),
         T(calls_are_measured),
     };
 
