@@ -78,7 +78,7 @@
 #define GD_OP_STEPS_SHOWN_MAX       64   /* guided steps of one operation */
 #define GD_VERIFY_LISTED_MAX        1000 /* differences that one look at all grants tells */
 #define GD_OP_CHOICES_MAX           4096 /* choices of one guided step */
-#define GD_NICE_BEHIND              4    /* threads that work for the loop stand so far behind it */
+#define GD_NICE_BEHIND              2    /* threads that work for the loop stand so far behind it */
 #define GD_LOOP_SLICE_US            100 /* of one turn of the loop, for each kind of work that comes in heaps */
 #define GD_OP_TEXT_MAX              65536       /* one text that a platform makes or reports */
 #define GD_OP_DEFERS_MAX            256         /* grantd_defer in one run */

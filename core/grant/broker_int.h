@@ -132,11 +132,22 @@ char *gd_open_text(struct gd_broker *b, const struct gd_seal_name *name, const v
 #define GD_DRAIN_TRIES   5 /* of a commit that fails while the daemon drains */
 
 /* ---- journal.c: what a platform answered, as a record; the record as a transaction ---- */
-struct gd_answer {                               /* made by refresh.c and flow.c */
-    const char *workspace, *client, *app, *cred; /* ids */
+/* A credential's secrets, as gd_seal_text takes and gd_open_text gives them. */
+struct gd_blob {
+    const char *access, *refresh; /* NULL: none; they stand in the text that was read */
+    json_t *kept;                 /* NULL: nothing */
+    json_t *from;
+};
+char *gd_blob_make(const char *access, const char *refresh, const json_t *kept); /* caller frees */
+int gd_blob_read(struct gd_blob *ret, char *text, struct gd_err *err);           /* cuts the text up */
+void gd_blob_done(struct gd_blob *blob);
+json_t *gd_blob_json(char *text, struct gd_err *err); /* {"access_token", "refresh_token", "kept"} */
+struct gd_answer {                                    /* made by refresh.c and flow.c */
+    const char *workspace, *client, *app, *cred;      /* ids */
     const char *attempt;
     int64_t parent_gen, created_at;
-    bool is_new; /* the credential does not exist yet */
+    bool is_new;        /* the credential does not exist yet */
+    const char *intent; /* NULL: none to close with it */
     const struct gd_op_result *r;
     const char *old_refresh_token; /* kept when the answer has none */
     json_t *old_kept;

@@ -60,7 +60,7 @@ static int open_version(const struct gd_closing *x, const struct gd_tx *tx, size
                                  .created_at = gd_tx_int(tx, stmt, row, c + 2) };
     GD_AUTO_FREE char *text = sealed ? gd_open_text(x->b, &name, sealed, n, err) : NULL;
 
-    *ret = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
+    *ret = text ? gd_blob_json(text, err) : NULL;
     return *ret || !sealed ? 0 : -1; /* nothing there: dropped already */
 }
 

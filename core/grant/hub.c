@@ -221,7 +221,7 @@ static void open_row(struct gd_broker *b, struct gd_hub_state *h, const struct g
                                  .column = "tok",
                                  .created_at = gd_row_int(row, 12) };
     GD_AUTO_FREE char *text = sealed ? gd_open_text(b, &name, sealed, n, &err) : NULL;
-    GD_AUTO_JSON blob = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, &err) : NULL;
+    GD_AUTO_JSON blob = text ? gd_blob_json(text, &err) : NULL;
     const char *token = gd_json_text(blob, "access_token", NULL);
 
     if (token)

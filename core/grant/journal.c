@@ -9,8 +9,15 @@
 
 GD_SQL(sql_version_insert,
        "INSERT INTO token_versions (workspace, attempt_id, credential_id, parent_gen, status, sealed, "
-       "created_at,"
-       " issued_at, expires_at, refresh_expires_at) VALUES ($1, $2, $3, $4, $10, $5, $6, $7, $8, $9)"
+       "created_at, issued_at, expires_at, refresh_expires_at) VALUES ($1, $2, $3, $4,"
+       " CASE WHEN EXISTS (SELECT 1 FROM credentials WHERE workspace = $1 AND id = $3"
+       " AND current_attempt = $2) THEN 'current' ELSE 'candidate' END, $5, $6, $7, $8, $9)"
+       " ON CONFLICT (workspace, attempt_id) DO UPDATE SET status = excluded.status"
+       " WHERE excluded.status = 'current'");
+GD_SQL(sql_version_reject,
+       "INSERT INTO token_versions (workspace, attempt_id, credential_id, parent_gen, status, sealed, "
+       "created_at, issued_at, expires_at, refresh_expires_at)"
+       " VALUES ($1, $2, $3, $4, 'rejected', $5, $6, $7, $8, $9)"
        " ON CONFLICT (workspace, attempt_id) DO NOTHING");
 GD_SQL(sql_cred_insert,
        "INSERT INTO credentials (workspace, id, client_id, app, account_id, account_name, gen, status, shape,"
@@ -29,9 +36,6 @@ GD_SQL(
     "NULL,"
     " reason_text = NULL, lease_owner = NULL, lease_until = 0, refreshed_at = $13"
     " WHERE workspace = $14 AND id = $15 AND gen = $16 AND status <> 'revoked'");
-GD_SQL(sql_version_current,
-       "UPDATE token_versions SET status = 'current' WHERE workspace = $1 AND attempt_id = $2 AND EXISTS"
-       " (SELECT 1 FROM credentials WHERE workspace = $1 AND id = $3 AND current_attempt = $2)");
 GD_SQL(sql_version_supersede,
        "UPDATE token_versions SET status = 'superseded' WHERE workspace = $1 AND credential_id = $3"
        " AND status = 'current' AND attempt_id <> $2 AND EXISTS"
@@ -104,23 +108,129 @@ static int64_t expiry(int64_t at, int64_t in, int64_t sent_at)
     return sent_at + (in > ten_years ? ten_years : in) * 1000;
 }
 
-static char *blob_text(const struct gd_answer *a)
+/* ---- the blob: a credential's secrets as they are sealed. "GB1", then three lines of a length and that many
+ * bytes, or "-" for none: access token, refresh token, what the platform wants kept (JSON). Not JSON as a
+ * whole: each refresh opens one and makes one. ---- */
+
+static const char blob_mark[] = "GB1\n";
+
+static void add_field(struct gd_buf *b, const char *s)
+{
+    char text[24], *p = text + sizeof text;
+    size_t n = s ? strlen(s) : 0;
+
+    if (!s) {
+        gd_buf_adds(b, "-\n");
+        return;
+    }
+    *--p = ' ';
+    for (size_t left = n; left || p == text + sizeof text - 1; left /= 10)
+        *--p = (char)('0' + left % 10);
+    gd_buf_add(b, p, (size_t)(text + sizeof text - p));
+    gd_buf_add(b, s, n);
+    gd_buf_addc(b, '\n');
+}
+
+char *gd_blob_make(const char *access, const char *refresh, const json_t *kept)
+{
+    GD_AUTO_FREE char *kept_text = json_object_size(kept) ? gd_json_dump(kept) : NULL;
+    struct gd_buf b;
+
+    gd_buf_init(&b, SIZE_MAX / 2);
+    gd_buf_adds(&b, blob_mark);
+    add_field(&b, access);
+    add_field(&b, refresh);
+    add_field(&b, kept_text);
+    return gd_buf_steal(&b);
+}
+
+/* Ends the field in place; *p becomes what follows it. False: this is no field. */
+static bool next_field(char **p, char **ret)
+{
+    size_t n = 0;
+    char *s = *p;
+
+    if (!strncmp(s, "-\n", 2)) {
+        *ret = NULL;
+        *p = s + 2;
+        return true;
+    }
+    while (*s >= '0' && *s <= '9' && n <= GD_CRED_BLOB_MAX)
+        n = n * 10 + (size_t)(*s++ - '0');
+    if (s == *p || *s++ != ' ' || n > GD_CRED_BLOB_MAX || strnlen(s, n + 1) < n + 1 || s[n] != '\n')
+        return false;
+    s[n] = '\0';
+    *ret = s;
+    *p = s + n + 1;
+    return true;
+}
+
+/* The first version was JSON. */
+static int read_json(struct gd_blob *ret, const char *text, struct gd_err *err)
+{
+    json_t *j = gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err);
+
+    if (!j)
+        return -1;
+    *ret = (struct gd_blob){ .access = gd_json_text(j, "access_token", NULL),
+                             .refresh = gd_json_text(j, "refresh_token", NULL),
+                             .kept = json_incref(json_object_get(j, "kept")),
+                             .from = j };
+    return 0;
+}
+
+int gd_blob_read(struct gd_blob *ret, char *text, struct gd_err *err)
+{
+    struct gd_blob blob = { 0 };
+    char *p = text + sizeof blob_mark - 1, *access, *refresh, *kept;
+
+    if (strncmp(text, blob_mark, sizeof blob_mark - 1) != 0)
+        return read_json(ret, text, err);
+    if (!next_field(&p, &access) || !next_field(&p, &refresh) || !next_field(&p, &kept) || *p)
+        return gd_err_set(err, GD_R_SEAL_FORMAT, "what was sealed is not whole");
+    blob.access = access;
+    blob.refresh = refresh;
+    if (kept && !(blob.kept = gd_json_parse(kept, strlen(kept), GD_CRED_BLOB_MAX, err)))
+        return -1;
+    *ret = blob;
+    return 0;
+}
+
+void gd_blob_done(struct gd_blob *blob)
+{
+    json_decref(blob->kept);
+    json_decref(blob->from);
+    *blob = (struct gd_blob){ 0 };
+}
+
+json_t *gd_blob_json(char *text, struct gd_err *err)
+{
+    struct gd_blob blob;
+    json_t *j;
+
+    if (gd_blob_read(&blob, text, err))
+        return NULL;
+    j = json_object();
+    json_object_set_new(j, "access_token", gd_text_json(blob.access));
+    json_object_set_new(j, "refresh_token", gd_text_json(blob.refresh));
+    json_object_set_new(j, "kept", blob.kept ? json_incref(blob.kept) : json_object());
+    gd_blob_done(&blob);
+    return j;
+}
+
+static char *blob_of(const struct gd_answer *a)
 {
     const struct grantd_result *res = &a->r->res;
-    GD_AUTO_JSON blob = json_object();
-    json_t *kept = json_object();
+    GD_AUTO_JSON kept = json_object();
 
     if (a->old_kept)
         json_object_update(kept, a->old_kept);
     json_object_update(kept, a->r->kept);
-    json_object_set_new(blob, "access_token", gd_text_json(res->access_token));
-    json_object_set_new(blob, "refresh_token",
-                        gd_text_json(res->refresh_token ? res->refresh_token : a->old_refresh_token));
-    json_object_set_new(blob, "kept", kept);
-    return gd_json_dump(blob);
+    return gd_blob_make(res->access_token, res->refresh_token ? res->refresh_token : a->old_refresh_token,
+                        kept);
 }
 
-static int seal_into(struct gd_broker *b, const struct gd_answer *a, json_t *rec, struct gd_err *err)
+static char *sealed_text(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err)
 {
     struct gd_seal_name name = { .workspace = a->workspace,
                                  .client = a->client,
@@ -129,89 +239,113 @@ static int seal_into(struct gd_broker *b, const struct gd_answer *a, json_t *rec
                                  .attempt = a->attempt,
                                  .column = "tok",
                                  .created_at = a->created_at };
-    GD_AUTO_FREE char *text = blob_text(a);
+    GD_AUTO_FREE char *text = blob_of(a);
     GD_AUTO_FREE unsigned char *sealed = NULL;
-    GD_AUTO_FREE char *b64 = NULL;
+    char *b64;
     size_t n;
 
     sealed = gd_seal_text(b, &name, text, &n, err);
     if (!sealed)
-        return -1;
+        return NULL;
     b64 = gd_new(4 * ((n + 2) / 3) + 1);
     gd_b64url(b64, sealed, n);
-    json_object_set_new(rec, "sealed", json_string(b64));
     (void)GD_FAULT("F11");
-    return 0;
+    return b64;
 }
 
-static struct gd_clocks clocks_of(const json_t *rec)
+static struct gd_clocks clocks_of(const struct gd_answer *a, const struct grantd_platform *p)
 {
-    return (struct gd_clocks){ .shape = (uint32_t)gd_json_i64(rec, "shape", 0),
-                               .retry_class = (uint32_t)gd_json_i64(rec, "retry_class", 0),
-                               .retry_grace_ms = gd_json_i64(rec, "grace", 0),
-                               .issued_at = gd_json_i64(rec, "issued_at", 0),
-                               .expires_at = gd_json_i64(rec, "expires_at", 0),
-                               .refresh_expires_at = gd_json_i64(rec, "refresh_expires_at", 0),
-                               .horizon_at = gd_json_i64(rec, "horizon_at", 0) };
+    const struct grantd_result *res = &a->r->res;
+    int64_t sent = a->r->sent_at ? a->r->sent_at : a->created_at;
+
+    return (struct gd_clocks){ .shape = res->shape ? res->shape : p->shape,
+                               .retry_class = res->retry_class ? res->retry_class : p->retry_class,
+                               .retry_grace_ms =
+                                   (int64_t)(res->retry_grace ? res->retry_grace : p->retry_grace) * 1000,
+                               .issued_at = sent,
+                               .expires_at = expiry(res->expires_at, res->expires_in, sent),
+                               .refresh_expires_at =
+                                   expiry(res->refresh_expires_at, res->refresh_expires_in, sent),
+                               .horizon_at = expiry(res->horizon_at, 0, sent) };
 }
 
 /* The plan's date, moved by what this platform says of its tokens: another margin, not younger than, not idle
  * longer than. */
-static int64_t due_of(struct gd_broker *b, const json_t *rec, const struct grantd_result *res)
+static int64_t due_of(struct gd_broker *b, const struct gd_clocks *c, const struct grantd_result *res)
 {
-    struct gd_clocks c = clocks_of(rec);
-    int64_t now = gd_now(b->d.clock), due = gd_plan_due(&b->plan, &c, now, b->d.rng), margin;
+    int64_t now = gd_now(b->d.clock), due = gd_plan_due(&b->plan, c, now, b->d.rng), margin;
 
     if (due == GD_NEVER_DUE)
         return due;
-    if (res->margin > 0 && c.expires_at) { /* where the bounds cross, the upper one wins: as in the plan */
-        margin = (c.expires_at - c.issued_at) * 8 / 10;
-        due = c.expires_at - ((int64_t)res->margin * 1000 < margin ? (int64_t)res->margin * 1000 : margin);
+    if (res->margin > 0 && c->expires_at) { /* where the bounds cross, the upper one wins: as in the plan */
+        margin = (c->expires_at - c->issued_at) * 8 / 10;
+        due = c->expires_at - ((int64_t)res->margin * 1000 < margin ? (int64_t)res->margin * 1000 : margin);
     }
-    if (res->idle > 0 && due > c.issued_at + (int64_t)res->idle * 1000)
-        due = c.issued_at + (int64_t)res->idle * 1000;
-    if (res->min_age > 0 && due < c.issued_at + (int64_t)res->min_age * 1000)
-        due = c.issued_at + (int64_t)res->min_age * 1000;
+    if (res->idle > 0 && due > c->issued_at + (int64_t)res->idle * 1000)
+        due = c->issued_at + (int64_t)res->idle * 1000;
+    if (res->min_age > 0 && due < c->issued_at + (int64_t)res->min_age * 1000)
+        due = c->issued_at + (int64_t)res->min_age * 1000;
     return due > now + GD_PLAN_GAP_MS ? due : now + GD_PLAN_GAP_MS;
+}
+
+static void set_text(json_t *rec, const char *key, const char *text)
+{
+    json_object_set_new(rec, key, gd_text_json(text));
+}
+
+static void set_num(json_t *rec, const char *key, int64_t n)
+{
+    json_object_set_new(rec, key, json_integer((json_int_t)n));
+}
+
+/* In the order of their names, in which they are written. */
+static void add_token(struct gd_broker *b, json_t *rec, const struct gd_answer *a,
+                      const struct grantd_platform *p, const char *sealed)
+{
+    const struct grantd_result *res = &a->r->res;
+    struct gd_clocks c = clocks_of(a, p);
+
+    set_text(rec, "account_id", res->account_id);
+    set_text(rec, "account_name", res->account_name);
+    set_text(rec, "app", a->app);
+    set_num(rec, "at", a->created_at);
+    set_text(rec, "attempt", a->attempt);
+    set_text(rec, "client", a->client);
+    set_text(rec, "cred", a->cred);
+    set_num(rec, "due", due_of(b, &c, res));
+    set_num(rec, "expires_at", c.expires_at);
+    set_num(rec, "gen", a->parent_gen);
+    set_num(rec, "grace", c.retry_grace_ms);
+    set_num(rec, "horizon_at", c.horizon_at);
+    if (a->intent)
+        set_text(rec, "intent", a->intent);
+    set_num(rec, "issued_at", c.issued_at);
+    json_object_set_new(rec, "new", json_boolean(a->is_new));
+    set_num(rec, "refresh_expires_at", c.refresh_expires_at);
+    set_num(rec, "retry_class", c.retry_class);
+    set_text(rec, "scope", res->scope);
+    set_text(rec, "sealed", sealed);
+    set_num(rec, "shape", c.shape);
 }
 
 json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err)
 {
-    const struct grantd_result *res = &a->r->res;
-    const struct grantd_platform *p = &gd_app_find(b, a->app)->app.platform->p;
-    int64_t sent = a->r->sent_at ? a->r->sent_at : a->created_at;
-    json_t *rec = json_object();
+    bool token = a->r->res.access_token && !a->known;
+    GD_AUTO_FREE char *sealed = token ? sealed_text(b, a, err) : NULL;
+    json_t *rec;
 
-    json_object_set_new(rec, "v", json_integer(1));
-    json_object_set_new(rec, "workspace", json_string(a->workspace));
-    json_object_set_new(rec, "client", json_string(a->client));
-    json_object_set_new(rec, "app", json_string(a->app));
-    json_object_set_new(rec, "at", json_integer(a->created_at));
-    if (!res->access_token || a->known)
-        return rec; /* native access only: grants without a credential */
-    json_object_set_new(rec, "cred", json_string(a->cred));
-    json_object_set_new(rec, "attempt", json_string(a->attempt));
-    json_object_set_new(rec, "gen", json_integer(a->parent_gen));
-    json_object_set_new(rec, "new", json_boolean(a->is_new));
-    json_object_set_new(rec, "shape", json_integer(res->shape ? res->shape : p->shape));
-    json_object_set_new(rec, "retry_class",
-                        json_integer(res->retry_class ? res->retry_class : p->retry_class));
-    json_object_set_new(
-        rec, "grace",
-        json_integer((json_int_t)(res->retry_grace ? res->retry_grace : p->retry_grace) * 1000));
-    json_object_set_new(rec, "scope", gd_text_json(res->scope));
-    json_object_set_new(rec, "account_id", gd_text_json(res->account_id));
-    json_object_set_new(rec, "account_name", gd_text_json(res->account_name));
-    json_object_set_new(rec, "issued_at", json_integer(sent));
-    json_object_set_new(rec, "expires_at", json_integer(expiry(res->expires_at, res->expires_in, sent)));
-    json_object_set_new(rec, "refresh_expires_at",
-                        json_integer(expiry(res->refresh_expires_at, res->refresh_expires_in, sent)));
-    json_object_set_new(rec, "horizon_at", json_integer(expiry(res->horizon_at, 0, sent)));
-    json_object_set_new(rec, "due", json_integer(due_of(b, rec, res)));
-    if (seal_into(b, a, rec, err)) {
-        json_decref(rec);
+    if (token && !sealed)
         return NULL;
+    rec = json_object();
+    if (sealed) {
+        add_token(b, rec, a, &gd_app_find(b, a->app)->app.platform->p, sealed);
+    } else { /* native access only: grants without a credential */
+        set_text(rec, "app", a->app);
+        set_num(rec, "at", a->created_at);
+        set_text(rec, "client", a->client);
     }
+    set_num(rec, "v", 1);
+    set_text(rec, "workspace", a->workspace);
     return rec;
 }
 
@@ -244,18 +378,25 @@ void gd_journal_add_split(json_t *rec, json_t *split)
 #define T(key) GD_P_TEXT(gd_json_text(rec, key, NULL))
 #define I(key) GD_P_INT(gd_json_i64(rec, key, 0))
 
-static size_t add_version(struct gd_tx *tx, const json_t *rec)
+static void insert_version(struct gd_tx *tx, const struct gd_sql *sql, const json_t *rec)
 {
     const char *b64 = gd_json_text(rec, "sealed", "");
-    size_t cap = strlen(b64), promote;
-    unsigned char *sealed = gd_arena_alloc(gd_tx_arena(tx), cap + 1);
+    size_t cap = strlen(b64);
+    GD_AUTO_FREE unsigned char *sealed = gd_new(cap + 1);
     long n = gd_b64url_decode(sealed, cap, b64, cap);
 
-    gd_tx_add(tx, &sql_version_insert, T("workspace"), T("attempt"), T("cred"), I("gen"),
+    gd_tx_add(tx, sql, T("workspace"), T("attempt"), T("cred"), I("gen"),
               GD_P_BYTES(sealed, (size_t)(n < 0 ? 0 : n)), I("at"), I("issued_at"), I("expires_at"),
-              I("refresh_expires_at"),
-              GD_P_TEXT(gd_json_bool(rec, "rejected", false) ? "rejected" : "candidate"));
+              I("refresh_expires_at"));
+}
+
+/* The credential first: whether it now stands on this answer says what the answer is. */
+static size_t add_version(struct gd_tx *tx, const json_t *rec)
+{
+    size_t promote;
+
     if (gd_json_bool(rec, "rejected", false)) { /* kept, never used: the wrong account's tokens */
+        insert_version(tx, &sql_version_reject, rec);
         gd_tx_add(tx, &sql_intent_close, T("workspace"), T("intent"));
         return SIZE_MAX;
     }
@@ -267,7 +408,7 @@ static size_t add_version(struct gd_tx *tx, const json_t *rec)
                         T("scope"), T("account_id"), T("account_name"), I("issued_at"), I("expires_at"),
                         I("refresh_expires_at"), I("horizon_at"), I("due"), I("at"), T("workspace"),
                         T("cred"), I("gen"));
-    gd_tx_add(tx, &sql_version_current, T("workspace"), T("attempt"), T("cred"));
+    insert_version(tx, &sql_version_insert, rec);
     gd_tx_add(tx, &sql_version_supersede, T("workspace"), T("attempt"), T("cred"));
     gd_tx_add(tx, &sql_version_collect, T("workspace"), T("cred"),
               GD_P_INT(gd_json_i64(rec, "gen", 0) - GD_KEEP_VERSIONS));

@@ -152,7 +152,7 @@ static json_t *open_blob(struct look *l, const struct gd_tx *tx, struct gd_err *
     if (!sealed)
         return json_object();
     text = gd_open_text(l->b, &name, sealed, n, err);
-    return text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
+    return text ? gd_blob_json(text, err) : NULL;
 }
 
 static json_t *surfaces_of(const struct gd_tx *tx)

@@ -60,6 +60,7 @@ static int take_answer(struct gd_flight *f, const struct gd_op_result *r, bool *
                            .cred = f->id,
                            .attempt = f->attempt,
                            .parent_gen = f->gen,
+                           .intent = f->intent,
                            .created_at = gd_now(f->b->d.clock),
                            .r = r,
                            .old_refresh_token = f->refresh.ptr,
@@ -73,7 +74,6 @@ static int take_answer(struct gd_flight *f, const struct gd_op_result *r, bool *
     f->rec = gd_journal_record(f->b, &a, err);
     if (!f->rec)
         return -1;
-    json_object_set_new(f->rec, "intent", json_string(f->intent));
     if (f->mismatch)
         json_object_set_new(f->rec, "rejected", json_true());
     gd_secret_set(&f->answer, r->res.access_token, strlen(r->res.access_token));

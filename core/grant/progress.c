@@ -82,7 +82,7 @@ int gd_flow_open_cred(struct gd_broker *b, struct gd_flow *f, const struct gd_fl
                                  .column = "tok",
                                  .created_at = v->created_at };
     GD_AUTO_FREE char *text = v->sealed ? gd_open_text(b, &name, v->sealed, v->n, err) : NULL;
-    GD_AUTO_JSON blob = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
+    GD_AUTO_JSON blob = text ? gd_blob_json(text, err) : NULL;
     const char *at, *rt;
     json_t *kept;
 

@@ -26,20 +26,20 @@ GD_SQL(sql_intent, "INSERT INTO intents (workspace, attempt_id, credential_id, g
                    " WHERE workspace = $1 AND id = $2 AND lease_attempt = $3");
 GD_SQL(sql_intents_forget, "DELETE FROM intents WHERE workspace = $1 AND credential_id = $2"
                            " AND attempt_id <> $3 AND deadline < $4");
+/* The last column is the newest answer that never became current (ids sort by the time they were made), NULL
+ * when there is none; the empty text keeps SQLite from looking for the greatest of all ids first. */
 GD_SQL(sql_current,
        "SELECT c.gen, c.account_id, c.scope, c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, "
        "c.shape,"
        " c.retry_class, c.retry_grace_ms, c.attempts, c.status, c.lease_attempt, v.attempt_id, v.parent_gen,"
-       " v.created_at, v.sealed, c.next_at FROM credentials c LEFT JOIN token_versions v"
+       " v.created_at, v.sealed, c.next_at, (SELECT MAX(s.attempt_id || '') FROM token_versions s"
+       " WHERE s.workspace = $1 AND s.credential_id = $2 AND s.status = 'candidate')"
+       " FROM credentials c LEFT JOIN token_versions v"
        " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
        "$2");
-GD_SQL(sql_others, "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2"
-                   " AND attempt_id <> $3");
-/* The newest: ids sort by the time they were made. NULL when there is none. (The empty text keeps SQLite from
- * looking for the greatest of all ids first.) */
-GD_SQL(sql_sibling,
-       "SELECT MAX(attempt_id || '') FROM token_versions WHERE workspace = $1 AND credential_id = $2"
-       " AND status = 'candidate'");
+/* All that are still there, and those of them that may still bring an answer. */
+GD_SQL(sql_others, "SELECT COUNT(*), SUM(CASE WHEN deadline < $4 THEN 0 ELSE 1 END) FROM intents"
+                   " WHERE workspace = $1 AND credential_id = $2 AND attempt_id <> $3");
 
 struct waiter {
     struct gd_list node;
@@ -249,6 +249,12 @@ void gd_refresh_not_now(struct gd_broker *b, uint32_t cred)
     refuse(b, cred, NULL, true, NULL, NULL);
 }
 
+/* Attempts with an earlier deadline are. */
+static int64_t long_over(const struct gd_flight *f)
+{
+    return f->started_at - f->b->plan.deadline_ms - 2 * f->b->plan.skew_ms;
+}
+
 static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool admitted, gd_refresh_fn *fn,
                     void *arg)
 {
@@ -282,16 +288,24 @@ static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool 
               GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(f->started_at));
     gd_tx_add(tx, &sql_intent, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
               GD_P_TEXT(b->node), GD_P_INT(f->started_at + b->plan.deadline_ms), GD_P_INT(f->started_at));
-    gd_tx_add(tx, &sql_intents_forget, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
-              GD_P_INT(f->started_at - b->plan.deadline_ms - 2 * b->plan.skew_ms));
     gd_tx_add(tx, &sql_current, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
-    gd_tx_add(tx, &sql_others, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent));
-    gd_tx_add(tx, &sql_sibling, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    gd_tx_add(tx, &sql_others, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
+              GD_P_INT(long_over(f)));
     gd_tx_lease(tx);
     gd_store_commit(b->d.store, tx, on_leased, f);
 }
 
-enum { ROW = 3, OTHERS = 4, SIBLING = 5 }; /* statements of the lease */
+enum { ROW = 2, OTHERS = 3 }; /* statements of the lease */
+
+/* Intents of attempts that can bring no answer any more say nothing. Rare, so not in every lease. */
+static void forget_intents(const struct gd_flight *f)
+{
+    struct gd_tx *tx = gd_tx_new(f->b->d.store);
+
+    gd_tx_add(tx, &sql_intents_forget, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
+              GD_P_INT(long_over(f)));
+    gd_store_commit(f->b->d.store, tx, NULL, NULL); /* if it fails the next attempt finds them again */
+}
 
 static int open_blob(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *err)
 {
@@ -305,16 +319,14 @@ static int open_blob(struct gd_flight *f, const struct gd_tx *tx, struct gd_err 
     size_t n = 0;
     const void *sealed = gd_tx_bytes(tx, ROW, 0, 16, &n);
     GD_AUTO_FREE char *text = gd_open_text(f->b, &name, sealed, n, err);
-    GD_AUTO_JSON blob = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
-    const char *at, *rt;
+    struct gd_blob blob;
 
-    if (!blob)
+    if (!text || gd_blob_read(&blob, text, err))
         return -1;
-    at = gd_json_text(blob, "access_token", NULL);
-    rt = gd_json_text(blob, "refresh_token", NULL);
-    gd_secret_set(&f->access, at, at ? strlen(at) : 0);
-    gd_secret_set(&f->refresh, rt, rt ? strlen(rt) : 0);
-    f->kept = json_incref(json_object_get(blob, "kept"));
+    gd_secret_set(&f->access, blob.access, blob.access ? strlen(blob.access) : 0);
+    gd_secret_set(&f->refresh, blob.refresh, blob.refresh ? strlen(blob.refresh) : 0);
+    f->kept = json_incref(blob.kept);
+    gd_blob_done(&blob);
     return 0;
 }
 
@@ -339,9 +351,10 @@ static int read_row(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *
     if (!gd_cred_status_parse(gd_tx_text(tx, ROW, 0, 11), &f->status))
         return gd_err_set(err, GD_R_INTERNAL, "the credential has a status that this version does not know");
     f->current_attempt = gd_strdup(gd_tx_text(tx, ROW, 0, 13));
-    f->others = gd_tx_int(tx, OTHERS, 0, 0);
-    if (gd_tx_rows(tx, SIBLING))
-        f->sibling = gd_strdup(gd_tx_text(tx, SIBLING, 0, 0));
+    f->others = gd_tx_int(tx, OTHERS, 0, 1);
+    if (gd_tx_int(tx, OTHERS, 0, 0) > f->others)
+        forget_intents(f);
+    f->sibling = gd_strdup(gd_tx_text(tx, ROW, 0, 18));
     return open_blob(f, tx, err);
 }
 

@@ -343,7 +343,7 @@ static int read_token(struct gd_call *c, const struct gd_tx *tx, struct gd_err *
     name.created_at = gd_tx_int(tx, 0, 0, 3);
     sealed = gd_tx_bytes(tx, 0, 0, 4, &n);
     text = gd_open_text(c->b, &name, sealed, n, err);
-    blob = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err) : NULL;
+    blob = text ? gd_blob_json(text, err) : NULL;
     if (!blob)
         return -1;
     token = gd_json_text(blob, "access_token", NULL);

@@ -219,7 +219,7 @@ static size_t seal(struct made *m, const struct gd_id *grant, const char *cred, 
     token[m->token] = '\0';
     memcpy(refresh, token, 60); /* another text of the same make */
     memcpy(refresh + 60, "-rt", 4);
-    blob = gd_strf("{\"access_token\":\"%s\",\"kept\":{},\"refresh_token\":\"%s\"}", token, refresh);
+    blob = gd_strf("GB1\n%zu %s\n%zu %s\n-\n", strlen(token), token, strlen(refresh), refresh);
     return gd_seal(out, gd_keyring_dek(m->keyring, "main", m->client_id), &name, blob, strlen(blob), m->rng);
 }
 

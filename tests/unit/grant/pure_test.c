@@ -1,5 +1,6 @@
-/* The pure parts of the grant room: margins, patience, interlock, derived states, index. */
+/* The pure parts of the grant room: margins, patience, interlock, derived states, index, blobs. */
 #include "base/mem.h"
+#include "grant/broker_int.h"
 #include "grant/index.h"
 #include "grant/interlock.h"
 #include "grant/plan.h"
@@ -322,6 +323,77 @@ static void index_finds_what_was_added(void **state)
     gd_index_done(&ix);
 }
 
+static void blob_is(const char *text, const char *access, const char *refresh, const char *kept)
+{
+    GD_AUTO_FREE char *copy = gd_strdup(text);
+    struct gd_err err = { 0 };
+    struct gd_blob blob;
+
+    assert_int_equal(gd_blob_read(&blob, copy, &err), 0);
+    if (access)
+        assert_string_equal(blob.access, access);
+    else
+        assert_null(blob.access);
+    if (refresh)
+        assert_string_equal(blob.refresh, refresh);
+    else
+        assert_null(blob.refresh);
+    if (kept)
+        assert_string_equal(gd_json_text(blob.kept, "k", NULL), kept);
+    else
+        assert_int_equal(json_object_size(blob.kept), 0);
+    gd_blob_done(&blob);
+}
+
+static void blobs_round_trip(void **state)
+{
+    static const char *const texts[] = { NULL, "", "t", "two\nlines 7 \"and\" - more", "0123456789abcdef" };
+    GD_AUTO_JSON kept = json_pack("{s:s}", "k", "v\n");
+
+    (void)state;
+    for (size_t a = 0; a < 5; a++)
+        for (size_t r = 0; r < 5; r++) {
+            GD_AUTO_FREE char *with = gd_blob_make(texts[a], texts[r], kept),
+                              *none = gd_blob_make(texts[a], texts[r], NULL);
+
+            blob_is(with, texts[a], texts[r], "v\n");
+            blob_is(none, texts[a], texts[r], NULL);
+        }
+    /* as the first version wrote it */
+    blob_is("{\"access_token\":\"a\",\"kept\":{\"k\":\"v\"},\"refresh_token\":null}", "a", NULL, "v");
+}
+
+static void a_blob_that_is_not_whole_is_refused(void **state)
+{
+    GD_AUTO_FREE char *whole = gd_blob_make("access", "refresh", NULL);
+    static const char *const bad[] = { "",
+                                       "GB1",
+                                       "GB1\n",
+                                       "GB1\n-\n-\n",
+                                       "GB1\n-\n-\n-\n-\n",
+                                       "GB1\n1 ab\n-\n-\n",
+                                       "GB1\n 1 a\n-\n-\n",
+                                       "GB1\n99999999999999999999 a\n-\n-\n",
+                                       "GB1\n-\n-\n1 {\n",
+                                       "GB2\n-\n-\n-\n",
+                                       "[]]" };
+    struct gd_err err = { 0 };
+    struct gd_blob blob = { .access = "untouched" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        GD_AUTO_FREE char *copy = gd_strdup(bad[i]);
+
+        assert_int_equal(gd_blob_read(&blob, copy, &err), -1);
+    }
+    for (size_t n = 0; n < strlen(whole); n++) {
+        GD_AUTO_FREE char *copy = gd_strndup(whole, n);
+
+        assert_int_equal(gd_blob_read(&blob, copy, &err), -1);
+    }
+    assert_string_equal(blob.access, "untouched");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +410,8 @@ int main(void)
         cmocka_unit_test(every_view_has_its_word),
         cmocka_unit_test(words_round_trip),
         cmocka_unit_test(index_finds_what_was_added),
+        cmocka_unit_test(blobs_round_trip),
+        cmocka_unit_test(a_blob_that_is_not_whole_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
