@@ -40,6 +40,7 @@ struct gd_hub_state {
     size_t sealed_len;
     json_t *observed, *warnings; /* of the last look; NULL: none */
     int64_t verified_at;         /* Unix ms; 0: never */
+    int64_t horizon_at;          /* of its consent: no refresh passes it; 0: none */
     struct gd_err err;           /* of the last look that failed */
 };
 

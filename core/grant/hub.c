@@ -8,8 +8,9 @@
 
 GD_SQL(sql_hubs,
        "SELECT h.workspace, h.id, h.client_id, h.credential_id, h.verified_at, h.observed, h.reason,"
-       " h.reason_text, h.warnings, c.account_id, v.attempt_id, v.parent_gen, v.created_at, v.sealed"
-       " FROM hubs h LEFT JOIN credentials c ON c.workspace = h.workspace AND c.id = h.credential_id"
+       " h.reason_text, h.warnings, c.account_id, v.attempt_id, v.parent_gen, v.created_at, v.sealed,"
+       " c.horizon_at FROM hubs h LEFT JOIN credentials c ON c.workspace = h.workspace AND c.id = "
+       "h.credential_id"
        " AND c.status <> 'revoked' LEFT JOIN token_versions v ON v.workspace = c.workspace AND"
        " v.attempt_id = c.current_attempt");
 GD_SQL(sql_client_insert,
@@ -135,6 +136,7 @@ void gd_hub_published(struct gd_broker *b, const json_t *rec, const char *access
 {
     const char *cred = gd_json_text(rec, "cred", ""), *id = gd_json_text(rec, "hub", NULL);
     const char *account = gd_json_text(rec, "account_id", NULL), *ws = gd_json_text(rec, "workspace", "");
+    int64_t horizon = gd_json_i64(rec, "horizon_at", 0);
     struct gd_hub_state *h = id ? gd_hub_find(b, ws, id) : hub_of_cred(b, cred);
     char old[GD_ID_TEXT_MAX];
 
@@ -142,6 +144,8 @@ void gd_hub_published(struct gd_broker *b, const json_t *rec, const char *access
         return;
     (void)snprintf(old, sizeof old, "%s", h->cred);
     (void)snprintf(h->cred, sizeof h->cred, "%s", cred);
+    if (horizon > 0 || strcmp(old, cred) != 0)
+        h->horizon_at = horizon;
     if (access_token)
         take_token(b, h, access_token);
     if (account) {
@@ -243,6 +247,7 @@ static void on_hub_row(void *arg, const struct gd_row *row)
     h->observed = row_json(row, 5);
     h->warnings = row_json(row, 8);
     h->account = gd_strdup(gd_row_text(row, 9));
+    h->horizon_at = gd_row_int(row, 14);
     if (gd_row_text(row, 6))
         gd_err_set(&h->err, gd_reason_find(gd_row_text(row, 6)), "%s",
                    gd_row_text(row, 7) ? gd_row_text(row, 7) : "");

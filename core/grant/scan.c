@@ -138,6 +138,38 @@ static void on_hub_kept(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     gd_free(k);
 }
 
+/* What the platform warns of, and in time that the agency has to consent again. New reference. */
+static json_t *hub_warnings(struct hub_look *k, const json_t *said)
+{
+    const struct gd_hub_state *h = k->h;
+    json_t *all = said ? json_copy((json_t *)(uintptr_t)said) : json_object();
+    int64_t warn, now = gd_now(k->b->d.clock), wall = gd_grant_wall(0, 0, h->horizon_at, &warn);
+    char when[32], text[160];
+
+    if (!h->cred[0] || !wall || now < warn)
+        return all;
+    gd_time_text(when, wall);
+    (void)snprintf(text, sizeof text, "no refresh passes %s: run `grantctl hub connect %s` before", when,
+                   h->hub.id);
+    json_object_set_new(all, "ENDS_SOON", json_string(text));
+    return all;
+}
+
+/* Those that were not there at the last look. */
+static void tell_warnings(struct hub_look *k, struct gd_tx *tx, json_t *warnings)
+{
+    const char *word;
+    json_t *text;
+
+    json_object_foreach(warnings, word, text)
+    {
+        GD_AUTO_JSON data = json_pack("{s:s, s:O}", "warning", word, "text", text);
+
+        if (!json_object_get(k->h->warnings, word))
+            gd_event_add(k->b->d.events, tx, k->h->hub.workspace, "hub.warning", k->h->hub.id, data);
+    }
+}
+
 static void on_hub_seen(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
     struct hub_look *k = arg;
@@ -145,17 +177,19 @@ static void on_hub_seen(void *arg, struct gd_op *op, const struct gd_op_result *
     enum gd_reason before = h->err.reason;
     struct gd_tx *tx = gd_tx_new(k->b->d.store);
     GD_AUTO_FREE char *observed = gd_json_dump(r->observed);
-    GD_AUTO_FREE char *warnings = gd_json_dump(r->warnings);
+    json_t *all = hub_warnings(k, r->end == GD_OP_FAILED ? h->warnings : r->warnings);
+    GD_AUTO_FREE char *warnings = gd_json_dump(all);
     bool dead = !strcmp(gd_json_text(r->observed, "alive", "unknown"), "no");
 
     (void)op;
     h->err = r->end == GD_OP_FAILED ? r->err : (struct gd_err){ 0 };
     if (r->end == GD_OP_DONE && dead)
         gd_err_set(&h->err, GD_R_HUB_NOT_CONNECTED, "the platform no longer accepts the hub's credential");
+    tell_warnings(k, tx, all);
     json_decref(h->observed);
     json_decref(h->warnings);
     h->observed = json_copy(r->observed);
-    h->warnings = json_copy(r->warnings);
+    h->warnings = all;
     h->verified_at = gd_now(k->b->d.clock);
     gd_tx_add(tx, &sql_hub_looked, GD_P_TEXT(h->hub.workspace), GD_P_TEXT(h->hub.id),
               GD_P_INT(h->verified_at), GD_P_TEXT(observed), GD_P_TEXT(warnings),

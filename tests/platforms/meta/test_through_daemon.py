@@ -217,6 +217,28 @@ class Meta(SandboxTest):
         scan = self.rpc.call("hub.scan", hub="agency")
         self.assertEqual((scan["reached"], scan["unexplained"]), (2, 1), scan)
 
+    def test_the_hub_asks_in_time(self):
+        """The agency's own consent ends after 90 days, whatever is refreshed: it is told once, and connecting settles it."""
+        self.begin(token=None)
+        self.connect("agency", who=ANN)
+        self.advance(75 * 86400)
+        self.assertEqual(self.told("hub.warning"), [])
+        self.advance(3 * 86400)
+        self.box.daemon.kill9()
+        self.box.start()
+        self.advance(2 * 86400)
+        (told,) = self.told("hub.warning")
+        self.assertEqual((told["subject"], told["data"]["warning"]), ("agency", "ENDS_SOON"))
+        self.assertIn("hub connect agency", told["data"]["text"])
+        self.assertEqual(self.rpc.call("hub.get", hub="agency")["hub"]["state"], "ready")
+        self.connect("agency", who=ANN)
+        self.advance(30 * 86400)
+        self.assertNotIn("ENDS_SOON", self.rpc.call("hub.get", hub="agency")["hub"]["warnings"])
+        self.assertEqual((len(self.told("hub.warning")), self.told("hub.at_risk")), (1, []))
+
+    def told(self, kind):
+        return self.rpc.call("event.list", types=[kind])["events"]
+
     def test_said_no_and_the_wrong_person(self):
         self.begin()
         _, request, _ = self.ask(EU, deny=True)
