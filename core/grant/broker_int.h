@@ -235,6 +235,9 @@ struct gd_grant_doc {
     json_t *surfaces;           /* NULL: none */
 };
 json_t *gd_grant_document(const struct gd_grant_doc *d);
+/* Adds: what was left for a person is gone (seen, or told by the operator). */
+void gd_look_left(struct gd_broker *b, struct gd_tx *tx, const char *workspace, const char *grant,
+                  const char *outcome);
 /* One look at a grant: what the platform shows now is kept, and raised as an event where it is news. fn once,
  * later; what it is given is borrowed. */
 struct gd_look_result {
@@ -266,7 +269,8 @@ uint32_t gd_grant_number(const struct gd_broker *b, const char *workspace, const
     " g.role_asked, g.role_granted, g.role_observed, g.lifecycle, g.native, g.observed, g.created_at, " \
     "g.verified_at,"                                                                                    \
     " g.ended_at, c.status, c.shape, c.retry_class, c.scope, c.gen, c.issued_at, c.expires_at,"         \
-    " c.refresh_expires_at, c.horizon_at, c.next_at, c.refreshed_at, c.account_id, c.account_name, "    \
+    " c.refresh_expires_at, c.horizon_at, c.next_at, c.refreshed_at, "                                  \
+    "COALESCE(c.account_id, g.account_id), c.account_name, "                                            \
     "c.reason,"                                                                                         \
     " c.reason_text, g.reason, g.reason_text, g.starts_at, g.ends_at, g.look_at, g.warnings, g.mode,"   \
     " g.asset_parent"

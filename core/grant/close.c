@@ -7,16 +7,23 @@
 
 #include <string.h>
 
-#define AGAIN_MS 5000 /* after a failure of the store */
+#define LEFT_LOOK_MS (3600 * (int64_t)1000) /* the first look at what is left for a person */
+#define AGAIN_MS     5000                   /* after a failure of the store */
 
 GD_SQL(sql_ending,
        "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = COALESCE($3, "
        "reason_text) WHERE workspace = $1"
        " AND id = $2 AND lifecycle IN ('confirming', 'live', 'ending')");
+/* What only a person can close is left: it has ended for us, and is looked at until it is gone. */
+#define LEFT                                                                                               \
+    "EXISTS (SELECT 1 FROM surfaces s WHERE s.workspace = $1 AND s.grant_id = $2 AND s.outcome = 'manual'" \
+    " AND s.kind <> 'token')"
 GD_SQL(sql_ended,
-       "UPDATE grants SET lifecycle = 'ended', ended_at = $3, look_at = 0, reason = 'GRANT_ENDED',"
-       " reason_text = COALESCE($4, reason_text),"
-       " native = CASE WHEN native = 'none' THEN 'none' ELSE 'gone' END WHERE workspace = $1 AND id = $2");
+       "UPDATE grants SET lifecycle = 'ended', ended_at = $3, reason_text = COALESCE($4, reason_text),"
+       " reason = CASE WHEN " LEFT " THEN 'SURFACE_LEFT' ELSE 'GRANT_ENDED' END,"
+       " look_at = CASE WHEN " LEFT " THEN $5 ELSE 0 END,"
+       " native = CASE WHEN native = 'none' THEN 'none' WHEN " LEFT " THEN 'unknown' ELSE 'gone' END"
+       " WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_cred_revoked,
        "UPDATE credentials SET status = 'revoked', ended_at = $3, next_at = $4, reason = NULL,"
        " reason_text = NULL, lease_owner = NULL WHERE workspace = $1 AND id = $2");
@@ -321,7 +328,7 @@ static void add_end(struct gd_closing *x, struct gd_tx *tx, int64_t now)
         gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_TOKEN, "closed", token_note(x), now);
     if (x->grant[0]) {
         gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now),
-                  GD_P_TEXT(x->why));
+                  GD_P_TEXT(x->why), GD_P_INT(now + LEFT_LOOK_MS));
         gd_event_add(x->b->d.events, tx, x->workspace, "grant.ended", x->grant, NULL);
     }
     if (!x->cred[0] || x->shared)

@@ -13,7 +13,8 @@ GD_SQL(sql_surfaces,
 GD_SQL(sql_list, "SELECT " GD_GRANT_COLUMNS FROM
                  " WHERE g.workspace = $1 AND g.id > $2 AND ($3 = '' OR g.client_id = $3)"
                  " AND ($4 = '' OR g.app = $4) ORDER BY g.id LIMIT $5");
-GD_SQL(sql_confirming, "SELECT g.lifecycle, c.account_id" FROM " WHERE g.workspace = $1 AND g.id = $2");
+GD_SQL(sql_confirming, "SELECT g.lifecycle, COALESCE(c.account_id, g.account_id), g.reason" FROM
+                       " WHERE g.workspace = $1 AND g.id = $2");
 GD_SQL(sql_confirm,
        "UPDATE grants SET lifecycle = 'live' WHERE workspace = $1 AND id = $2 AND lifecycle = 'confirming'");
 
@@ -89,6 +90,7 @@ static struct gd_grant_view view_of(struct gd_broker *b, const struct gd_tx *tx,
                                 .ends_at = INT(G_ENDS),
                                 .now = gd_now(b->d.clock) };
 
+    f.left = TEXT(G_REASON) && !strcmp(TEXT(G_REASON), "SURFACE_LEFT");
     gd_lifecycle_parse(TEXT(G_LIFE), &f.lifecycle);
     gd_native_parse(TEXT(G_NATIVE), &f.native);
     gd_cred_status_parse(TEXT(C_STATUS), &f.cred);
@@ -285,7 +287,8 @@ static bool wanted(struct gd_call *c, const json_t *g)
     const char *is = gd_json_text(g, "state", "");
 
     if (l->doctor)
-        return strcmp(is, "active") != 0 && strcmp(is, "ended") != 0 && strcmp(is, "erased") != 0;
+        return strcmp(is, "active") != 0 && strcmp(is, "erased") != 0 &&
+               (strcmp(is, "ended") != 0 || strcmp(gd_json_text(g, "owner", ""), "nobody") != 0);
     return (!state || !strcmp(state, is)) &&
            (!platform || !strcmp(platform, gd_json_text(g, "platform", "")));
 }
@@ -415,6 +418,12 @@ static void on_confirm_read(void *arg, struct gd_tx *tx, enum gd_store_result r,
         return;
     if (gd_tx_rows(tx, 0) == 0) {
         gd_call_fail(c, GD_R_NOT_FOUND, "no grant of that id is visible to you");
+        return;
+    }
+    if (gd_tx_text(tx, 0, 0, 2) && !strcmp(gd_tx_text(tx, 0, 0, 2), "SURFACE_LEFT")) {
+        w = gd_tx_new(c->b->d.store); /* somebody did by hand what only a person can */
+        gd_look_left(c->b, w, c->workspace, grant, "closed");
+        gd_store_commit(c->b->d.store, w, on_confirmed, c);
         return;
     }
     if (strcmp(gd_tx_text(tx, 0, 0, 0), "confirming") != 0) { /* nothing is left to confirm */

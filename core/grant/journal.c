@@ -46,9 +46,9 @@ GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_i
 GD_SQL(sql_grant_insert,
        "INSERT INTO grants (workspace, id, client_id, credential_id, request_id, item_id, app, asset_id, "
        "asset_kind, asset_name, role_asked, role_granted, lifecycle, native, created_at, mode, params, "
-       "asset_parent, starts_at, ends_at, look_at, warnings)"
+       "asset_parent, starts_at, ends_at, look_at, warnings, account_id)"
        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-       "$21, $22) ON CONFLICT (workspace, id) DO NOTHING");
+       "$21, $22, $23) ON CONFLICT (workspace, id) DO NOTHING");
 /* A new consent of the same account: programs go on with the grant that they know. */
 GD_SQL(
     sql_grant_renew,
@@ -56,7 +56,7 @@ GD_SQL(
     " asset_kind = COALESCE($6, asset_kind), asset_name = COALESCE($7, asset_name), role_asked = $8,"
     " role_granted = $9, native = CASE WHEN $10 = 'none' THEN native ELSE $10 END, mode = $11, params = $12,"
     " asset_parent = COALESCE($13, asset_parent), starts_at = $14, ends_at = $15, look_at = $16, looks = 0,"
-    " warnings = $18,"
+    " warnings = $18, account_id = COALESCE($19, account_id),"
     " reason = NULL, reason_text = NULL WHERE workspace = $1 AND id = $2"
     " AND lifecycle IN ('confirming', 'live') AND COALESCE(credential_id, '') = $17");
 GD_SQL(sql_grant_move,
@@ -434,13 +434,13 @@ static void add_grant(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, 
         gd_tx_add(tx, &sql_grant_renew, GD_P_TEXT(ws), GD_P_TEXT(id), GD_P_TEXT(cred), G("request"),
                   G("item"), G("asset_kind"), G("asset_name"), G("role_asked"), G("role_granted"),
                   G("native"), G("mode"), G("params"), G("asset_parent"), GI("starts_at"), GI("ends_at"),
-                  GI("look_at"), GD_P_TEXT(gd_json_text(g, "from", "")), GD_P_TEXT(warnings));
+                  GI("look_at"), GD_P_TEXT(gd_json_text(g, "from", "")), GD_P_TEXT(warnings), G("account"));
     else
         gd_tx_add(tx, &sql_grant_insert, GD_P_TEXT(ws), GD_P_TEXT(id), T("client"), GD_P_TEXT(cred),
                   G("request"), G("item"), T("app"), G("asset_id"), G("asset_kind"), G("asset_name"),
                   G("role_asked"), G("role_granted"), G("lifecycle"), G("native"), I("at"), G("mode"),
                   G("params"), G("asset_parent"), GI("starts_at"), GI("ends_at"), GI("look_at"),
-                  GD_P_TEXT(warnings));
+                  GD_P_TEXT(warnings), G("account"));
     json_array_foreach(json_object_get(g, "surfaces"), i, s)
         gd_tx_add(tx, &sql_surface_insert, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(s, "id", "")), GD_P_TEXT(id),
                   GD_P_TEXT(gd_json_text(s, "kind", "")), GD_P_TEXT(gd_json_text(s, "ref", NULL)), I("at"));

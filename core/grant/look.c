@@ -11,6 +11,7 @@
 #define DAY_MS  (24 * HOUR_MS)
 /* A platform that could not be asked so often in a row: what is there is unknown. */
 #define LOOKS_UNKNOWN 3
+#define LOOKS_LEFT    30 /* then an operator says it: grant.confirm */
 
 GD_SQL(
     sql_grant,
@@ -55,7 +56,13 @@ GD_SQL(sql_observed,
        "UPDATE grants SET observed = COALESCE($3, observed), role_observed = COALESCE($4, role_observed),"
        " verified_at = CASE WHEN $5 > 0 THEN $5 ELSE verified_at END, native = $6, look_at = $7, looks = $8,"
        " warnings = $9, starts_at = $10, ends_at = $11"
-       " WHERE workspace = $1 AND id = $2 AND lifecycle IN ('confirming', 'live')");
+       " WHERE workspace = $1 AND id = $2 AND (lifecycle IN ('confirming', 'live')"
+       " OR (lifecycle = 'ended' AND reason = 'SURFACE_LEFT'))");
+/* An ended grant whose last place is gone now: the person did it. */
+GD_SQL(sql_left_gone, "UPDATE surfaces SET outcome = $4, changed_at = $3 WHERE workspace = $1"
+                      " AND grant_id = $2 AND outcome = 'manual' AND kind <> 'token'");
+GD_SQL(sql_left_none, "UPDATE grants SET reason = 'GRANT_ENDED', look_at = 0, native = 'gone'"
+                      " WHERE workspace = $1 AND id = $2 AND lifecycle = 'ended'");
 
 json_t *gd_grant_document(const struct gd_grant_doc *d)
 {
@@ -84,9 +91,9 @@ struct look {
     enum gd_native native;
     int64_t expires_at, starts_at, ends_at, horizon_at;
     int64_t looks;
-    bool interactive;
-    json_t *warnings; /* as stored */
-    json_t *news;     /* warnings that were not there before */
+    bool interactive, ended; /* ended: something is left that only a person can close */
+    json_t *warnings;        /* as stored */
+    json_t *news;            /* warnings that were not there before */
     struct gd_look_result r;
     gd_look_fn *fn;
     void *arg;
@@ -186,6 +193,7 @@ static void copy_facts(struct look *l, const struct gd_tx *tx)
     l->horizon_at = gd_tx_int(tx, 0, 0, L_HORIZON);
     l->looks = gd_tx_int(tx, 0, 0, L_LOOKS);
     l->warnings = column_json(tx, L_WARNINGS);
+    l->ended = !strcmp(gd_tx_text(tx, 0, 0, L_LIFE), "ended");
     gd_native_parse(gd_tx_text(tx, 0, 0, L_NATIVE), &l->native);
 }
 
@@ -425,7 +433,7 @@ static int64_t next_look(struct look *l, bool seen, enum gd_native native)
     int64_t walls[] = { warn_at(l), wall_of(l) };
     int64_t back_off = l->looks < 5 ? HOUR_MS << l->looks : DAY_MS;
 
-    if (!seen && l->r.err.reason == GD_R_NOT_SUPPORTED)
+    if ((!seen && l->r.err.reason == GD_R_NOT_SUPPORTED) || (l->ended && l->looks >= LOOKS_LEFT))
         every = 0;
     if (every && (!seen || native == GD_NATIVE_PENDING))
         every = (seen ? HOUR_MS : back_off) < every ? (seen ? HOUR_MS : back_off) : every;
@@ -459,6 +467,15 @@ static void note_window(struct look *l, const json_t *o)
     l->ends_at = ends ? ends : l->ends_at;
 }
 
+void gd_look_left(struct gd_broker *b, struct gd_tx *tx, const char *workspace, const char *grant,
+                  const char *outcome)
+{
+    gd_tx_add(tx, &sql_left_gone, GD_P_TEXT(workspace), GD_P_TEXT(grant), GD_P_INT(gd_now(b->d.clock)),
+              GD_P_TEXT(outcome));
+    gd_tx_add(tx, &sql_left_none, GD_P_TEXT(workspace), GD_P_TEXT(grant));
+    gd_event_add(b->d.events, tx, workspace, "grant.closed", grant, NULL);
+}
+
 /* r NULL: it could not be looked at. */
 static void keep(struct look *l, const struct gd_op_result *r)
 {
@@ -481,7 +498,10 @@ static void keep(struct look *l, const struct gd_op_result *r)
               GD_P_TEXT(r ? gd_json_text(r->observed, "role", NULL) : NULL), GD_P_INT(r ? now : 0),
               GD_P_TEXT(gd_native_word(native)), GD_P_INT(next_look(l, r != NULL, native)),
               GD_P_INT(r ? 0 : l->looks + 1), GD_P_TEXT(said), GD_P_INT(l->starts_at), GD_P_INT(l->ends_at));
-    tell_news(l, tx, observed);
+    if (!l->ended)
+        tell_news(l, tx, observed);
+    else if (native == GD_NATIVE_GONE)
+        gd_look_left(b, tx, l->workspace, l->grant, "gone");
     l->native = native;
     gd_store_commit(b->d.store, tx, on_kept, l);
 }
@@ -529,7 +549,8 @@ static void on_kept(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     }
     if (n != GD_NONE)
         gd_grant_at(&l->b->ix, n)->native = (uint8_t)l->native;
-    confirm_dead(l);
+    if (!l->ended)
+        confirm_dead(l);
     look_end(l);
 }
 

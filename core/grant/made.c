@@ -260,6 +260,7 @@ static void add_grant(struct gd_exchange *x, const struct gd_flow_item *it, cons
     json_object_set_new(g, "starts_at", json_integer(seconds_of(asset, "starts_at")));
     json_object_set_new(g, "ends_at", json_integer(seconds_of(asset, "ends_at")));
     json_object_set_new(g, "look_at", json_integer(now + FIRST_LOOK_MS));
+    json_object_set_new(g, "account", gd_text_json(x->account));
     if (old) {
         json_object_set_new(g, "old", json_true());
         json_object_set_new(g, "from", gd_text_json(gd_json_text(old, "cred", NULL)));

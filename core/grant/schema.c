@@ -106,6 +106,8 @@ static const char *const platforms[] = {
 
     /* starts_at and ends_at: the window at the platform; look_at: when the scheduler looks next (0: not);
        looks: failed ones in a row; warnings: JSON object word -> sentence. */
+    /* account_id: who approved, also when the token was not kept. */
+    "ALTER TABLE grants ADD COLUMN account_id text",
     "ALTER TABLE grants ADD COLUMN mode text",
     "ALTER TABLE grants ADD COLUMN params text",
     "ALTER TABLE grants ADD COLUMN asset_parent text",

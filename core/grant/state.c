@@ -136,6 +136,8 @@ struct gd_grant_view gd_grant_derive(const struct gd_grant_facts *f)
     case GD_LIFE_ERASED:
         return (struct gd_grant_view){ "erased", "CLIENT_ERASED", "nobody" };
     case GD_LIFE_ENDED:
+        if (f->left)
+            return (struct gd_grant_view){ "ended", "SURFACE_LEFT", "client" };
         return (struct gd_grant_view){ "ended", "GRANT_ENDED", "nobody" };
     case GD_LIFE_ENDING:
         return (struct gd_grant_view){ "ending", "GRANT_ENDING", "nobody" };

@@ -48,6 +48,7 @@ struct gd_grant_facts {
     enum gd_lifecycle lifecycle;
     enum gd_native native;
     bool has_cred, app_frozen;
+    bool left; /* ended, and a place is left that only a person can close */
     enum gd_cred_status cred;
     int64_t expires_at, horizon_at; /* of the credential; 0: none */
     int64_t starts_at, ends_at;     /* of the window; 0: none */

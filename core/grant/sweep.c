@@ -8,7 +8,7 @@
 #define AT_ONCE 16 /* looks of one sweep */
 
 GD_SQL(sql_due, "SELECT id FROM grants WHERE workspace = $1 AND look_at > 0 AND look_at <= $2"
-                " AND lifecycle IN ('confirming', 'live') ORDER BY look_at LIMIT $3");
+                " AND lifecycle IN ('confirming', 'live', 'ended') ORDER BY look_at LIMIT $3");
 GD_SQL(sql_all,
        "SELECT id FROM grants WHERE workspace = $1 AND id > $2 AND lifecycle IN ('confirming', 'live')"
        " AND ($3 = '' OR client_id = $3) ORDER BY id LIMIT $4");

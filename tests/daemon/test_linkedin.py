@@ -40,6 +40,28 @@ class LinkedIn(SandboxTest):
         self.assertEqual(surface["state"], "manual")
         self.assertIn("Campaign Manager", surface["step"])
         self.assertIn("bo", self.seats())
+        left = self.box.grant(grant)
+        self.assertEqual((left["state"], left["reason"], left["owner"]), ("ended", "SURFACE_LEFT", "client"))
+        self.assertEqual(left["account"]["id"], "qPdemo7Zx1")  # who approved is known without the token
+        self.assertIn(grant, [f["grant"] for f in self.rpc.call("daemon.doctor")["findings"]])
+        self.refused("GRANT_ENDED", "grant.token", grant=grant)
+        # The client does it by hand: the daily look sees it, and nothing is left.
+        users = [u for u in self.sandbox.state("linkedin")["users"] if u["member"] != "bo"]
+        self.sandbox.world("linkedin", users=users)
+        self.advance(86400)
+        left = self.box.grant(grant)
+        self.assertEqual((left["state"], left["reason"]), ("ended", "GRANT_ENDED"))
+        self.assertEqual([s["state"] for s in left["surfaces"]], ["gone"])
+        self.assertEqual(self.rpc.call("daemon.doctor")["findings"], [])
+
+    def test_an_operator_says_that_it_was_closed(self):
+        self.begin()
+        grant = self.grant()
+        self.rpc.call("grant.revoke", grant=grant)
+        self.assertEqual(self.box.grant(grant)["reason"], "SURFACE_LEFT")
+        self.rpc.call("grant.confirm", grant=grant)
+        left = self.box.grant(grant)
+        self.assertEqual((left["reason"], left["surfaces"][0]["state"]), ("GRANT_ENDED", "closed"))
 
     def test_kept_token_closes_what_it_opened(self):
         self.begin(keep_client_token=True)
