@@ -88,12 +88,12 @@ static bool only_params(struct sb_req *r, const char *names)
 }
 
 /* A number in a parameter, dflt when absent; -1 when it has answered. */
-static int64_t number_param(struct sb_req *r, const char *name, int64_t dflt, int64_t most)
+static int64_t number_param(struct sb_req *r, const char *name, int64_t dflt, int64_t least, int64_t most)
 {
     const char *text = sb_query(r, name);
     int64_t n = dflt;
 
-    if (!text || (gd_parse_i64(text, &n) && n >= 0 && n <= most))
+    if (!text || (gd_parse_i64(text, &n) && n >= least && n <= most))
         return n;
     linkedin_error(r, 400, "PARAM_INVALID", 0, "The value of parameter %s is not valid", name);
     return -1;
@@ -218,7 +218,7 @@ static void find_accounts(struct sb_req *r)
     search = query_param(r, "search") ? restli_param(r, "search") : json_object();
     if (!search || !search_fits(r, search))
         return;
-    size = number_param(r, "pageSize", 100, 1000);
+    size = number_param(r, "pageSize", 100, 1, 1000);
     if (size > 0) {
         GD_AUTO_JSON all = my_accounts(r, &c, search);
 
@@ -268,7 +268,8 @@ static json_t *links(struct sb_req *r, int64_t start, int64_t count, size_t n)
  * paging.count says when nobody asked (0.1). */
 static void user_page(struct sb_req *r, const json_t *all, int64_t unasked)
 {
-    int64_t start = number_param(r, "start", 0, INT32_MAX), count = number_param(r, "count", unasked, 1000);
+    int64_t start = number_param(r, "start", 0, 0, INT32_MAX),
+            count = number_param(r, "count", unasked, 0, 1000);
     size_t n = json_array_size(all);
     json_t *elements;
 

@@ -1,6 +1,7 @@
 /* route.c - which platform, which handler. Paths are compared raw, segment by segment: a platform that minds
  * casing, encoding or a final slash must be able to refuse. */
 #include "base/mem.h"
+#include "base/text.h"
 #include "sandbox_int.h"
 
 #include <ctype.h>
@@ -17,11 +18,13 @@ bool route_host(const char *pattern, const char *host)
     return label > 0 && strcasecmp(pattern + 1, host + label) == 0;
 }
 
+/* A part that does not decode to text is no part of any path. */
 static bool capture(struct own *o, const char *name, size_t name_len, const char *p, size_t n)
 {
     struct capture *c = &o->captures[o->ncaptures];
 
-    if (o->ncaptures == SB_CAPTURES || n == 0)
+    if (o->ncaptures == SB_CAPTURES || n == 0 ||
+        !gd_percent_decode(gd_arena_strndup(o->r.arena, p, n), false))
         return false;
     *c = (struct capture){ name, gd_arena_strndup(o->r.arena, p, n), name_len };
     o->ncaptures++;
