@@ -45,21 +45,27 @@ void sp_forget(grantd_op *op, int64_t i)
     grantd_keep(op, slot(op, i), "");
 }
 
+/* Into the first free place: one that is dealt with is free again. */
 void sp_keep_code(grantd_op *op, const char *code, const char *post)
 {
-    int64_t n = tt_noted(op, "n", 0);
+    int64_t n = tt_noted(op, "n", 0), free_at = -1;
 
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = n - 1; i >= 0; i--)
         if (tt_equal(sp_code(op, i), code))
             return;
-    if (n >= SP_CODES_MAX) {
+        else if (!sp_code(op, i))
+            free_at = i;
+    if (free_at < 0)
+        free_at = n;
+    if (free_at >= SP_CODES_MAX) {
         sp_problem(op, "post", sp_label(op, code), "TOO_MANY",
                    "only 20 codes are taken at once: hand it in again");
         return;
     }
-    grantd_keep(op, slot(op, n), code);
-    grantd_note(op, grantd_strf(op, "p%lld", (long long)n), post);
-    tt_note(op, "n", n + 1);
+    grantd_keep(op, slot(op, free_at), code);
+    grantd_note(op, grantd_strf(op, "p%lld", (long long)free_at), post);
+    if (free_at == n)
+        tt_note(op, "n", n + 1);
 }
 
 const char *sp_subject(grantd_op *op, int64_t i)

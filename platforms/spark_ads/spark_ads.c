@@ -246,6 +246,10 @@ static grantd_next *grant(grantd_op *op)
     bad = check(op);
     if (bad)
         return bad;
+    if (fn && sp_mode_is(op, "code") && grantd_input(op, "codes")) { /* more, while others are waited for */
+        (void)sp_take_codes(op, grantd_input(op, "codes"));
+        tt_note(op, "from", 0);
+    }
     if (fn)
         return fn(op);
     if (sp_mode_is(op, "creator"))

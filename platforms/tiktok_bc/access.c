@@ -44,7 +44,7 @@ void bc_guided_steps(grantd_op *op)
                             "agency's Business Center id, choose the ad accounts and the role %s, confirm.",
                             bc_role(op)),
         .copy = grantd_arg(op, GRANTD_ARG_HUB_ID));
-    if (!grantd_param(op, "client_bc") && !tt_nth(op, "bcs", 0))
+    if (!grantd_param(op, "client_bc"))
         grantd_step(op, .title = "Tell your Business Center id",
                     .text = "It is in Business Center, Business settings: digits only.", .ask = "client_bc",
                     .ask_label = "Your Business Center id");
@@ -72,6 +72,8 @@ grantd_next *bc_guided(grantd_op *op)
         center = tt_word(op, &center);
     if (!center || !tt_digits(center) || tt_equal(center, grantd_arg(op, GRANTD_ARG_HUB_ID)))
         return ask_center(op, center);
+    tt_clear(op, "bcs"); /* told again: the last word counts */
+    tt_clear(op, "done");
     tt_push(op, "bcs", center);
     if (hint)
         bc_take_ids(op, hint, "done");

@@ -199,8 +199,11 @@ static grantd_next *list_accounts(grantd_op *op)
 /* The consent, when one is needed, is had: on from the notes, or from the start. */
 static grantd_next *work(grantd_op *op)
 {
-    grantd_fn *fn = place(grantd_noted(op, "at"));
+    const char *at = grantd_noted(op, "at");
+    grantd_fn *fn = place(at);
 
+    if (bc_mode_is(op, "guided") && tt_equal(at, "check") && grantd_input(op, "client_bc"))
+        return bc_guided(op);
     if (fn)
         return fn(op);
     if (bc_mode_is(op, "oauth"))

@@ -236,6 +236,8 @@ class TikTok(SandboxTest):
         link, request, browser = self.ask(mode="guided")
         self.wait_items(request, "waiting")
         self.act("share_account", advertiser_id=EU, partner_id=HUB, role="OPERATOR")
+        self.hand_in(browser, link, client_bc="7302223334445550001")
+        self.wait_items(request, "waiting")
         self.hand_in(browser, link, client_bc=CLIENT)
         item, = self.wait_items(request, "granted")
         ends = self.whole_end(item["grants"][0])
