@@ -65,6 +65,10 @@
 #define GD_AUDIT_QUEUE_MAX          65536 /* records on their way to the disk */
 #define GD_AUDIT_HELD_MAX           4096  /* records that nobody waits for, while the disk is full */
 #define GD_REQUEST_ITEMS_MAX        64
+#define GD_EVENTS_MAX               250000                /* events kept of a workspace */
+#define GD_EVENTS_AGE_MS            (90LL * 86400000)     /* and how long */
+#define GD_EVENTS_TRIM_EVERY        1024               /* new ones of a workspace from trimming to trimming */
+#define GD_VENDS_MAX                (16 * 1024 * 1024) /* places for who was vended which generation, 12 bytes each */
 #define GD_FLOW_TTL_MS              (15 * 60 * 1000) /* one attempt of one browser */
 #define GD_PLATFORMS_MAX            64
 #define GD_POLICY_RULES_MAX         4096

@@ -3,7 +3,9 @@
  * "later". */
 #include "event/event.h"
 
+#include "base/limits.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -16,6 +18,16 @@ GD_SQL(sql_add,
 GD_SQL(sql_list, "SELECT id, at, type, subject, data FROM events WHERE workspace = $1 AND id > $2 "
                  "ORDER BY id LIMIT $3");
 GD_SQL(sql_last, "SELECT max(id) FROM events");
+GD_SQL(sql_oldest, "SELECT id, type FROM events WHERE workspace = $1 ORDER BY id LIMIT 1");
+/* The newest of those that go stays as a marker: a cursor in front of it may have missed something. At most
+ * $4 go at once. $2: ids below are too old; $3: so many may stay. */
+#define GOING                                                                                         \
+    "(SELECT max(id) FROM (SELECT id FROM events WHERE workspace = $1 AND (id < $2 OR id <= "         \
+    "COALESCE((SELECT id FROM events WHERE workspace = $1 ORDER BY id DESC LIMIT 1 OFFSET $3), '')) " \
+    "ORDER BY id LIMIT $4) AS going)"
+GD_SQL(sql_mark, "UPDATE events SET type = 'event.trimmed', subject = '', data = NULL"
+                 " WHERE workspace = $1 AND id = " GOING);
+GD_SQL(sql_trim, "DELETE FROM events WHERE workspace = $1 AND id < " GOING);
 
 struct gd_events {
     struct gd_store *store;
@@ -23,6 +35,13 @@ struct gd_events {
     struct gd_rng *rng;
     struct gd_id last;
     struct gd_list watches;
+    int64_t age_ms, kept; /* what stays */
+    unsigned every;       /* after so many of a workspace it is looked at what may go */
+    struct gd_map added;  /* workspace -> struct added */
+};
+
+struct added {
+    unsigned n; /* since it was trimmed */
 };
 
 struct gd_event_watch {
@@ -75,6 +94,7 @@ struct gd_events *gd_events_new(struct gd_store *store, const struct gd_clock *c
     e->clock = clock;
     e->rng = rng;
     gd_list_init(&e->watches);
+    gd_events_keep(e, GD_EVENTS_AGE_MS, GD_EVENTS_MAX, GD_EVENTS_TRIM_EVERY);
     /* A store that cannot even be read now will refuse the first commit; nothing is lost by going on without.
      */
     (void)gd_store_scan(store, &sql_last, on_last, e, NULL);
@@ -89,7 +109,28 @@ void gd_events_free(struct gd_events *e)
         return;
     while ((l = gd_list_pop(&e->watches)))
         gd_free(gd_container_of(l, struct gd_event_watch, link));
+    gd_map_done(&e->added, gd_free);
     gd_free(e);
+}
+
+void gd_events_keep(struct gd_events *e, int64_t age_ms, int64_t kept, unsigned every)
+{
+    e->age_ms = age_ms;
+    e->kept = kept;
+    e->every = every;
+}
+
+/* The first of a run counts as the last of a lap, so that a daemon that is started often trims too. */
+static void count_one(struct gd_events *e, const char *workspace)
+{
+    struct added *a = gd_map_get(&e->added, workspace);
+
+    if (!a) {
+        a = gd_new(sizeof *a);
+        a->n = e->every;
+        (void)gd_map_set(&e->added, workspace, a);
+    }
+    a->n++;
 }
 
 void gd_event_add(struct gd_events *e, struct gd_tx *tx, const char *workspace, const char *type,
@@ -100,8 +141,48 @@ void gd_event_add(struct gd_events *e, struct gd_tx *tx, const char *workspace, 
     char id[GD_ID_TEXT_MAX];
 
     next_id(e, now, id);
+    count_one(e, workspace);
     gd_tx_add(tx, &sql_add, GD_P_TEXT(workspace), GD_P_TEXT(id), GD_P_INT(now), GD_P_TEXT(type),
               GD_P_TEXT(subject ? subject : ""), GD_P_TEXT(text));
+}
+
+/* ---- trimming
+ * -------------------------------------------------------------------------------------------------------- */
+
+static void on_trimmed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    (void)arg; /* what was not trimmed now is later; the store has said why */
+    (void)tx;
+    (void)r;
+    (void)err;
+}
+
+static void trim(struct gd_events *e, const char *workspace)
+{
+    struct gd_tx *tx = gd_tx_new(e->store);
+    struct gd_id id = { { 0 } };
+    char old[GD_ID_TEXT_MAX];
+    int64_t before = gd_now(e->clock) - e->age_ms, batch = 4 * (int64_t)e->every;
+
+    for (int i = 0; i < 6 && before > 0; i++)
+        id.b[i] = (unsigned char)((uint64_t)before >> (40 - 8 * i));
+    gd_id_text(old, "ev", &id);
+    gd_tx_add(tx, &sql_mark, GD_P_TEXT(workspace), GD_P_TEXT(old), GD_P_INT(e->kept), GD_P_INT(batch));
+    gd_tx_add(tx, &sql_trim, GD_P_TEXT(workspace), GD_P_TEXT(old), GD_P_INT(e->kept), GD_P_INT(batch));
+    gd_store_commit(e->store, tx, on_trimmed, NULL);
+}
+
+static void trim_due(struct gd_events *e)
+{
+    gd_map_each(m, &e->added)
+    {
+        struct added *a = m->value;
+
+        if (a->n < e->every)
+            continue;
+        a->n = 0;
+        trim(e, m->key);
+    }
 }
 
 /* ---- waking
@@ -114,6 +195,7 @@ void gd_events_wake(struct gd_events *e)
 {
     struct gd_list todo, *l;
 
+    trim_due(e);
     gd_list_take(&todo, &e->watches);
     while ((l = gd_list_pop(&todo))) {
         struct gd_event_watch *w = gd_container_of(l, struct gd_event_watch, link);
@@ -149,7 +231,7 @@ void gd_events_unwatch(struct gd_events *e, struct gd_event_watch **w)
 struct listing {
     void (*reply)(void *arg, json_t *events, const struct gd_err *err);
     void *arg;
-    char *workspace;
+    char *workspace, *cursor;
 };
 
 static json_t *event_json(const struct listing *l, const struct gd_tx *tx, size_t row)
@@ -167,18 +249,32 @@ static json_t *event_json(const struct listing *l, const struct gd_tx *tx, size_
     return j;
 }
 
+/* Is something gone that the cursor has not seen? An empty one asks for what there is. */
+static bool too_old(const struct listing *l, const struct gd_tx *tx)
+{
+    return *l->cursor && gd_tx_rows(tx, 1) == 1 && !strcmp(gd_tx_text(tx, 1, 0, 1), "event.trimmed") &&
+           strcmp(l->cursor, gd_tx_text(tx, 1, 0, 0)) < 0;
+}
+
 static void on_listed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct listing *l = arg;
     json_t *list = NULL;
+    struct gd_err old;
 
-    if (r == GD_STORE_OK) {
+    if (r == GD_STORE_OK && too_old(l, tx)) {
+        gd_err_set(&old, GD_R_EVENT_CURSOR_TOO_OLD,
+                   "events behind this cursor are no longer kept; what there is begins at %s",
+                   gd_tx_text(tx, 1, 0, 0));
+        err = &old;
+    } else if (r == GD_STORE_OK) {
         list = json_array();
         for (size_t i = 0; i < gd_tx_rows(tx, 0); i++)
             json_array_append_new(list, event_json(l, tx, i));
     }
     l->reply(l->arg, list, list ? NULL : err);
     gd_free(l->workspace);
+    gd_free(l->cursor);
     gd_free(l);
 }
 
@@ -191,7 +287,9 @@ void gd_events_list(struct gd_events *e, const char *workspace, const char *curs
     l->reply = reply;
     l->arg = arg;
     l->workspace = gd_strdup(workspace);
-    gd_tx_add(tx, &sql_list, GD_P_TEXT(workspace), GD_P_TEXT(cursor ? cursor : ""),
+    l->cursor = gd_strdup(cursor ? cursor : "");
+    gd_tx_add(tx, &sql_list, GD_P_TEXT(workspace), GD_P_TEXT(l->cursor),
               GD_P_INT(max < PAGE_MAX ? max : PAGE_MAX));
+    gd_tx_add(tx, &sql_oldest, GD_P_TEXT(workspace));
     gd_store_read(e->store, tx, on_listed, l);
 }

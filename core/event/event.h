@@ -25,8 +25,13 @@ typedef void gd_event_wake_fn(void *arg);
 struct gd_event_watch;
 struct gd_event_watch *gd_events_watch(struct gd_events *e, gd_event_wake_fn *fn, void *arg);
 void gd_events_unwatch(struct gd_events *e, struct gd_event_watch **w);
-/* Oldest first behind the cursor ("" from the start), at most 1,000. reply gets a new reference to an array
- * of
+/* What stays of a workspace's events, when not GD_EVENTS_AGE_MS and GD_EVENTS_MAX; every: after so many new
+ * ones it is looked at what may go (so there may be so many more). For tests. */
+void gd_events_keep(struct gd_events *e, int64_t age_ms, int64_t kept, unsigned every);
+/* Oldest first behind the cursor ("" from the start), at most 1,000. Older ones are trimmed by age and
+ * number; the newest of those that are gone stays as "event.trimmed", and a cursor in front of it, which may
+ * have missed some, is refused with EVENT_CURSOR_TOO_OLD: the program then looks at the whole state once and
+ * goes on from "". reply gets a new reference to an array of
  * {"workspace","id","at","type","subject","data"} ("at" as text, "data" only when there is one), or an error.
  */
 void gd_events_list(struct gd_events *e, const char *workspace, const char *cursor, size_t max,

@@ -2,81 +2,13 @@
  * one may also read the token from the store, wait for a refresh and write the audit record of a first vend.
  */
 #include "grant/broker_int.h"
+#include "grant/vends.h"
 
 #include <string.h>
 
-/* ---- who has been vended which generation ---- */
-
-struct vended {
-    uint32_t cred, caller; /* caller: number + 1; 0: empty */
-    uint32_t gen, count;
-};
-struct gd_vends {
-    struct vended *slots;
-    uint32_t cap, used;
-    int64_t total;
-};
-
-struct gd_vends *gd_vends_new(void)
-{
-    struct gd_vends *v = gd_new(sizeof *v);
-
-    v->cap = 1024;
-    v->slots = gd_new_array(v->cap, sizeof *v->slots);
-    return v;
-}
-
-void gd_vends_free(struct gd_vends *v)
-{
-    if (!v)
-        return;
-    gd_free(v->slots);
-    gd_free(v);
-}
-
-static struct vended *vended_at(const struct gd_vends *v, uint32_t cred, uint32_t caller)
-{
-    uint32_t i = (uint32_t)((((uint64_t)cred << 10 | caller) * 0x9e3779b97f4a7c15u) >> 32) & (v->cap - 1);
-
-    while (v->slots[i].caller && (v->slots[i].cred != cred || v->slots[i].caller != caller + 1))
-        i = (i + 1) & (v->cap - 1);
-    return &v->slots[i];
-}
-
-static void vends_grow(struct gd_vends *v)
-{
-    struct vended *old = v->slots;
-    uint32_t cap = v->cap;
-
-    v->cap *= 2;
-    v->slots = gd_new_array(v->cap, sizeof *v->slots);
-    for (uint32_t i = 0; i < cap; i++)
-        if (old[i].caller)
-            *vended_at(v, old[i].cred, old[i].caller - 1) = old[i];
-    gd_free(old);
-}
-
-static void vends_remember(struct gd_vends *v, uint32_t cred, uint32_t caller, uint32_t gen)
-{
-    struct vended *s;
-
-    if ((uint64_t)(v->used + 1) * 4 > (uint64_t)v->cap * 3)
-        vends_grow(v);
-    s = vended_at(v, cred, caller);
-    if (!s->caller)
-        v->used++;
-    *s = (struct vended){ cred, caller + 1, gen, 1 };
-    v->total++;
-}
-
-size_t gd_vends_bytes(const struct gd_vends *v)
-{
-    return v->cap * sizeof *v->slots;
-}
-
 json_t *gd_broker_counts(struct gd_broker *b)
 {
-    return json_pack("{s:I}", "vends", (json_int_t)b->vends->total);
+    return json_pack("{s:I}", "vends", gd_vends_total(b->vends));
 }
 
 /* ---- checks that both paths make ---- */
@@ -142,7 +74,6 @@ enum gd_vend_end gd_vend_try(struct gd_broker *b, const struct gd_policy *policy
     uint32_t n = gd_index_grant(&b->ix, grant);
     const struct gd_ix_grant *g;
     const struct gd_ix_cred *cred;
-    struct vended *v;
     long len;
 
     if (n == GD_NONE)
@@ -156,14 +87,12 @@ enum gd_vend_end gd_vend_try(struct gd_broker *b, const struct gd_policy *policy
     cred = gd_cred_at(&b->ix, g->cred);
     if (cred->expires_at && cred->expires_at <= gd_now(b->d.clock))
         return GD_VEND_LATER;
-    v = vended_at(b->vends, g->cred, c->number);
-    if (!v->caller || v->gen != cred->gen)
+    if (!gd_vends_knows(b->vends, g->cred, c->number, cred->gen))
         return GD_VEND_LATER;
     len = gd_tokens_get(b->tokens, g->cred, out->token, sizeof out->token);
     if (len < 0)
         return GD_VEND_LATER;
-    v->count++;
-    b->vends->total++;
+    gd_vends_again(b->vends);
     out->len = (size_t)len;
     out->expires_at = cred->expires_at;
     out->gen = cred->gen;
@@ -368,7 +297,6 @@ static void on_token(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
                                     .uid = c->who.uid,
                                     .gid = c->who.gid,
                                     .pid = c->who.pid };
-    const struct vended *seen;
 
     if (r != GD_STORE_OK) {
         gd_secret_done(&v->token);
@@ -379,8 +307,7 @@ static void on_token(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         vend_end(c, NULL, &e);
         return;
     }
-    seen = vended_at(c->b->vends, v->cred, c->who.number);
-    if (seen->caller && seen->gen == v->gen) {
+    if (gd_vends_knows(c->b->vends, v->cred, c->who.number, v->gen)) {
         on_audited(c, NULL);
         return;
     }
@@ -416,7 +343,7 @@ static void on_audited(void *arg, const struct gd_err *err)
         vend_end(c, NULL, &e);
         return;
     }
-    vends_remember(b->vends, v->cred, c->who.number, v->gen);
+    gd_vends_remember(b->vends, v->cred, c->who.number, v->gen);
     gd_tokens_put(b->tokens, v->cred, v->token.ptr, v->token.len);
     vend_end(c,
              json_pack("{s:s, s:s, s:s, s:o, s:I}", "grant", v->id, "access_token", v->token.ptr,

@@ -88,9 +88,10 @@ static void on_events(void *arg, json_t *events, const struct gd_err *err)
         watch_free(w);
         return;
     }
-    if (err)
+    if (err) { /* it would wait in vain: it may subscribe again and is told why */
         GD_LOG(w->rpc->log, GD_LOG_WARN, "rpc.events_unreadable", GD_F_ERR(err));
-    else if (w->again || json_array_size(all) == PAGE)
+        gd_conn_last_word(w->conn);
+    } else if (w->again || json_array_size(all) == PAGE)
         pull(w);
 }
 
@@ -137,7 +138,7 @@ static int refuse(const struct conn *c, struct gd_err *err)
     return 0;
 }
 
-void gd_watch_start(struct call *call)
+static void start(struct call *call)
 {
     struct conn *c = call->frame ? call->frame->conn : NULL;
     const char *cursor = gd_json_text(call->params, "cursor", NULL);
@@ -169,6 +170,26 @@ void gd_watch_start(struct call *call)
     c->watch = w;
     w->wake = gd_events_watch(r->events, on_wake, w);
     pull(w);
+}
+
+/* The events behind the cursor are there. */
+static void on_cursor(void *arg, json_t *events, const struct gd_err *err)
+{
+    json_decref(events);
+    if (err)
+        gd_call_reply(arg, NULL, err);
+    else
+        start(arg);
+}
+
+void gd_watch_start(struct call *call)
+{
+    const char *cursor = gd_json_text(call->params, "cursor", NULL);
+
+    if (cursor)
+        gd_events_list(call->rpc->events, call->workspace, cursor, 1, on_cursor, call);
+    else
+        start(call);
 }
 
 void gd_watch_stop(struct conn *c)

@@ -107,6 +107,29 @@ class Doubt(GrantdTest):
         self.assertEqual(sorted(names), sorted(f"client {n}" for n in range(number + 1)))
 
 
+class Trimmed(GrantdTest):
+    def test_a_cursor_from_before(self):
+        """Some events are no longer kept: who goes on from one of those is told so, by list and by subscribe."""
+        self.box.start()
+        for number in range(4):
+            self.rpc.call("client.create", name=f"client {number}")
+        ids = [e["id"] for e in self.rpc.call("event.list")["events"]]
+        self.assertEqual(len(ids), 4)
+        self.box.daemon.stop()
+        path = next(p for p in self.box.databases() if not p.endswith("keyring.db"))
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.execute("DELETE FROM events WHERE id < ?", (ids[2],))
+            db.execute("UPDATE events SET type = 'event.trimmed', subject = '', data = NULL WHERE id = ?", (ids[2],))
+            db.commit()
+        self.box.start()
+        for method in ("event.list", "event.subscribe"):
+            self.refused("EVENT_CURSOR_TOO_OLD", method, cursor=ids[1])
+        self.assertEqual([e["type"] for e in self.rpc.call("event.list")["events"]], ["event.trimmed", "client.created"])
+        self.assertEqual([e["id"] for e in self.rpc.call("event.list", cursor=ids[2])["events"]], [ids[3]])
+        self.assertEqual(self.rpc.call("event.subscribe", cursor=ids[2])["cursor"], ids[2])
+        self.assertEqual(json.loads(self.rpc.line())["params"]["id"], ids[3])
+
+
 class Portal(GrantdTest):
     def test_bytes_that_are_not_http(self):
         self.box.start()

@@ -311,6 +311,92 @@ static void a_watch_made_while_waking_waits_for_the_next(void **state)
     gd_events_unwatch(f->events, &a.more);
 }
 
+/* ---- what is not kept ---- */
+
+static void settle(struct fix *f) /* a commit that is behind all others */
+{
+    struct gd_tx *tx = gd_tx_new(f->store);
+    int want = f->commits + 1;
+    GD_AUTO_FREE char *k = gd_strf("%d", want);
+
+    gd_tx_add(tx, &sql_other, GD_P_TEXT(k));
+    gd_store_commit(f->store, tx, on_commit, f);
+    while (f->commits < want)
+        uv_run(&f->loop, UV_RUN_ONCE);
+}
+
+static void add_many(struct fix *f, const char *workspace, int n)
+{
+    for (int i = 0; i < n; i++) {
+        gd_clock_virtual_advance(&f->clock, 1000);
+        add(f, workspace, "grant.created", "gr1", NULL);
+        gd_events_wake(f->events);
+    }
+    settle(f);
+}
+
+static const char *type_of(const json_t *list, size_t i)
+{
+    return gd_json_text(json_array_get(list, i), "type", "");
+}
+
+static void too_old(struct fix *f, const char *workspace, const char *cursor)
+{
+    int want = f->replies + 1;
+
+    f->err.reason = GD_R_OK;
+    gd_events_list(f->events, workspace, cursor, 10, on_list, f);
+    while (f->replies < want)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_null(f->got);
+    assert_string_equal(gd_reason_word(f->err.reason), "EVENT_CURSOR_TOO_OLD");
+}
+
+static void no_more_than_so_many_are_kept(void **state)
+{
+    struct fix *f = *state;
+    GD_AUTO_FREE char *first = NULL;
+    GD_AUTO_FREE char *kept = NULL;
+    size_t n;
+
+    gd_events_keep(f->events, 1000LL * 86400000, 20, 8);
+    add_many(f, "other", 5);
+    add_many(f, "main", 5);
+    first = gd_strdup(gd_json_text(json_array_get(list(f, "main", "", 1), 0), "id", ""));
+    assert_int_equal(json_array_size(list(f, "main", first, 100)), 4); /* nothing is gone yet */
+    add_many(f, "main", 200);
+    n = json_array_size(list(f, "main", "", 1000));
+    assert_in_range(n, 20, 20 + 8 + 1);
+    assert_string_equal(type_of(f->got, 0), "event.trimmed");
+    for (size_t i = 1; i < n; i++)
+        assert_string_equal(type_of(f->got, i), "grant.created");
+    kept = gd_strdup(gd_json_text(json_array_get(f->got, 0), "id", ""));
+    assert_int_equal(json_array_size(list(f, "main", kept, 1000)), n - 1); /* it has missed nothing */
+    too_old(f, "main", first);
+    assert_int_equal(json_array_size(list(f, "main", "", 1000)), n); /* and asking changes nothing */
+    assert_int_equal(json_array_size(list(f, "other", "", 100)), 5); /* each workspace has its own */
+}
+
+static void old_ones_go(void **state)
+{
+    struct fix *f = *state;
+    GD_AUTO_FREE char *first = NULL;
+
+    gd_events_keep(f->events, 3600000, 1000, 4);
+    add_many(f, "main", 12);
+    first = gd_strdup(gd_json_text(json_array_get(list(f, "main", "", 1), 0), "id", ""));
+    assert_int_equal(json_array_size(list(f, "main", "", 100)), 12);
+    gd_clock_virtual_advance(&f->clock, 3600000);
+    add_many(f, "main", 4);
+    assert_int_equal(json_array_size(list(f, "main", "", 100)), 5);
+    assert_string_equal(type_of(f->got, 0), "event.trimmed");
+    too_old(f, "main", first);
+    close_all(f); /* and a start knows it */
+    f->events = NULL;
+    open_all(f);
+    too_old(f, "main", first);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -322,6 +408,8 @@ int main(void)
         T(paging_sees_each_event_once),
         T(watchers_may_end_each_other_while_woken),
         T(a_watch_made_while_waking_waits_for_the_next),
+        T(no_more_than_so_many_are_kept),
+        T(old_ones_go),
     };
 
     gd_json_setup();

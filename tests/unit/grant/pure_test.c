@@ -5,6 +5,7 @@
 #include "grant/interlock.h"
 #include "grant/plan.h"
 #include "grant/state.h"
+#include "grant/vends.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -272,6 +273,31 @@ static void every_view_has_its_word(void **state)
     }
 }
 
+/* The table of vends has a maximum: beyond it what was known is a first vend again, and nothing is known
+ * wrongly. */
+static void vends_have_a_maximum(void **state)
+{
+    struct gd_vends *v = gd_vends_new_of(4096);
+    size_t largest = 0;
+    int known = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < 20000; i++) {
+        assert_false(gd_vends_knows(v, i, i % 7, 3));
+        gd_vends_remember(v, i, i % 7, 3);
+        assert_true(gd_vends_knows(v, i, i % 7, 3));
+        assert_false(gd_vends_knows(v, i, i % 7, 4));
+        assert_false(gd_vends_knows(v, i, i % 7 + 1, 3));
+        largest = gd_vends_bytes(v) > largest ? gd_vends_bytes(v) : largest;
+    }
+    for (uint32_t i = 0; i < 20000; i++)
+        known += gd_vends_knows(v, i, i % 7, 3);
+    assert_in_range(known, 1, 4096 * 3 / 4);
+    assert_in_range(largest, 4096, 4096 * 16);
+    assert_int_equal(gd_vends_total(v), 20000);
+    gd_vends_free(v);
+}
+
 static void words_round_trip(void **state)
 {
     enum gd_cred_status s;
@@ -408,6 +434,7 @@ int main(void)
         cmocka_unit_test(few_among_many_do_not),
         cmocka_unit_test(people_see_the_worst_that_is_true),
         cmocka_unit_test(every_view_has_its_word),
+        cmocka_unit_test(vends_have_a_maximum),
         cmocka_unit_test(words_round_trip),
         cmocka_unit_test(index_finds_what_was_added),
         cmocka_unit_test(blobs_round_trip),
