@@ -65,6 +65,12 @@
 #define GD_AUDIT_QUEUE_MAX          65536 /* records on their way to the disk */
 #define GD_AUDIT_HELD_MAX           4096  /* records that nobody waits for, while the disk is full */
 #define GD_REQUEST_ITEMS_MAX        64
+#define GD_MAIL_QUEUE_MAX           256                   /* mails that wait for the mail server */
+#define GD_CODE_TTL_MS              (10 * 60 * 1000)      /* a code that was mailed to a client */
+#define GD_CODE_TRIES_MAX           5                     /* per request; the next one locks */
+#define GD_CODE_LOCK_MS             (24 * 60 * 60 * 1000) /* how long none is taken then */
+#define GD_CODE_SENDS_MS            (60 * 60 * 1000)      /* three are sent within so long */
+#define GD_CODE_OPEN_MS             (15 * 60 * 1000)      /* what a code opened stays open for one browser */
 #define GD_EVENTS_MAX               250000                /* events kept of a workspace */
 #define GD_EVENTS_AGE_MS            (90LL * 86400000)     /* and how long */
 #define GD_EVENTS_TRIM_EVERY        1024               /* new ones of a workspace from trimming to trimming */

@@ -226,6 +226,11 @@ static void free_texts(struct gd_config *c)
     gd_free(c->key_credential);
     gd_free(c->key_passphrase_file);
     gd_free(c->ca_file);
+    gd_free(c->mail_url);
+    gd_free(c->mail_from);
+    gd_free(c->mail_user);
+    gd_free(c->mail_password);
+    json_decref(c->mail_shown);
 }
 
 void gd_config_free(struct gd_config *c)
@@ -299,6 +304,13 @@ static json_t *limits_json(const struct gd_config *c)
                      (json_int_t)c->margin_min_ms, "ca_file", c->ca_file);
 }
 
+static json_t *mail_json(const struct gd_config *c)
+{
+    return c->mail_url ? json_pack("{s:s,s:s,s:s?,s:O?}", "url", c->mail_url, "from", c->mail_from, "user",
+                                   c->mail_user, "password", c->mail_shown)
+                       : json_null();
+}
+
 json_t *gd_config_json(const struct gd_config *c)
 {
     static const char *const levels[] = { "debug", "info", "warn", "error" };
@@ -320,6 +332,7 @@ json_t *gd_config_json(const struct gd_config *c)
     json_object_set_new(j, "apps", apps_json(c));
     json_object_set_new(j, "hubs", hubs_json(c));
     json_object_set_new(j, "limits", limits_json(c));
+    json_object_set_new(j, "mail", mail_json(c));
     json_object_set_new(j, "log", json_pack("{s:s,s:s}", "level", levels[c->log_level], "format", "json"));
     return j;
 }

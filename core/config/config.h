@@ -54,8 +54,11 @@ struct gd_config {
     int64_t request_deadline_ms;            /* T: hard total deadline of one exchange */
     int64_t quiet_ms;                       /* patience after a doubt; never below the deadline */
     int64_t skew_ms, family_lease_ms, outage_ms, margin_min_ms;
-    int64_t look_every_ms; /* between two looks at a grant; 0: only when ordered */
-    char *ca_file;         /* PEM bundle for the platforms' certificates; NULL: the system's */
+    int64_t look_every_ms;           /* between two looks at a grant; 0: only when ordered */
+    char *mail_url, *mail_from;      /* smtp:// or smtps://, plain address; NULL: no mail is sent */
+    char *mail_user, *mail_password; /* both or neither */
+    json_t *mail_shown;              /* where the password comes from */
+    char *ca_file;                   /* PEM bundle for the platforms' certificates; NULL: the system's */
     enum gd_log_level log_level;
 };
 

@@ -204,6 +204,47 @@ static void read_level(struct ctx *c, const struct key *k, yaml_node_t *n, void 
         gd_config_fail(c, n, GD_R_CONFIG_VALUE_INVALID, "%s has to be debug, info, warn or error", k->name);
 }
 
+/* smtp:// or smtps://, host and port. How it is looked up and spoken to is http/mail.h. */
+static void read_mail_url(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    const char *s = gd_config_scalar(c, n, k->name);
+    size_t skip = !s ? 0 : !strncmp(s, "smtps://", 8) ? 8 : !strncmp(s, "smtp://", 7) ? 7 : 0;
+    GD_AUTO_FREE char *with_port = skip ? gd_strf("%s:25", s + skip) : NULL;
+    bool has_port = skip && strchr(s + skip, ':') && s[strlen(s) - 1] != ']';
+
+    if (!s)
+        return;
+    if (!skip || strchr(s, '*') || !gd_config_host_port(has_port ? s + skip : with_port, false))
+        gd_config_fail(c, n, GD_R_CONFIG_VALUE_INVALID,
+                       "%s has to be smtp://host, smtps://host or one of them with :port", k->name);
+    else
+        gd_read_text(c, k, n, to);
+}
+
+static void read_mail_from(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    const char *s = gd_config_scalar(c, n, k->name), *at = s ? strrchr(s, '@') : NULL;
+    bool clean = at && at > s && at[1];
+
+    for (const char *p = s; clean && *p; p++)
+        clean = (unsigned char)*p > 0x20 && (unsigned char)*p < 0x7f && !strchr("\"(),:;<>[\\]", *p);
+    if (s && !clean)
+        gd_config_fail(c, n, GD_R_CONFIG_VALUE_INVALID,
+                       "%s has to be a plain address like grants@agency.example", k->name);
+    else if (s)
+        gd_read_text(c, k, n, to);
+}
+
+static void read_mail_password(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    char *s = gd_config_secret(c, n, k->name, &c->cfg->mail_shown);
+
+    if (s) {
+        gd_free(*(char **)to);
+        *(char **)to = s;
+    }
+}
+
 /* A key that knows one word only, kept so that a later second one changes no file. */
 static void read_only_word(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
 {
@@ -341,6 +382,13 @@ static const struct key limits_keys[] = {
     { "ca_file", gd_read_path, AT(ca_file), NULL, 0, 0 },
     END,
 };
+static const struct key mail_keys[] = {
+    { "url", read_mail_url, AT(mail_url), NULL, 0, 0 },
+    { "from", read_mail_from, AT(mail_from), NULL, 0, 0 },
+    { "user", gd_read_text, AT(mail_user), NULL, 0, 0 },
+    { "password", read_mail_password, AT(mail_password), NULL, 0, 0 },
+    END,
+};
 static const struct key log_keys[] = {
     { "level", read_level, AT(log_level), NULL, 0, 0 },
     { "format", read_only_word, 0, "json", 0, 0 },
@@ -364,6 +412,7 @@ static const struct key top_keys[] = {
     { "origins", read_origins, AT(origins), NULL, 0, 0 },
     { "policy", read_policy, AT(policy), NULL, 0, 0 },
     { "limits", gd_read_sub, 0, limits_keys, 0, 0 },
+    { "mail", gd_read_sub, 0, mail_keys, 0, 0 },
     { "log", gd_read_sub, 0, log_keys, 0, 0 },
     END,
 };
@@ -381,6 +430,11 @@ static void check_together(struct ctx *c, yaml_node_t *root)
     if (!!g->key_file + !!g->key_credential + !!g->key_passphrase_file > 1)
         gd_config_fail(c, gd_config_find(c, root, "key"), GD_R_CONFIG_VALUE_INVALID,
                        "key takes one of file, credential and passphrase_file");
+    if (gd_config_find(c, root, "mail") && (!g->mail_url || !g->mail_from) && c->errors->count == 0)
+        gd_config_fail(c, gd_config_find(c, root, "mail"), GD_R_CONFIG_MISSING, "mail needs url and from");
+    if (!g->mail_user != !g->mail_password && c->errors->count == 0)
+        gd_config_fail(c, gd_config_find(c, root, "mail"), GD_R_CONFIG_MISSING,
+                       "mail needs both user and password, or neither");
     if (g->quiet_ms && g->quiet_ms < g->request_deadline_ms)
         gd_config_fail(c, gd_config_find(c, limits, "quiet_ms"), GD_R_CONFIG_VALUE_INVALID,
                        "quiet_ms has to be at least request_deadline_ms (%" PRId64

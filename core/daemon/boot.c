@@ -200,6 +200,19 @@ static int boot_audit(struct gd_daemon *d, struct gd_err *err)
 
 /* ---- http, scheduler, broker ---- */
 
+static int boot_mail(struct gd_daemon *d, struct gd_err *err)
+{
+    const struct gd_config *c = d->config;
+    struct gd_mail_options o = { .url = c->mail_url,
+                                 .from = c->mail_from,
+                                 .user = c->mail_user,
+                                 .password = c->mail_password,
+                                 .ca_file = c->ca_file,
+                                 .loopback_only = d->o.virtual_clock != NULL };
+
+    return c->mail_url ? gd_mailer_new(&d->mail, &d->loop, &o, d->clock, d->rng, d->log, err) : 0;
+}
+
 static int boot_http(struct gd_daemon *d, struct gd_err *err)
 {
     const struct gd_config *c = d->config;
@@ -213,7 +226,7 @@ static int boot_http(struct gd_daemon *d, struct gd_err *err)
     o.limits.per_minute = (unsigned)c->per_minute;
     o.limits.burst = (unsigned)c->burst;
     d->http = gd_http_threaded_new(&d->loop, &o, d->clock, d->log, err);
-    return d->http ? 0 : -1;
+    return d->http ? boot_mail(d, err) : -1;
 }
 
 static void act(void *arg, uint32_t job)
@@ -310,6 +323,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .look_every_ms = c->look_every_ms,
                                    .cache_bytes = (size_t)c->cache_bytes,
                                    .cache_dir = c->state_dir,
+                                   .mail = d->mail,
                                    .skew = d->o.virtual_clock ? NULL : http_skew,
                                    .skew_arg = d };
     struct gd_broker_deps deps = { &d->loop, d->store,  d->keys,       d->keyring,

@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "http/http.h"
+#include "http/mail.h"
 #include "portal/portal.h"
 #include "rpc/rpc.h"
 #include "sched/sched.h"
@@ -30,6 +31,7 @@ struct gd_daemon {
     struct gd_audit *audit;
     struct gd_events *events;
     struct gd_http_threaded *http;
+    struct gd_mailer *mail; /* NULL: none is configured */
     struct gd_sched *sched;
     struct gd_broker *broker;
     struct gd_policy *policy;

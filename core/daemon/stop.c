@@ -11,6 +11,7 @@ static void on_portal_closed(void *arg);
 static void on_rpc_closed(void *arg);
 static void on_sched_closed(void *arg);
 static void on_http_closed(void *arg);
+static void on_mail_closed(void *arg);
 static void on_store_closed(void *arg);
 static void on_keys_closed(void *arg);
 static void on_audit_closed(void *arg);
@@ -60,6 +61,13 @@ static void on_sched_closed(void *arg)
 }
 
 static void on_http_closed(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_mailer_close(d->mail, on_mail_closed, d);
+}
+
+static void on_mail_closed(void *arg)
 {
     struct gd_daemon *d = arg;
 

@@ -11,6 +11,7 @@
 #include "crypto/keyring.h"
 #include "event/event.h"
 #include "http/http.h"
+#include "http/mail.h"
 #include "plugin/op.h"
 #include "policy/policy.h"
 #include "store/store.h"
@@ -64,6 +65,7 @@ struct gd_broker_options {
     /* How far the platforms' clocks are from ours; false: not known. NULL: never known. */
     bool (*skew)(void *arg, int64_t *ret_ms);
     void *skew_arg;
+    struct gd_mailer *mail; /* outlives the broker; NULL: no mail is sent */
 };
 struct gd_broker_deps { /* all outlive the broker */
     uv_loop_t *loop;

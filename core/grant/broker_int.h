@@ -76,8 +76,9 @@ struct gd_broker {
     struct gd_map deks; /* "workspace client" -> what waits for a data key that is being made: keys.c */
     bool (*skew)(void *arg, int64_t *ret_ms);
     void *skew_arg;
-    struct gd_buf endings; /* workspace and id, one a line: grants whose closing was interrupted, clients
-                              whose erasing was: gd_broker_resume */
+    struct gd_mailer *mail; /* NULL: none is configured */
+    struct gd_buf endings;  /* workspace and id, one a line: grants whose closing was interrupted, clients
+                               whose erasing was: gd_broker_resume */
 };
 
 /* ---- broker.c ---- */

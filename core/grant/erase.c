@@ -36,6 +36,8 @@ GD_SQL(sql_items, "UPDATE items SET state = CASE WHEN state IN ('open', 'started
                   " updated_at = $3 WHERE workspace = $1 AND request_id IN " ITS_REQUESTS CLIENT_ERASING);
 GD_SQL(sql_links, "UPDATE links SET ended_at = COALESCE(ended_at, $3) WHERE workspace = $1"
                   " AND request_id IN " ITS_REQUESTS CLIENT_ERASING);
+GD_SQL(sql_codes, "DELETE FROM codes WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
+GD_SQL(sql_code_sessions, "DELETE FROM code_sessions WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
 GD_SQL(sql_flows, "DELETE FROM flows WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
 
 GD_SQL(sql_keys, "DELETE FROM data_keys WHERE workspace = $1 AND client_id = $2 AND state <> 'erased'");
@@ -136,6 +138,8 @@ static void add_close(const struct erasing *x, struct gd_tx *tx, int64_t now)
     gd_tx_add(tx, &sql_links, WHO, GD_P_INT(now));
     gd_tx_add(tx, &sql_requests, WHO);
     gd_tx_add(tx, &sql_flows, WHO);
+    gd_tx_add(tx, &sql_codes, WHO);
+    gd_tx_add(tx, &sql_code_sessions, WHO);
 }
 
 void gd_client_erase(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,

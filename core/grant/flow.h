@@ -42,4 +42,21 @@ void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_an
 void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char *item, gd_reply_fn *reply,
                      void *arg);
 
+/* ---- what the client gave earlier: for who has the link's secret and typed a code that went to the client's
+ * own address. given.c. */
+
+/* {"offered": a code can be sent, "asked": this browser asked for one that still works, "opened": it typed
+ * one, "grants":[{"id","platform","asset","role","since","state","surfaces":[{"kind","outcome","note"}]}]};
+ * grants only when opened: the living ones and those that ended since then. */
+void gd_given_show(struct gd_broker *b, const struct gd_visitor *v, gd_reply_fn *reply, void *arg);
+/* Mails six digits to the client. {}. MAIL_NOT_CONFIGURED, CLIENT_NO_ADDRESS, CODE_LIMITED, CODE_LOCKED, ...
+ */
+void gd_given_ask(struct gd_broker *b, const struct gd_visitor *v, gd_reply_fn *reply, void *arg);
+/* What was typed. {}. CODE_WRONG, CODE_EXPIRED, CODE_LOCKED. */
+void gd_given_enter(struct gd_broker *b, const struct gd_visitor *v, const char *code, gd_reply_fn *reply,
+                    void *arg);
+/* Takes one back, as grant.revoke does; gd_given_show then tells how it went. CODE_NEEDED, NOT_FOUND, ... */
+void gd_given_end(struct gd_broker *b, const struct gd_visitor *v, const char *grant, gd_reply_fn *reply,
+                  void *arg);
+
 #endif

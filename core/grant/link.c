@@ -8,12 +8,12 @@ GD_SQL(sql_link,
        "r.message,"
        " c.name, c.locale FROM links l JOIN requests r ON r.workspace = l.workspace AND r.id = l.request_id"
        " JOIN clients c ON c.workspace = r.workspace AND c.id = r.client_id WHERE l.id = $1");
-GD_SQL(
-    sql_link_items,
-    "SELECT i.id, i.app, i.role, i.mode, i.asset, i.scope, i.expect_account, i.state, i.reason, i.steps, "
-    "i.flow_id, i.params, i.reason_text, i.problems"
-    " FROM items i JOIN links l ON l.workspace = i.workspace AND l.request_id = i.request_id WHERE l.id = $1"
-    " ORDER BY i.position");
+GD_SQL(sql_link_items,
+       "SELECT i.id, i.app, i.role, i.mode, i.asset, i.scope, i.expect_account, i.state, i.reason, i.steps, "
+       "i.flow_id, i.params, i.reason_text, i.problems, CASE WHEN f.session_hash = $2 THEN 'yes' END"
+       " FROM items i JOIN links l ON l.workspace = i.workspace AND l.request_id = i.request_id"
+       " LEFT JOIN flows f ON f.workspace = i.workspace AND f.id = i.flow_id WHERE l.id = $1"
+       " ORDER BY i.position");
 GD_SQL(sql_link_session, "SELECT COUNT(*) FROM flows WHERE link_id = $1 AND session_hash = $2");
 
 struct loading_link {
@@ -38,10 +38,10 @@ bool gd_link_item_open(const json_t *item)
 
 static void load_items(struct gd_link *l, const struct gd_tx *tx)
 {
-    static const char *const names[] = { "id",          "app",     "role",           "mode",
-                                         "asset",       "scope",   "expect_account", "state",
-                                         "reason",      "steps",   "flow",           "params",
-                                         "reason_text", "problems" };
+    static const char *const names[] = {
+        "id",    "app",  "role",   "mode",        "asset",    "scope", "expect_account", "state", "reason",
+        "steps", "flow", "params", "reason_text", "problems", "mine"
+    };
 
     l->items = json_array();
     for (size_t row = 0; row < gd_tx_rows(tx, 1); row++) {
@@ -114,7 +114,7 @@ void gd_link_load(struct gd_call *c, const struct gd_visitor *v, struct gd_link 
         gd_keyring_lookup(c->b->d.keyring, "session", v->session, strlen(v->session), x->session);
     }
     gd_tx_add(tx, &sql_link, GD_P_TEXT(v->link));
-    gd_tx_add(tx, &sql_link_items, GD_P_TEXT(v->link));
+    gd_tx_add(tx, &sql_link_items, GD_P_TEXT(v->link), GD_P_BYTES(x->session, 32));
     gd_tx_add(tx, &sql_link_session, GD_P_TEXT(v->link), GD_P_BYTES(x->session, 32));
     gd_store_read(c->b->d.store, tx, on_rows, x);
 }
@@ -154,7 +154,7 @@ void gd_link_expect(struct gd_broker *b, const struct gd_flow *f, const struct g
 
 /* ---- the page ---- */
 
-static const struct grantd_role *role_of(const struct gd_app_state *a, const char *name)
+const struct grantd_role *gd_link_role(const struct gd_app_state *a, const char *name)
 {
     const struct grantd_role *r = a ? a->app.platform->p.roles : NULL;
 
@@ -165,7 +165,7 @@ static const struct grantd_role *role_of(const struct gd_app_state *a, const cha
 }
 
 /* What the item is called when neither an asset nor a role is asked for. */
-static const char *title_of(const struct gd_app_state *a)
+const char *gd_link_title(const struct gd_app_state *a)
 {
     const json_t *title = a && a->app.description ? gd_json_at(a->app.description, "title") : NULL;
 
@@ -176,7 +176,7 @@ static const char *title_of(const struct gd_app_state *a)
 
 static json_t *item_json(const struct gd_app_state *a, const json_t *it)
 {
-    const struct grantd_role *role = role_of(a, gd_json_text(it, "role", NULL));
+    const struct grantd_role *role = gd_link_role(a, gd_json_text(it, "role", NULL));
     const char *steps = gd_json_text(it, "steps", NULL), *name = gd_json_text(it, "role", NULL);
     const char *asset = gd_json_text(it, "asset", NULL), *problems = gd_json_text(it, "problems", NULL);
     json_t *j, *list = steps ? gd_json_parse(steps, strlen(steps), GD_CRED_BLOB_MAX, NULL) : NULL;
@@ -185,7 +185,7 @@ static json_t *item_json(const struct gd_app_state *a, const json_t *it)
                      : json_null();
 
     j = json_pack("{s:s, s:s, s:o, s:s?, s:s, s:s?, s:o}", "id", gd_json_text(it, "id", ""), "title",
-                  asset ? asset : (role ? role->title : (name ? name : title_of(a))), "role", r, "asset",
+                  asset ? asset : (role ? role->title : (name ? name : gd_link_title(a))), "role", r, "asset",
                   asset, "state", gd_json_text(it, "state", ""), "reason", gd_json_text(it, "reason", NULL),
                   "steps", list ? list : json_array());
     json_object_set_new(j, "reason_text", gd_text_json(gd_json_text(it, "reason_text", NULL)));
@@ -208,6 +208,13 @@ static json_t *group_of(struct gd_broker *b, json_t *groups, const char *app)
     return g;
 }
 
+/* What is over is shown to the browser that was there, and to nobody else: a link may have been forwarded
+ * (given.c shows it after a code). */
+static bool may_see(const json_t *item)
+{
+    return gd_link_item_open(item) || gd_json_text(item, "mine", NULL);
+}
+
 json_t *gd_link_page(struct gd_broker *b, const struct gd_link *l)
 {
     json_t *groups = json_array(), *it;
@@ -218,6 +225,8 @@ json_t *gd_link_page(struct gd_broker *b, const struct gd_link *l)
     {
         const char *app = gd_json_text(it, "app", "");
 
+        if (!may_see(it))
+            continue;
         open += gd_link_item_open(it) && strcmp(gd_json_text(it, "state", ""), "declined") != 0;
         json_array_append_new(json_object_get(group_of(b, groups, app), "items"),
                               item_json(gd_app_find(b, app), it));

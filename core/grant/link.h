@@ -11,7 +11,7 @@ struct gd_link {
     int64_t expires_at;
     bool by_session;
     json_t *items; /* array of objects: id, app, role, mode, asset, scope, expect_account, state, reason,
-                      steps, flow, params, reason_text, problems */
+                      steps, flow, params, reason_text, problems, mine (this browser's flow) */
     void (*next)(void *);
 };
 /* Reads and checks, then next(call). l lives in the call's arena. */
@@ -20,6 +20,9 @@ void gd_link_done(struct gd_link *l);
 bool gd_link_item_open(const json_t *item); /* open, started, waiting or declined: may be (re)started */
 /* JSON of the page. New reference. */
 json_t *gd_link_page(struct gd_broker *b, const struct gd_link *l);
+/* What people call a role of the app (NULL when it knows none of that name) and the app itself. */
+const struct grantd_role *gd_link_role(const struct gd_app_state *a, const char *name);
+const char *gd_link_title(const struct gd_app_state *a);
 /* Items of a flow from the rows of statement stmt (id, role, mode, asset, scope, expect_account, params). */
 void gd_flow_items_from(struct gd_flow *f, const struct gd_tx *tx, size_t stmt);
 /* Grants of an account that was not expected are closed at once. */

@@ -127,9 +127,26 @@ static const char *const platforms[] = {
     NULL,
 };
 
+/* Codes that are mailed to a client, and the browsers that typed one. */
+static const char *const codes[] = {
+    /* One row a request. hash and asked_by: HMACs, NULL when no code is to be typed; sent1 to sent3: when the
+       last three went out, newest first; tries: since the last code that was right. */
+    "CREATE TABLE codes (workspace text NOT NULL, request_id text NOT NULL, client_id text NOT NULL, hash "
+    "bytea,"
+    " asked_by bytea, expires_at bigint NOT NULL, sent1 bigint NOT NULL, sent2 bigint NOT NULL,"
+    " sent3 bigint NOT NULL, tries bigint NOT NULL, locked_until bigint NOT NULL,"
+    " PRIMARY KEY (workspace, request_id))",
+    "CREATE TABLE code_sessions (workspace text NOT NULL, request_id text NOT NULL, session_hash bytea NOT "
+    "NULL,"
+    " client_id text NOT NULL, opened_at bigint NOT NULL, expires_at bigint NOT NULL,"
+    " PRIMARY KEY (workspace, request_id, session_hash))",
+    NULL,
+};
+
 const struct gd_migration gd_broker_migrations[] = {
     { .name = "spine", .statements = spine },
     { .name = "platforms", .statements = platforms },
+    { .name = "codes", .statements = codes },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

@@ -72,6 +72,7 @@ static void free_visit(struct gd_portal_visit *v)
     gd_free(v->flow);
     gd_free(v->found_link);
     json_decref(v->form);
+    json_decref(v->shown);
     gd_free(v);
 }
 
@@ -147,6 +148,7 @@ static int status_of(const struct gd_err *err)
         { "LINK_EXPIRED", 410 },     { "LINK_ENDED", 410 },         { "REQUEST_CANCELLED", 410 },
         { "FLOW_EXPIRED", 410 },     { "STATE_ALREADY_USED", 409 }, { "SESSION_MISSING", 403 },
         { "SESSION_MISMATCH", 403 }, { "CONTEXT_MISMATCH", 403 },   { "CONFLICT", 409 },
+        { "CODE_LIMITED", 429 },     { "CODE_LOCKED", 429 },
     };
     const struct gd_reason_info *info = gd_reason_info(err->reason);
 

@@ -1,6 +1,7 @@
 /* portal/portal.h - the client's page, the callback and the end page over HTTP/1.1. A strict gate looks at
  * the head before llhttp parses it; total deadlines, limits on everything; no script, no third-party asset.
- * Loop thread. Routes: GET /a/{link}/{secret} page · POST /a/{link}/{secret} approve, decline or hand in ·
+ * Loop thread. Routes: GET /a/{link}/{secret} page · POST /a/{link}/{secret} approve, decline,
+ * hand in, see what was given by a code, take it back ·
  * GET /cb/{context} callback · GET /end/{flow} end page · POST /end/{flow} go on with what is open ·
  * POST /hook/{context} a platform calls · GET /health. */
 #ifndef GD_PORTAL_PORTAL_H

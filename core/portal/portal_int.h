@@ -42,6 +42,7 @@ struct gd_portal_visit {
     char *link, *secret, *flow; /* from the path; NULL where the route has none */
     char *found_link;           /* link of a flow, once the broker has said it */
     json_t *form;
+    json_t *shown;                    /* what the broker said of the link, while it is asked about the past */
     char session[GD_SESSION_LEN + 1]; /* "" : none */
     bool new_session;
     bool may_leave; /* the page has a form whose answer leads to a platform */

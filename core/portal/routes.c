@@ -118,24 +118,45 @@ static char *page_path(const struct gd_portal_visit *v)
     return v->flow ? gd_strf("/end/%s", v->flow) : gd_strf("/a/%s/%s", v->link, v->secret);
 }
 
-static void on_shown(void *arg, json_t *result, const struct gd_err *err)
+/* past: what gd_given_show said; NULL on the end page. */
+static void show_page(struct gd_portal_visit *v, json_t *result, const json_t *past)
 {
-    struct gd_portal_visit *v = arg;
     char csrf[44];
-    GD_AUTO_FREE char *path = NULL;
+    GD_AUTO_FREE char *path = page_path(v);
     struct gd_portal_view_form form;
+    json_t *view;
 
-    if (!result) {
-        on_err(v, err);
-        return;
-    }
-    path = page_path(v);
     gd_portal_csrf(v->p, v->session, v->flow ? v->flow : v->link, csrf);
     form = (struct gd_portal_view_form){ path, csrf };
     v->may_leave = true;
-    gd_portal_visit_page(v, v->flow ? GD_PAGE_END : GD_PAGE_LINK,
-                         v->flow ? gd_portal_view_end(v->p->pages, result, &form)
-                                 : gd_portal_view_link(v->p->pages, result, &form));
+    view = v->flow ? gd_portal_view_end(v->p->pages, result, &form)
+                   : gd_portal_view_link(v->p->pages, result, &form);
+    json_object_set_new(view, "past", past ? gd_portal_view_past(v->p->pages, past) : json_null());
+    gd_portal_visit_page(v, v->flow ? GD_PAGE_END : GD_PAGE_LINK, view);
+}
+
+static void on_past(void *arg, json_t *result, const struct gd_err *err)
+{
+    struct gd_portal_visit *v = arg;
+
+    if (result)
+        show_page(v, v->shown, result);
+    else
+        on_err(v, err);
+}
+
+static void on_shown(void *arg, json_t *result, const struct gd_err *err)
+{
+    struct gd_portal_visit *v = arg;
+
+    if (!result) {
+        on_err(v, err);
+    } else if (v->flow) {
+        show_page(v, result, NULL);
+    } else {
+        v->shown = json_incref(result);
+        gd_given_show(v->p->broker, &v->visitor, on_past, v);
+    }
 }
 
 static void back_to_page(struct gd_portal_visit *v)
@@ -257,6 +278,24 @@ static json_t *items_of(json_t *form)
     return items;
 }
 
+/* What was given earlier is asked for with the link itself only. True when the form was about it. */
+static bool act_on_past(struct gd_portal_visit *v, const char *what)
+{
+    const char *code = gd_json_text(v->form, "code", ""), *grant = gd_json_text(v->form, "grant", "");
+
+    if (v->flow)
+        return false;
+    if (strcmp(what, "ask") == 0)
+        gd_given_ask(v->p->broker, &v->visitor, on_acted, v);
+    else if (strcmp(what, "enter") == 0)
+        gd_given_enter(v->p->broker, &v->visitor, code, on_acted, v);
+    else if (strcmp(what, "end") == 0 && is_id(grant, "gr"))
+        gd_given_end(v->p->broker, &v->visitor, grant, on_acted, v);
+    else
+        return false;
+    return true;
+}
+
 /* The visitor may act; what the form says is done. */
 static void act(struct gd_portal_visit *v)
 {
@@ -270,7 +309,7 @@ static void act(struct gd_portal_visit *v)
         gd_item_decline(v->p->broker, &v->visitor, item, on_acted, v);
     else if (strcmp(what, "submit") == 0 && plain_word(item, GD_NAME_MAX))
         submit(v, item);
-    else
+    else if (!act_on_past(v, what))
         gd_portal_visit_error(v, 400, "FORM_INVALID", 0, 0);
 }
 

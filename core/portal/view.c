@@ -334,6 +334,73 @@ json_t *gd_portal_view_end(const struct gd_portal_pages *p, const json_t *shown,
     return v;
 }
 
+/* ---- what was given earlier -------------------------------------------------------------------------------
+ */
+
+static json_t *view_surface(const struct gd_portal_pages *p, const json_t *surface)
+{
+    const char *kind = gd_json_text(surface, "kind", ""), *outcome = gd_json_text(surface, "outcome", "");
+    json_t *v = json_object();
+    const char *sentence;
+    char key[64];
+
+    (void)snprintf(key, sizeof key, "surface_kind_%.32s", kind);
+    sentence = gd_portal_pages_sentence(p, key);
+    set(v, "kind", sentence ? sentence : kind);
+    (void)snprintf(key, sizeof key, "surface_%.32s", outcome);
+    set(v, "outcome", gd_portal_pages_sentence(p, key));
+    set(v, "outcome_class", one_of(outcome, "closed", "gone", NULL) ? "good" : "bad");
+    set(v, "step", strcmp(outcome, "manual") == 0 ? gd_json_text(surface, "note", NULL) : NULL);
+    return v;
+}
+
+static json_t *view_grant(const struct gd_portal_pages *p, const json_t *grant)
+{
+    const char *state = gd_json_text(grant, "state", "");
+    json_t *v = json_object(), *surfaces = json_array(), *one;
+    char day[11], key[64];
+    size_t i;
+
+    copy(v, grant, "id");
+    set(v, "title", gd_json_text(grant, "platform", NULL));
+    copy(v, grant, "asset");
+    copy(v, grant, "role");
+    (void)snprintf(day, sizeof day, "%.10s", gd_json_text(grant, "since", ""));
+    set(v, "since", day);
+    (void)snprintf(key, sizeof key, "given_%.32s", state);
+    set(v, "state_text", gd_portal_pages_sentence(p, key));
+    json_object_set_new(v, "can_end", json_boolean(one_of(state, "live", "confirming", NULL)));
+    json_array_foreach(json_object_get(grant, "surfaces"), i, one)
+    {
+        json_array_append_new(surfaces, view_surface(p, one));
+    }
+    json_object_set_new(v, "has_surfaces", json_boolean(json_array_size(surfaces) > 0));
+    json_object_set_new(v, "surfaces", surfaces);
+    return v;
+}
+
+json_t *gd_portal_view_past(const struct gd_portal_pages *p, const json_t *given)
+{
+    bool opened = gd_json_bool(given, "opened", false), asked = gd_json_bool(given, "asked", false);
+    json_t *v, *list, *one;
+    size_t i;
+
+    if (!opened && !gd_json_bool(given, "offered", false))
+        return json_null();
+    v = json_object();
+    list = json_array();
+    json_object_set_new(v, "opened", json_boolean(opened));
+    json_object_set_new(v, "asked", json_boolean(!opened && asked));
+    json_object_set_new(v, "closed", json_boolean(!opened));
+    json_array_foreach(json_object_get(given, "grants"), i, one)
+    {
+        json_array_append_new(list, view_grant(p, one));
+    }
+    json_object_set_new(v, "none", json_boolean(opened && json_array_size(list) == 0));
+    json_object_set_new(v, "grants", list);
+    return v;
+}
+
 json_t *gd_portal_view_error(const struct gd_portal_pages *p, const char *word)
 {
     json_t *v = json_object();

@@ -360,3 +360,62 @@ void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_an
         }
     fail(b, reply, arg, "NOTICE_REFUSED");
 }
+
+/* ---- what was given earlier: one grant, opened by one code ---- */
+
+static json_t *given_grants(const struct gd_broker *b)
+{
+    return json_pack("[{s:s, s:s, s:s, s:s, s:s, s:s, s:[{s:s, s:s, s:n}, {s:s, s:s, s:s}]}]", "id",
+                     DOUBLE_GRANT, "platform", "Acme Ads", "asset", "Account <1>", "role", "Analyst", "since",
+                     "2026-03-04T05:06:07.000Z", "state", b->ends ? "ended" : "live", "surfaces", "kind",
+                     "token", "outcome", b->ends ? "closed" : "open", "note", "kind", "page share", "outcome",
+                     b->ends ? "manual" : "open", "note", "Open <settings> and remove the agency.");
+}
+
+void gd_given_show(struct gd_broker *b, const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
+{
+    bool mine = v->session && b->code_session[0] && strcmp(v->session, b->code_session) == 0;
+
+    done(b, reply, arg,
+         json_pack("{s:b, s:b, s:b, s:o}", "offered", (int)!b->no_mail, "asked", (int)(mine && !b->opened),
+                   "opened", (int)(mine && b->opened), "grants",
+                   mine && b->opened ? given_grants(b) : json_array()));
+}
+
+void gd_given_ask(struct gd_broker *b, const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
+{
+    const char *why = v->secret ? refusal(b, v) : "LINK_UNKNOWN";
+
+    if (why) {
+        fail(b, reply, arg, why);
+        return;
+    }
+    b->asks++;
+    (void)snprintf(b->code_session, sizeof b->code_session, "%s", v->session);
+    done(b, reply, arg, json_object());
+}
+
+void gd_given_enter(struct gd_broker *b, const struct gd_visitor *v, const char *code, gd_reply_fn *reply,
+                    void *arg)
+{
+    (void)v;
+    if (strcmp(code, DOUBLE_CODE) != 0) {
+        fail(b, reply, arg, "CODE_WRONG");
+        return;
+    }
+    b->opened = true;
+    done(b, reply, arg, json_object());
+}
+
+void gd_given_end(struct gd_broker *b, const struct gd_visitor *v, const char *grant, gd_reply_fn *reply,
+                  void *arg)
+{
+    if (!b->opened || !v->session || strcmp(v->session, b->code_session) != 0) {
+        fail(b, reply, arg, "CODE_NEEDED");
+    } else if (strcmp(grant, DOUBLE_GRANT) != 0) {
+        fail(b, reply, arg, "NOT_FOUND");
+    } else {
+        b->ends++;
+        done(b, reply, arg, json_object());
+    }
+}

@@ -12,6 +12,8 @@
 #define DOUBLE_NONE   "ln01jdk300000000000000000009" /* never made */
 #define DOUBLE_SECRET "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4Zm9vYmFyYmE"
 #define DOUBLE_PATH   "/a/" DOUBLE_LINK "/" DOUBLE_SECRET
+#define DOUBLE_GRANT  "gr01jdk300000000000000000001"
+#define DOUBLE_CODE   "12 34 56"
 #define DOUBLE_FLOW   "fl01jdk300000000000000000001"
 
 struct double_item {
@@ -36,6 +38,9 @@ struct gd_broker {
     char last_lines[256], last_picked[256], last_notice[256];
     char last_items[256], last_address[64], last_raw[512], last_input[256];
     json_t *last_query;
+    bool no_mail, opened;  /* no code can be sent; one was typed */
+    char code_session[64]; /* who asked for a code */
+    unsigned asks, ends;
 };
 void double_init(struct gd_broker *b, uv_loop_t *loop);
 void double_done(struct gd_broker *b);

@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""T10, a link that was forwarded: it shows what is still asked and nothing of the past. What was given is shown after
+a code that goes to the client's own address; whoever types it may take back. Against a real SMTP server."""
+import email
+import email.policy
+import logging
+import os
+import re
+import secrets
+import sys
+
+sys.path.append("/usr/lib/python3/dist-packages")  # where Debian's package lies, whichever Python runs the tests
+from aiosmtpd.controller import Controller  # noqa: E402
+from aiosmtpd.smtp import AuthResult  # noqa: E402
+
+from harness import GrantdTest, free_port, wait_for  # noqa: E402
+
+SHOW, ENTER, AGAIN, BACK = (re.compile(text) for text in (
+    "Show what was given", "Show it", "Send another code", "Take back"))
+USER = "grants"
+logging.getLogger("mail").setLevel(logging.ERROR)  # it warns of logins without TLS, which loopback may have
+
+
+class Postbox:
+    """Keeps what arrives; says no where it is told to."""
+
+    def __init__(self):
+        self.mails, self.no = [], None
+
+    async def handle_RCPT(self, _server, _session, envelope, address, _options):
+        if self.no:
+            return self.no
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server, _session, envelope):
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.mails.append((envelope.mail_from, list(envelope.rcpt_tos), mail))
+        return "250 taken"
+
+    def text(self):
+        return self.mails[-1][2].get_content().replace("\r\n", "\n")
+
+    def code(self):
+        return re.search(r"^    (\d{3} \d{3})$", self.text(), re.M).group(1)
+
+
+class MailTest(GrantdTest):
+    def setUp(self):
+        super().setUp()
+        self.server = self.box.accounting()
+        self.postbox = Postbox()
+        password_file, self.password = self.box.secret_file("mail")
+        self.smtp = Controller(self.postbox, hostname="127.0.0.1", port=free_port(), auth_require_tls=False,
+                               auth_required=True, authenticator=self.login)
+        self.smtp.start()
+        self.addCleanup(self.smtp.stop)
+        self.box.extra = (f"mail: {{url: 'smtp://127.0.0.1:{self.smtp.port}', from: grants@agency.example,"
+                          f" user: {USER}, password: {{file: '{password_file}'}}}}\n"
+                          "titles: {main: \"Größe & Søn\"}\n")
+        self.box.args = ["--virtual-clock", os.path.join(self.box.folder, "clock")]
+        self.box.policy_app(self.server, "strict", at_ttl=86400 * 30)
+
+    def login(self, _server, _session, _envelope, _mechanism, data):
+        return AuthResult(success=(data.login, data.password) == (USER.encode(), self.password.encode()))
+
+    def press(self, browser, pattern, **changes):
+        chosen = browser.choose(pattern)
+        self.assertIsNotNone(chosen, browser.page.text)
+        return browser.submit(chosen[0], changes, chosen[1])
+
+    def client(self, name="Anna Bakery", **more):
+        return self.rpc.call("client.create", name=name, email="anna@client.example", **more)["client"]["id"]
+
+    def request(self, client):
+        made = self.rpc.call("request.create", client=client, confirm=False, items=[{"app": "strict"}])
+        self.box.canaries.add(made["link"].rsplit("/", 1)[1].encode())
+        return made["link"], made["request"]["id"]
+
+    def given(self):
+        """A client who gave something, and a second link that asks for more."""
+        client = self.client()
+        link, request = self.request(client)
+        self.owner = self.box.browser()
+        self.owner.open(link)
+        self.owner.walk(login="anna")
+        grant = self.rpc.call("request.get", request=request)["request"]["items"][0]["grants"][0]
+        self.first_link = link
+        self.link, self.second = self.request(client)
+        return grant
+
+    def opened(self, browser, link=None):
+        browser.open(link or self.link)
+        self.press(browser, SHOW)
+        return self.press(browser, ENTER, code=self.postbox.code())
+
+    def audit(self, act, wanted):
+        """What the audit log tells of it, in the end (nobody waits for the last record)."""
+        wait_for(lambda: self.recorded(act) == wanted, 5)
+
+    def recorded(self, act):
+        return [(one["phase"], one.get("outcome")) for one in self.rpc.call("audit.list", limit=500)["records"]
+                if one["act"] == act]
+
+    def reasons(self, page, word):
+        self.assertIn(word, page.text)
+        self.assertIn(page.status, (400, 403, 409, 429, 503))
+
+
+class Code(MailTest):
+    def test_only_to_the_addressee(self):
+        self.box.start()
+        self.given()
+        visitor = self.box.browser()
+        visitor.open(self.link)
+        page = self.press(visitor, SHOW)
+        self.assertEqual(page.status, 200)
+        self.assertIn("six digits", page.text)
+        sender, to, mail = self.postbox.mails[0]
+        self.assertEqual((sender, to, len(self.postbox.mails)), ("grants@agency.example", ["anna@client.example"], 1))
+        self.assertEqual(mail["To"], "anna@client.example")
+        self.assertIn("Größe & Søn", mail["From"])
+        self.assertTrue(mail["Date"] and mail["Message-ID"].endswith("@agency.example>"))
+        self.assertNotIn(self.postbox.code(), page.text)
+        with open(self.box.log_path, encoding="utf-8") as log:
+            text = log.read()
+        self.assertNotIn(self.postbox.code().replace(" ", ""), text)
+        self.assertIn("mail.sent", text)
+        self.audit("portal.code", [("request", None), ("done", "ok")])
+
+    def test_a_forwarded_link_shows_nothing_of_the_past(self):
+        self.box.start()
+        self.given()
+        stranger = self.box.browser()
+        for link in (self.first_link, self.link):
+            page = stranger.open(link)
+            self.assertEqual(page.status, 200)
+            for word in ("Given.", "Given on", "Take back", "In force", "berta", "anna@"):
+                self.assertNotIn(word, page.text)
+        self.assertIn("Given.", self.owner.open(self.first_link).text)  # the browser that was there
+        # An attempt that was only begun opens nothing.
+        stranger.open(self.link)
+        chosen = stranger.choose()
+        stranger.submit(chosen[0], None, chosen[1], stay=True)
+        self.assertNotIn("Given.", stranger.open(self.first_link).text)
+
+    def test_take_back(self):
+        self.box.start()
+        grant = self.given()
+        visitor = self.box.browser()
+        page = self.opened(visitor)
+        self.assertIn("In force.", page.text)
+        self.assertIn("Given on 20", page.text)
+        # Another browser with the same link sees nothing, and cannot act.
+        other = self.box.browser()
+        self.assertNotIn("In force.", other.open(self.link).text)
+        form, button = visitor.choose(BACK)
+        pairs = dict(form.pairs(None, button))
+        pairs["csrf"] = dict(other.page.forms[-1].pairs(None, None))["csrf"]
+        self.reasons(other.post(self.link, pairs), "CODE_NEEDED")
+        self.assertEqual(self.box.grant(grant)["state"], "active")
+        visitor.open(self.link)
+        page = self.press(visitor, BACK)
+        self.assertIn("Taken back.", page.text)
+        self.assertIn("is closed.", page.text)
+        self.assertEqual(self.box.grant(grant)["state"], "ended")
+        self.assertEqual(self.server.get("/_ctl/report")["families"][-1]["revoked"], "revoked")
+        self.audit("portal.take_back", [("request", None), ("done", "ok")])
+        self.assertTrue(self.rpc.call("audit.verify")["ok"])
+
+    def test_not_the_grant_of_another_client(self):
+        self.box.start()
+        theirs = self.box.consent("strict", login="berta")
+        self.given()
+        visitor = self.box.browser()
+        self.opened(visitor)
+        form, button = visitor.choose(BACK)
+        page = visitor.submit(form, {"grant": theirs}, button)
+        self.reasons(page, "NOT_FOUND") if page.status != 404 else self.assertIn("NOT_FOUND", page.text)
+        self.assertEqual(self.box.grant(theirs)["state"], "active")
+
+    def test_it_closes_again(self):
+        self.box.start()
+        self.given()
+        visitor = self.box.browser()
+        self.assertIn("In force.", self.opened(visitor).text)
+        self.rpc.call("daemon.clock", by=15 * 60 + 1)
+        self.assertNotIn("In force.", visitor.open(self.link).text)
+
+    def test_blanks_are_taken_and_reuse_is_not(self):
+        self.box.start()
+        self.given()
+        visitor = self.box.browser()
+        visitor.open(self.link)
+        self.press(visitor, SHOW)
+        code = self.postbox.code()
+        typed = " " + " ".join(code.replace(" ", "")) + "\u00a0\t"
+        form, button = visitor.choose(ENTER)
+        self.assertIn("In force.", visitor.submit(form, {"code": typed}, button).text)
+        # The same digits once more, from another browser that asked before.
+        other = self.box.browser()
+        other.open(self.link)
+        csrf = dict(other.page.forms[-1].pairs(None, None))["csrf"]
+        self.reasons(other.post(self.link, {"csrf": csrf, "act": "enter", "code": code}), "CODE_WRONG")
+        self.audit("portal.open", [("request", None), ("done", "ok"), ("request", None), ("done", "CODE_WRONG")])
+
+    def test_the_sixth_try_is_locked(self):
+        self.box.start()
+        self.given()
+        owner = self.box.browser()
+        owner.open(self.link)
+        self.press(owner, SHOW)
+        right = self.postbox.code().replace(" ", "")
+        wrong = f"{(int(right) + 1) % 1000000:06d}"
+        for n in range(5):  # counted per request: each from a browser of its own
+            guesser = self.box.browser()
+            guesser.open(self.link)
+            csrf = dict(guesser.page.forms[-1].pairs(None, None))["csrf"]
+            self.reasons(guesser.post(self.link, {"csrf": csrf, "act": "enter", "code": wrong}), "CODE_WRONG")
+        page = self.press(owner, ENTER, code=right)
+        self.reasons(page, "CODE_LOCKED")
+        self.assertEqual(page.status, 429)
+        owner.open(self.link)
+        self.assertIsNone(owner.choose(BACK))
+        self.reasons(self.press(owner, AGAIN), "CODE_LOCKED")
+        self.assertEqual(len(self.postbox.mails), 1)
+        wait_for(lambda: self.recorded("portal.open")[-1] == ("done", "CODE_LOCKED"), 5)
+        # What is no guess is not counted, and a day later it works again.
+        self.rpc.call("daemon.clock", by=86400 + 1)
+        self.assertIn("In force.", self.opened(owner).text)
+
+    def test_expired(self):
+        self.box.start()
+        self.given()
+        visitor = self.box.browser()
+        visitor.open(self.link)
+        self.press(visitor, SHOW)
+        form, button = visitor.choose(ENTER)
+        self.rpc.call("daemon.clock", by=601)
+        self.reasons(visitor.submit(form, {"code": self.postbox.code()}, button), "CODE_EXPIRED")
+        self.assertIsNotNone(visitor.open(self.link) and visitor.choose(SHOW))
+
+    def test_three_an_hour(self):
+        self.box.start()
+        self.given()
+        visitor = self.box.browser()
+        visitor.open(self.link)
+        self.press(visitor, SHOW)
+        first = self.postbox.code()
+        self.press(visitor, AGAIN)
+        self.press(visitor, AGAIN)
+        self.reasons(self.press(visitor, AGAIN), "CODE_LIMITED")
+        self.assertEqual(len(self.postbox.mails), 3)
+        if first != self.postbox.code():  # only the newest counts
+            visitor.open(self.link)
+            self.reasons(self.press(visitor, ENTER, code=first), "CODE_WRONG")
+        self.rpc.call("daemon.clock", by=3601)
+        self.assertIn("In force.", self.opened(visitor).text)
+        self.assertEqual(len(self.postbox.mails), 4)
+
+    def test_the_store_holds_no_code(self):
+        self.box.start()
+        self.given()
+        visitor = self.box.browser()
+        visitor.open(self.link)
+        self.press(visitor, SHOW)
+        code = self.postbox.code().replace(" ", "").encode()
+        self.assertEqual(self.box.daemon.stop(), 0)
+        for path in self.box.databases():
+            with open(path, "rb") as file:
+                self.assertIsNone(re.search(rb"(?<!\d)" + code + rb"(?!\d)", file.read()), path)
+
+    def test_a_server_that_says_no(self):
+        self.box.start()
+        self.given()
+        visitor = self.box.browser()
+        visitor.open(self.link)
+        self.postbox.no = "550 nobody here"
+        self.reasons(self.press(visitor, SHOW), "MAIL_REFUSED")
+        visitor.open(self.link)
+        self.postbox.no = "451 later"
+        self.reasons(self.press(visitor, AGAIN), "MAIL_FAILED")
+        self.audit("portal.code", [("request", None), ("done", "MAIL_REFUSED"),
+                                   ("request", None), ("done", "MAIL_FAILED")])
+
+    def test_wrong_password(self):
+        self.box.start()
+        self.given()
+        self.password = secrets.token_hex(8)
+        visitor = self.box.browser()
+        visitor.open(self.link)
+        self.reasons(self.press(visitor, SHOW), "MAIL_FAILED")
+        self.assertEqual(self.postbox.mails, [])
+
+    def test_nothing_is_offered_without_mail_or_address(self):
+        self.box.start()
+        client = self.rpc.call("client.create", name="No address")["client"]["id"]
+        link, _ = self.request(client)
+        visitor = self.box.browser()
+        visitor.open(link)
+        self.assertIsNone(visitor.choose(SHOW))
+        csrf = dict(visitor.page.forms[-1].pairs(None, None))["csrf"]
+        self.reasons(visitor.post(link, {"csrf": csrf, "act": "ask"}), "CLIENT_NO_ADDRESS")
+        self.box.daemon.stop()
+        self.box.extra = ""
+        self.box.start()
+        link, _ = self.request(self.client())
+        visitor.open(link)
+        self.assertIsNone(visitor.choose(SHOW))
+        csrf = dict(visitor.page.forms[-1].pairs(None, None))["csrf"]
+        self.reasons(visitor.post(link, {"csrf": csrf, "act": "ask"}), "MAIL_NOT_CONFIGURED")
+
+    def test_names_cannot_write_the_head(self):
+        self.box.extra = self.box.extra.replace("Größe & Søn", 'A\\" <evil@x.example>')
+        self.box.start()
+        client = self.client("Anna\n.\nRCPT TO:<evil@x.example>")
+        link, _ = self.request(client)
+        visitor = self.box.browser()
+        visitor.open(link)
+        self.press(visitor, SHOW)
+        _, to, mail = self.postbox.mails[0]
+        self.assertEqual((to, len(self.postbox.mails)), (["anna@client.example"], 1))
+        self.assertEqual([one.addr_spec for one in mail["From"].addresses], ["grants@agency.example"])
+        self.assertIn("\n.\n", self.postbox.text())
+        self.assertTrue(self.postbox.code())
+
+
+del MailTest
