@@ -283,20 +283,48 @@ static uint32_t layers_of(const struct gd_exchange *x, const json_t *asset)
     return layers ? layers : GRANTD_LAYER_TOKEN;
 }
 
-/* Is this asset one of those that the agency named ("id" or "id,id"; NULL: any)? */
+/* Ids as people copy them: blanks and hyphens are for the eye (123-456-7890). */
+static bool same_id(const char *a, size_t n, const char *id)
+{
+    size_t i = 0;
+
+    for (; *id; id++) {
+        if (*id == '-' || *id == ' ')
+            continue;
+        while (i < n && (a[i] == '-' || a[i] == ' '))
+            i++;
+        if (i == n || a[i++] != *id)
+            return false;
+    }
+    while (i < n && (a[i] == '-' || a[i] == ' '))
+        i++;
+    return i == n;
+}
+
+/* Is it one of those that the agency named ("id" or "id,id"; NULL: any)? */
 static bool was_asked(const char *hint, const char *id)
 {
     for (const char *p = hint; p && *p;) {
         size_t len = strcspn(p, ",");
-        size_t from = strspn(p, " "), to = len;
 
-        while (to > from && p[to - 1] == ' ')
-            to--;
-        if (to > from && strlen(id) == to - from && !strncmp(p + from, id, to - from))
+        if (same_id(p, len, id))
             return true;
         p += len + (p[len] == ',');
     }
     return !hint;
+}
+
+/* Whatever was asked: what the platform has opened must be closed one day. */
+static bool was_opened(const struct gd_exchange *x, const json_t *asset)
+{
+    const char *id = gd_json_text(asset, "id", "");
+    json_t *s;
+    size_t i;
+
+    if (layers_of(x, asset) & GRANTD_LAYER_NATIVE)
+        return true;
+    json_array_foreach(x->surfaces, i, s) if (!strcmp(gd_json_text(s, "asset", ""), id)) return true;
+    return false;
 }
 
 static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, json_t *problems)
@@ -316,7 +344,7 @@ static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, jso
                                                       gd_json_text(asset, "id", ""), "kind", kind, "name",
                                                       gd_json_text(asset, "name", NULL), "problem", problem,
                                                       "text", gd_json_text(asset, "text", NULL)));
-        else if (was_asked(it->asset, gd_json_text(asset, "id", "")))
+        else if (was_asked(it->asset, gd_json_text(asset, "id", "")) || was_opened(x, asset))
             add_grant(x, it, asset, layers_of(x, asset));
         else
             others = true;

@@ -84,6 +84,16 @@ class Shared(AtlasTest):
         self.assertEqual(self.surfaces(grant["id"]), {"partner": "open", "token": "open"})
         self.assertTrue(self.rpc.call("audit.verify")["ok"])
 
+    def test_what_was_asked_of_all_that_is_reached(self):
+        """The token reaches every account; the grant is for the one that was asked, however its id is written."""
+        ((grant,),) = self.consent({"mode": "token", "asset": "a-1"})
+        self.assertEqual(grant["asset"]["id"], "a1")
+        link, request = self.ask({"mode": "token", "asset": "zz"})
+        self.assertIn("NOTHING_GRANTED", self.approve(link).body)
+        item = self.items(request)[0]
+        self.assertEqual((item["state"], item["reason"], item["grants"]), ("open", "ASSET_NOT_SHARED", []))
+        wait_for(lambda: len(self.atlas.living()) == 1)
+
     def test_modes_are_not_mixed_in_one_consent(self):
         link, request = self.ask({"mode": "token", "asset": "a1"}, {"mode": "native", "asset": "a2"})
         self.approve(link)
