@@ -70,7 +70,7 @@ size_t gd_tx_add_(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_pa
  * STORE_FAILED for the others): nothing new shall begin that could not be kept. */
 void gd_tx_spool(struct gd_tx *tx, const void *record, size_t n);
 void gd_tx_lease(struct gd_tx *tx); /* it takes a lease: a test build can be killed between its statements */
-void gd_tx_free(struct gd_tx *tx); /* of one that was never submitted; submitted ones are freed after done */
+void gd_tx_free(struct gd_tx *tx);  /* of one that was never submitted; submitted ones are freed after done */
 
 /* Writes: one atomic transaction, durable when done says OK. Order of submission is order of commit. */
 void gd_store_commit(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
