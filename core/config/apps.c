@@ -399,10 +399,6 @@ static void read_hub(struct ctx *c, yaml_node_pair_t *p, struct gd_config_hub *h
     w.options = h->options;
     w.shown = h->shown;
     read_token(c, &w);
-    if (!gd_config_find(c, w.node, "id"))
-        gd_config_fail(c, w.node, GD_R_CONFIG_MISSING,
-                       "%s needs id: the agency's own id at the platform (business, manager account)",
-                       w.what);
     check_hub_app(c, &w, h);
     w.platform = h->platform;
     platform_part(c, &w);

@@ -36,8 +36,9 @@ void gd_flow_show(struct gd_broker *b, const char *flow, const struct gd_visitor
 void gd_item_submit(struct gd_broker *b, const struct gd_visitor *v, const char *item, json_t *inputs,
                     gd_reply_fn *reply, void *arg);
 /* A platform calls us at /hook/{context}: the platform function notice says whether it is genuine
- * (NOTICE_REFUSED otherwise, nothing changes) and whom it is about; what that is, is looked at again. {} */
-void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_answer *call,
+ * (NOTICE_REFUSED otherwise, nothing changes) and whom it is about; what that is, is looked at again.
+ * query: of a GET, or NULL. {"reply": text or null} */
+void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_answer *call, json_t *query,
                const struct gd_visitor *v, gd_reply_fn *reply, void *arg);
 void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char *item, gd_reply_fn *reply,
                      void *arg);

@@ -82,7 +82,7 @@ void gd_given_hub(struct gd_broker *b, const struct gd_app_state *a, struct gd_o
     json_object_update(ret->options, h->hub.options);
     json_object_del(ret->options, "access_token");
     g->options = ret->options;
-    g->args[GRANTD_ARG_HUB_ID] = h->hub.hub_id;
+    g->args[GRANTD_ARG_HUB_ID] = h->hub.hub_id ? h->hub.hub_id : h->account; /* known once it is connected */
     g->args[GRANTD_ARG_HUB_ACCESS_TOKEN] = handed_in(h);
     if (handed_in(h) || !h->sealed)
         return;

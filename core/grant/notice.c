@@ -15,7 +15,7 @@ GD_SQL(sql_look, "UPDATE grants SET look_at = $1 WHERE workspace = $2 AND app = 
 
 struct notice {
     struct gd_app_state *app;
-    char *account;
+    char *account, *reply;
     json_t *data;
 };
 
@@ -33,7 +33,7 @@ static struct gd_app_state *app_of(struct gd_broker *b, const char *context)
     return a && strlen(a->app.workspace) == n && !strncmp(a->app.workspace, context, n) ? a : NULL;
 }
 
-void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_answer *call,
+void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_answer *call, json_t *query,
                const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
 {
     struct gd_actor who = { -1, -1, -1, v->address, 0 };
@@ -53,6 +53,7 @@ void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_an
     s.app = n->app->app.id;
     gd_given_app(b, n->app, &s.given);
     s.given.notice = call;
+    s.given.query = query;
     gd_op_start(&b->env, &s);
 }
 
@@ -76,6 +77,7 @@ static void on_heard(void *arg, struct gd_op *op, const struct gd_op_result *r)
         return;
     }
     n->account = gd_arena_strdup(c->arena, r->res.account_id);
+    n->reply = gd_arena_strdup(c->arena, r->res.reply);
     n->data =
         json_pack("{s:s, s:s?, s:O}", "app", n->app->app.id, "account", n->account, "observed", r->observed);
     e.data = n->data;
@@ -106,11 +108,12 @@ static void on_recorded(void *arg, const struct gd_err *err)
 static void on_kept(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_call *c = arg;
+    struct notice *n = c->state;
 
     (void)tx;
     if (gd_call_store_failed(c, r, err))
         return;
     gd_events_wake(c->b->d.events);
     gd_broker_sweep(c->b);
-    gd_call_done(c, json_object());
+    gd_call_done(c, json_pack("{s:s?}", "reply", n->reply));
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MINIMUM offsetof(struct grantd_platform, verify) /* members up to here are mandatory in draft 0 */
+#define MINIMUM offsetof(struct grantd_platform, verify) /* members up to here are mandatory since 1.0 */
 
 int gd_plugin_check_head(const struct grantd_platform *p, size_t room, const char *file_name,
                          struct gd_err *err)

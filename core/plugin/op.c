@@ -428,6 +428,7 @@ static void go_on(struct gd_op *op)
     if (!op->new_run) {
         replace_arg(op, GRANTD_ARG_ACCESS_TOKEN, op->res.access_token);
         replace_arg(op, GRANTD_ARG_REFRESH_TOKEN, op->res.refresh_token);
+        replace_arg(op, GRANTD_ARG_ACCOUNT_ID, op->res.account_id);
     } else {
         run_done(op);
         if (op->runs >= GD_OP_RUNS_MAX) {

@@ -226,6 +226,14 @@ static void add_basic(struct draft *d, const struct grantd_http *h)
     add_header(d, "authorization", value);
 }
 
+/* The hub's token, and not that of an operation about the hub itself. */
+static bool is_hubs(const struct gd_op *op, const char *token)
+{
+    const char *hub = op->args[GRANTD_ARG_HUB_ACCESS_TOKEN], *own = op->args[GRANTD_ARG_ACCESS_TOKEN];
+
+    return gd_same_text(token, hub) && !gd_same_text(token, own);
+}
+
 static void add_credentials(struct draft *d, const struct grantd_http *h)
 {
     if (h->bearer && h->basic_user)
@@ -235,6 +243,7 @@ static void add_credentials(struct draft *d, const struct grantd_http *h)
 
         add_header(d, "authorization", value);
         d->op->ask.bearer = true;
+        d->op->ask.hub = is_hubs(d->op, h->bearer);
     } else if (h->basic_user) {
         add_basic(d, h);
     }

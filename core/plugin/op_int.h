@@ -52,6 +52,7 @@ struct gd_op_ask {
     uint32_t wait_ms;
     int64_t next_look_at; /* Unix seconds */
     bool bearer;          /* the request showed an access token: a plain 401 is about it */
+    bool hub;             /* and it was the hub's */
 };
 
 /* One run: freed at its end, whatever the end. */

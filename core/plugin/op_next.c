@@ -212,7 +212,7 @@ static int class_of_answer(const struct gd_op *op, int status, const char *error
     if (class)
         return class;
     if (status == 401)
-        return op->ask.bearer ? GRANTD_E_REAUTH : GRANTD_E_CONFIG;
+        return op->ask.bearer && !op->ask.hub ? GRANTD_E_REAUTH : GRANTD_E_CONFIG;
     return status == 403 ? GRANTD_E_FORBIDDEN : GRANTD_E_PROTOCOL;
 }
 

@@ -128,6 +128,7 @@ void gd_op_take_result(struct gd_op *op, const struct grantd_result *given)
     take_name(&op->res.account_id, r.account_id, 512);
     take_name(&op->res.account_name, r.account_name, 512);
     take_name(&op->res.scope, r.scope, GD_TOKEN_MAX);
+    take_name(&op->res.reply, r.reply, 512);
     if (r.redirect_url) {
         const char *url = gd_op_browser_url(op, r.redirect_url, "the redirect URL");
 
@@ -171,9 +172,8 @@ void gd_op_fill_result(struct gd_op *op, struct gd_op_result *r)
 
 void gd_op_result_done(struct gd_op *op)
 {
-    const char *texts[] = { op->res.redirect_url, op->res.access_token, op->res.refresh_token,
-                            op->res.id_token,     op->res.scope,        op->res.account_id,
-                            op->res.account_name };
+    const char *texts[] = { op->res.redirect_url, op->res.reply, op->res.access_token, op->res.refresh_token,
+                            op->res.id_token,     op->res.scope, op->res.account_id,   op->res.account_name };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         gd_free((char *)(uintptr_t)texts[i]);

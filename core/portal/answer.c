@@ -214,6 +214,19 @@ void gd_portal_visit_health(struct gd_portal_visit *v)
     finish(v, &r, "OK", 0);
 }
 
+/* What is sent back was chosen by whoever called: nothing but letters, digits, - _ and . ever is. */
+void gd_portal_visit_text(struct gd_portal_visit *v, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    struct gd_portal_reply r;
+
+    gd_portal_reply_init(&r, 200);
+    if (strspn(text, plain) == strlen(text))
+        gd_buf_adds(&r.body, text);
+    add_fields(v->p, &r, false);
+    finish(v, &r, "OK", 0);
+}
+
 static const char *word_of_status(int status)
 {
     switch (status) {

@@ -61,6 +61,7 @@ void gd_portal_visit_error(struct gd_portal_visit *v, int status, const char *wo
 void gd_portal_visit_err(struct gd_portal_visit *v, const struct gd_err *err, int64_t delay_ms);
 void gd_portal_visit_redirect(struct gd_portal_visit *v, const char *url);
 void gd_portal_visit_health(struct gd_portal_visit *v);
+void gd_portal_visit_text(struct gd_portal_visit *v, const char *text); /* 200, plain text */
 void gd_portal_on_refused(void *arg, const struct gd_portal_address *peer, int status, const char *why,
                           struct gd_portal_reply *reply);
 /* The form's token: HMAC over the browser's session and the page it stands on. out: 44 bytes. */

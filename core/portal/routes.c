@@ -441,7 +441,7 @@ static void on_noticed(void *arg, json_t *result, const struct gd_err *err)
     struct gd_portal_visit *v = arg;
 
     if (result)
-        gd_portal_visit_health(v);
+        gd_portal_visit_text(v, gd_json_text(result, "reply", ""));
     else
         gd_portal_visit_err(v, err, 0);
 }
@@ -453,15 +453,21 @@ static void go_notice(struct gd_portal_visit *v, const char *context)
     const struct gd_portal_request *q = v->x->request;
     struct gd_http_header headers[GD_PORTAL_FIELDS_MAX];
     struct gd_http_answer call = { .headers = headers, .nheaders = q->nfields, .body = q->body.ptr };
+    GD_AUTO_FREE char *duplicate = NULL;
+    GD_AUTO_JSON query = NULL;
+    struct gd_err err = { 0 };
 
-    if (q->method != GD_METHOD_POST) {
-        gd_portal_visit_error(v, 405, "HTTP_METHOD", 0, 0);
+    if (q->method == GD_METHOD_GET)
+        query = gd_portal_form_parse(q->query, q->query ? strlen(q->query) : 0, &duplicate, &err);
+    if (q->method == GD_METHOD_GET ? !query || duplicate : q->method != GD_METHOD_POST) {
+        gd_portal_visit_error(v, q->method == GD_METHOD_GET ? 400 : 405,
+                              q->method == GD_METHOD_GET ? "PARAM_INVALID" : "HTTP_METHOD", 0, 0);
         return;
     }
     call.body_len = q->body.len;
     for (size_t i = 0; i < q->nfields; i++)
         headers[i] = (struct gd_http_header){ q->fields[i].name, q->fields[i].value };
-    gd_notice(v->p->broker, context, &call, &v->visitor, on_noticed, v);
+    gd_notice(v->p->broker, context, &call, query, &v->visitor, on_noticed, v);
 }
 
 static void route(struct gd_portal_visit *v)

@@ -17,10 +17,13 @@
  * is UTF-8 ending in NUL, sizes are bytes.
  *
  * Memory that runs out is not the platform's business: functions that make text never return NULL (they
- * return ""); the failure is remembered and the next constructor turns into GRANTD_E_NOMEM.
+ * return "", so look at the length before pointing behind the first character); the failure is remembered and
+ * the next constructor turns into GRANTD_E_NOMEM.
  *
- * Versions. Structs and numbers are appended to, never changed; each carries its size. This is a draft
- * (GRANTD_ABI 0) until the first platforms have used it: rebuild a platform with each grantd until it is 1.
+ * Versions. Structs, lists of numbers and the host's table are appended to, never changed, and each carries
+ * its size: a platform built with an older grantd of this ABI goes on working. What is appended says "since
+ * 1.N" and raises GRANTD_ABI_MINOR; all that says nothing is there since 1.0. A platform that needs more than
+ * 1.0 looks at op->host->size, or asks for the headers of that minor when it is built.
  */
 #ifndef GRANTD_PLATFORM_H
 #define GRANTD_PLATFORM_H
@@ -28,7 +31,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GRANTD_ABI 0u /* draft */
+#define GRANTD_ABI       1u
+#define GRANTD_ABI_MINOR 0u
 
 typedef struct grantd_op grantd_op; /* one operation in flight; owned by the host, valid during a call */
 typedef struct grantd_doc
@@ -227,10 +231,10 @@ struct grantd_platform {
     /* The platform called us (a webhook): GRANTD_DOC_NOTICE. Must check by its signature that it is genuine
      * before it believes a word, and end with grantd_fail(GRANTD_E_FORBIDDEN) when it is not: nothing changes
      * then. Ends with grantd_done(.account_id = whose credentials it is about), with what it says by
-     * grantd_observe: "event" (a word), "alive" ("no": the host looks at once). Sends no request. Optional.
-     */
+     * grantd_observe: "event" (a word), "alive" ("no": the host looks at once). Sends no request. A GET (the
+     * handshake of a webhook) has its parameters in grantd_query and no body. Optional. */
     grantd_fn *notice;
-    /* draft 0 ends here */
+    /* 1.0 ends here */
 };
 
 /* ---- what a platform hands to the host ------------------------------------------------------- */
@@ -255,8 +259,10 @@ struct grantd_http {
 
 struct grantd_result {
     uint32_t size;
-    uint32_t shape, retry_class;                         /* 0: the platform's */
-    const char *redirect_url;                            /* request */
+    uint32_t shape, retry_class; /* 0: the platform's */
+    const char *redirect_url;    /* request */
+    const char
+        *reply; /* notice: what the platform wants to read, as plain text (a challenge); NULL: nothing */
     const char *access_token, *refresh_token, *id_token; /* grant, refresh, save; NULL: unchanged */
     const char *scope;                                   /* granted, separated by spaces; NULL: as asked */
     const char *account_id, *account_name;  /* who consented; on refresh a different id is a quarantine */
@@ -373,7 +379,7 @@ struct grantd_host {
     const char *(*param)(const grantd_op *, const char *key);
     void (*warn)(grantd_op *, const char *word, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
     int (*same)(const grantd_op *, const char *a, const char *b);
-    /* draft 0 ends here */
+    /* 1.0 ends here */
 };
 struct grantd_op {
     const struct grantd_host *host;
@@ -439,8 +445,8 @@ static inline GRANTD_MUST_USE_ grantd_next *grantd_finish(grantd_op *op)
 #define grantd_fail(op, code, ...) grantd_must_((op)->host->fail((op), (code), __VA_ARGS__))
 
 /* Failed as RFC 6749 5.2 reads this answer: 429 and Retry-After are limited, 5xx transient, invalid_grant
- * reauth, access_denied declined, invalid_client and its like config, 403 forbidden, everything else
- * protocol. */
+ * reauth, access_denied declined, invalid_client and its like config, 401 to a bearer token reauth (config
+ * when it was the hub's token), 403 forbidden, everything else protocol. */
 static inline GRANTD_MUST_USE_ grantd_next *grantd_fail_answer(grantd_op *op, const grantd_doc *answer)
 {
     return op->host->fail_answer(op, answer);

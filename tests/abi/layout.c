@@ -77,6 +77,7 @@ int main(void)
     AT(grantd_result, shape);
     AT(grantd_result, retry_class);
     AT(grantd_result, redirect_url);
+    AT(grantd_result, reply);
     AT(grantd_result, access_token);
     AT(grantd_result, refresh_token);
     AT(grantd_result, id_token);
@@ -184,6 +185,7 @@ int main(void)
     AT(grantd_op, host);
     AT(grantd_op, state);
     IS(GRANTD_ABI);
+    IS(GRANTD_ABI_MINOR);
     IS(GRANTD_NEVER);
     IS(GRANTD_ARG_REDIRECT_URI);
     IS(GRANTD_ARG_STATE);

@@ -342,10 +342,14 @@ void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char
 }
 
 /* Genuine is what carries the word. */
-void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_answer *call,
+void gd_notice(struct gd_broker *b, const char *context, const struct gd_http_answer *call, json_t *query,
                const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
 {
     (void)v;
+    if (query) { /* a handshake: the challenge is sent back */
+        done(b, reply, arg, json_pack("{s:s?}", "reply", gd_json_text(query, "challenge", NULL)));
+        return;
+    }
     if (strcmp(context, b->context) != 0) {
         fail(b, reply, arg, "NOT_FOUND");
         return;

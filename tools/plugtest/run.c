@@ -66,6 +66,7 @@ static json_t *result_json(const struct grantd_result *g)
     json_t *o = json_object();
 
     put_text(o, "redirect_url", g->redirect_url);
+    put_text(o, "reply", g->reply);
     put_text(o, "access_token", g->access_token);
     put_text(o, "refresh_token", g->refresh_token);
     put_text(o, "id_token", g->id_token);

@@ -416,7 +416,6 @@ static const struct {
     { APP "    inputs: [a]\n", GD_R_CONFIG_VALUE_INVALID, 5, 13, "group" },
     { APP "    shared_by_operator: 1\n", GD_R_CONFIG_VALUE_INVALID, 5, 25, "yes or no" },
     { "apps: [a]\n", GD_R_CONFIG_VALUE_INVALID, 1, 7, "group" },
-    { "hubs:\n  h: {platform: plain}\n", GD_R_CONFIG_MISSING, 2, 6, "id" },
     { "hubs:\n  h: {platform: plain, id: '1'}\n  k: {platform: plain, id: '2'}\n", GD_R_CONFIG_VALUE_INVALID,
       3, 3, "work with the same app" },
     { "hubs:\n  h: {platform: plain, id: '1', access_token: abc}\n", GD_R_CONFIG_SECRET_LITERAL, 2, 47,

@@ -114,8 +114,11 @@ static void test_notice(void **state)
     expect(raw(&w, "POST /hook/main.other HTTP/1.1\r\nHost: x\r\nX-Genuine: yes\r\nContent-Length: "
                    "20\r\nConnection: close\r\n\r\n" NOTICE_BODY),
            404, "NOT_FOUND");
-    expect(raw(&w, "GET /hook/main.acme HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), 405,
-           "HTTP_METHOD");
+    expect(
+        raw(&w, "PUT /hook/main.acme HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+        405, "HTTP_METHOD");
+    expect(raw(&w, "GET /hook/main.acme?challenge=4711 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+           200, "4711");
     assert_int_equal(w.broker.notices, 1);
     world_stop(&w);
 }
