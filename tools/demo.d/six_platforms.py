@@ -284,10 +284,11 @@ class SixPlatforms(Stage):
         names = {g["id"]: g["platform"] for g in self.grants()}
         told, hubs = {}, set()
         for at, kind, subject, data in self.events():
-            if kind in ("grant.warning", "hub.warning", "hub.at_risk"):
+            if kind in ("grant.warning", "hub.warning"):
                 who = names.get(subject, subject)
-                told.setdefault((at[:10], kind, who, data.get("warning") or data["reason"], data["text"]), []).append(subject)
-            if kind == "hub.at_risk" or (kind == "hub.warning" and data["warning"] == "ENDS_SOON"):
+                told.setdefault((at[:10], kind, who, data["warning"], data["text"]), []).append(subject)
+            self.must(kind != "hub.at_risk", f"{subject} was not told in time: {data}")
+            if kind == "hub.warning" and data["warning"] == "ENDS_SOON":
                 hubs.add(subject)
         for (day, kind, who, word, text), subjects in told.items():
             many = f" ({len(subjects)} grants)" if len(subjects) > 1 else ""
@@ -319,7 +320,7 @@ class SixPlatforms(Stage):
         self.people.approve(made["link"], ANNA[app], app=app)
         after = {g["id"]: g["state"] for g in self.grants()}
         self.must(all(after[g["id"]] == "active" for g in grants), f"{app} was not renewed: {after}")
-        self.say(f"   -> Anna gets a link and approves at {grants[0]['platform']} again; her {len(grants)} grants there go on")
+        self.say(f"   -> Anna gets a link and approves at {grants[0]['platform']} again; the same grants go on")
 
     # -- the end
 
