@@ -189,6 +189,15 @@ static void start_closing(struct gd_closing *x)
     gd_store_commit(x->b->d.store, tx, on_ending, x);
 }
 
+/* What only a person could close may be closed by now: ordered again, it is looked at. */
+static void on_left_looked(void *arg, const struct gd_look_result *r)
+{
+    struct gd_call *c = arg;
+
+    (void)r;
+    gd_grant_reply(c, gd_param(c, "grant"), json_pack("{s:[]}", "surfaces"));
+}
+
 void gd_grant_revoke(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
                      void *arg)
 {
@@ -199,7 +208,7 @@ void gd_grant_revoke(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     struct gd_closing *x;
 
     if (n == GD_NONE || gd_grant_at(&b->ix, n)->lifecycle >= GD_LIFE_ENDED) {
-        gd_grant_reply(c, text, json_pack("{s:[]}", "surfaces")); /* ended long ago, or not there */
+        gd_look(b, c->workspace, text, true, on_left_looked, c); /* ended long ago, or not there */
         return;
     }
     x = gd_map_get(&b->closings, text);

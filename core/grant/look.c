@@ -18,7 +18,7 @@ GD_SQL(
     "SELECT g.asset_id, g.asset_kind, g.asset_name, g.role_asked, g.role_granted, g.credential_id, "
     "g.client_id, g.app, g.native, c.account_id, c.scope, c.expires_at, v.attempt_id, v.parent_gen, "
     "v.created_at, v.sealed, g.mode, g.params, g.asset_parent, g.starts_at, g.ends_at, g.looks, g.warnings,"
-    " g.observed, c.horizon_at, g.lifecycle FROM grants g LEFT JOIN credentials c ON c.workspace = "
+    " g.observed, c.horizon_at, g.lifecycle, g.reason FROM grants g LEFT JOIN credentials c ON c.workspace = "
     "g.workspace AND c.id = g.credential_id"
     " LEFT JOIN token_versions v ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt"
     " WHERE g.workspace = $1 AND g.id = $2");
@@ -48,7 +48,8 @@ enum {
     L_WARNINGS,
     L_OBSERVED,
     L_HORIZON,
-    L_LIFE
+    L_LIFE,
+    L_REASON
 };
 GD_SQL(sql_surfaces,
        "SELECT kind, ref, outcome FROM surfaces WHERE workspace = $1 AND grant_id = $2 ORDER BY id");
@@ -181,6 +182,8 @@ static json_t *column_json(const struct gd_tx *tx, size_t col)
 
 static void copy_facts(struct look *l, const struct gd_tx *tx)
 {
+    enum gd_lifecycle life = GD_LIFE_LIVE;
+
     l->role_asked = gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_ASKED));
     l->role_granted = gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_GRANTED));
     l->account = gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_ACCOUNT));
@@ -193,7 +196,8 @@ static void copy_facts(struct look *l, const struct gd_tx *tx)
     l->horizon_at = gd_tx_int(tx, 0, 0, L_HORIZON);
     l->looks = gd_tx_int(tx, 0, 0, L_LOOKS);
     l->warnings = column_json(tx, L_WARNINGS);
-    l->ended = !strcmp(gd_tx_text(tx, 0, 0, L_LIFE), "ended");
+    gd_lifecycle_parse(gd_tx_text(tx, 0, 0, L_LIFE), &life);
+    l->ended = life >= GD_LIFE_ENDED;
     gd_native_parse(gd_tx_text(tx, 0, 0, L_NATIVE), &l->native);
 }
 
@@ -248,6 +252,7 @@ static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     struct look *l = arg;
     struct gd_app_state *a;
     GD_AUTO_JSON blob = NULL;
+    bool left;
 
     if (r != GD_STORE_OK) {
         look_refuse(l, GD_R_STORE_FAILED, err ? err->text : "the store could not be read");
@@ -258,6 +263,11 @@ static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         return;
     }
     copy_facts(l, tx);
+    left = gd_tx_text(tx, 0, 0, L_REASON) && !strcmp(gd_tx_text(tx, 0, 0, L_REASON), "SURFACE_LEFT");
+    if (l->ended && !left) {
+        look_refuse(l, GD_R_GRANT_ENDED, "nothing is left to look at");
+        return;
+    }
     a = gd_app_find(l->b, gd_tx_text(tx, 0, 0, L_APP));
     if (!a || !a->app.platform->p.verify) {
         gd_err_set(&l->r.err, a ? GD_R_NOT_SUPPORTED : GD_R_APP_UNKNOWN,

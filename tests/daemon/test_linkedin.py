@@ -54,6 +54,17 @@ class LinkedIn(SandboxTest):
         self.assertEqual([s["state"] for s in left["surfaces"]], ["gone"])
         self.assertEqual(self.rpc.call("daemon.doctor")["findings"], [])
 
+    def test_an_order_repeated_looks_again(self):
+        self.begin()
+        grant = self.grant()
+        self.rpc.call("grant.revoke", grant=grant)
+        self.rpc.call("grant.revoke", grant=grant)
+        self.assertEqual(self.box.grant(grant)["reason"], "SURFACE_LEFT")
+        users = [u for u in self.sandbox.state("linkedin")["users"] if u["member"] != "bo"]
+        self.sandbox.world("linkedin", users=users)
+        self.rpc.call("grant.revoke", grant=grant)
+        self.assertEqual(self.box.grant(grant)["reason"], "GRANT_ENDED")
+
     def test_an_operator_says_that_it_was_closed(self):
         self.begin()
         grant = self.grant()
