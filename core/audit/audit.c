@@ -248,6 +248,9 @@ static struct gd_audit *make(const struct gd_audit_options *o, const struct gd_c
     a->every = o->checkpoint_records ? o->checkpoint_records : 1000;
     if (a->every < EVERY_MIN)
         a->every = EVERY_MIN;
+    a->file_max = o->file_max ? o->file_max : GD_AUDIT_FILE_MAX;
+    a->w.rotate_at = a->file_max;
+    a->w.part = 1;
     a->clock = clock;
     a->log = log;
     a->usable = true;
@@ -355,6 +358,11 @@ void gd_audit_close(struct gd_audit *a, void (*done)(void *), void *arg)
 bool gd_audit_usable(const struct gd_audit *a)
 {
     return __atomic_load_n(&a->usable, __ATOMIC_ACQUIRE);
+}
+
+const unsigned char *gd_audit_public(const struct gd_audit *a)
+{
+    return a->pub;
 }
 
 void gd_audit_hash(const struct gd_audit *a, const void *p, size_t n, char out[17])

@@ -1,7 +1,8 @@
 /* audit/audit.h - what was done, by whom, in a log that cannot be changed unseen. One JSON record a line,
  * each with the hash of the one before; every 1,000 records or 60 s a checkpoint signed with Ed25519 (C2SP
- * signed note). The file is opened O_APPEND|O_NOFOLLOW; an own thread appends and syncs in groups. Loop
- * thread. */
+ * signed note). When the file has grown to file_max it is closed as <path>.0001, .0002, ... and the chain
+ * goes on in a new one, whose first record names the chain's key and tree again. The file is opened
+ * O_APPEND|O_NOFOLLOW; an own thread appends and syncs in groups. Loop thread. */
 #ifndef GD_AUDIT_AUDIT_H
 #define GD_AUDIT_AUDIT_H
 
@@ -20,6 +21,7 @@ struct gd_audit_options {
     const unsigned char *hash_key;  /* 32 bytes: sensitive values are written as HMACs under it */
     unsigned checkpoint_records;    /* 0: 1000 */
     unsigned checkpoint_ms;         /* 0: 60000 */
+    int64_t file_max;               /* bytes; 0: GD_AUDIT_FILE_MAX */
 };
 /* Blocking: reads the tail, continues the chain. AUDIT_BROKEN when the tail does not fit its checkpoint (or
  * the log is shorter than <path>.head), AUDIT_LOCKED, AUDIT_UNREADABLE, AUDIT_UNAVAILABLE. */
@@ -51,19 +53,24 @@ void gd_audit_set_counts(struct gd_audit *a, json_t *counts);
 /* {"records","checkpoint","head","usable","queue"}; checkpoint: records under the last one */
 json_t *gd_audit_status(struct gd_audit *a);
 
+/* The key that this log's checkpoints are signed with: 32 bytes, as long as it is open. */
+const unsigned char *gd_audit_public(const struct gd_audit *a);
+
 /* Reading and checking; on a worker or in a tool, any thread, no gd_audit needed. */
 struct gd_audit_verdict {
     int64_t records, checkpoints;
     int64_t bad_line; /* 1-based line of the first bad record; 0: none */
+    char file[32];    /* the end of its file's name: ".0001" of a closed one, empty for path itself */
+    int64_t first;    /* number of the first record: more than 1 when older files were moved away */
     char why[128];    /* "hash", "sequence", "checkpoint signature", ... */
     char head[65];
 };
-/* 0 when the file could be read (look at bad_line), -1 otherwise. pub NULL: signatures are checked against
- * the key named in the file's first line. */
+/* Closed files first, from the oldest that is there. 0 when all could be read (look at bad_line), -1
+ * otherwise. pub NULL: signatures are checked against the key named in the file's first line. */
 int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_audit_verdict *ret,
                     struct gd_err *err);
-/* Newest last; after: sequence number to start behind, negative: the newest ones; at most max. subject NULL:
- * all. New reference to an array. */
+/* Newest last; after: sequence number to start behind, negative: the newest ones; at most max; closed files
+ * too. subject NULL: all. New reference to an array. */
 json_t *gd_audit_list(const char *path, int64_t after, size_t max, const char *subject, struct gd_err *err);
 
 #endif

@@ -28,6 +28,8 @@ struct place { /* how far the log is */
 struct writer { /* [writer thread] */
     int fd;
     off_t size;               /* up to here the file is ours and synced */
+    off_t rotate_at;          /* of this size it is closed */
+    int64_t part;             /* number of the file in the chain, from 1 */
     struct place now, before; /* before: where the group began */
     struct gd_buf out;        /* the group */
     size_t written;           /* of out */
@@ -47,6 +49,7 @@ struct gd_audit {
     char origin[ORIGIN_MAX], boot[40];
     unsigned char seed[32], pub[32];
     unsigned every;
+    int64_t file_max;
     const struct gd_clock *clock;
     struct gd_log *log;
     struct writer w;
@@ -87,6 +90,25 @@ void gd_audit_note_act(struct gd_audit *a, const char *act, json_t *data);
 void gd_audit_checkpoint(struct gd_audit *a); /* into the group */
 bool gd_audit_flush(struct gd_audit *a);      /* writes the group and syncs it; false: nothing of it counts */
 void gd_audit_tell(struct gd_audit *a);       /* what status shows */
+
+/* rotate.c [writer thread] */
+void gd_audit_rotate(struct gd_audit *a); /* closes the file and goes on in a new one; or stays */
+int gd_audit_append(
+    struct writer *w); /* writer.c: writes what is left of the group and syncs; 0 or an errno */
+void gd_audit_group_done(struct gd_audit *a);
+void gd_audit_forget_group(struct writer *w);
+/* path.0001, of the part of that number. Caller frees. */
+char *gd_audit_part_path(const char *path, int64_t part);
+/* After a crash between the two steps of a rotation the file has both names: undoes the first step. */
+bool gd_audit_undo_rotation(struct gd_audit *a, int fd);
+void gd_audit_sync_folder(const char *path);
+/* What the first record of a file says: origin, key, number of the file; nodes (borrowed from *ret_data,
+ * owned by the caller) only for a file that goes on. False when it is no first record. */
+bool gd_audit_first(const char *line, size_t n, char origin[ORIGIN_MAX], unsigned char pub[32],
+                    int64_t *ret_part, json_t **ret_data);
+/* The oldest closed file there is; 0: none. */
+int64_t gd_audit_oldest(const char *path);
+bool gd_audit_has_part(const char *path, int64_t part);
 
 /* recover.c: opens the file, checks its end, cuts a torn line. Sets w->fd, size, now. */
 int gd_audit_recover(struct gd_audit *a, json_t **ret_torn, struct gd_err *err);

@@ -135,28 +135,92 @@ static int newest(struct listing *l)
     }
 }
 
-json_t *gd_audit_list(const char *path, int64_t after, size_t max, const char *subject, struct gd_err *err)
+/* ---- the files of a log ---- */
+
+static int open_one(const char *path, struct listing *l)
 {
-    struct listing l = { .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
-                         .max = max,
-                         .subject = subject };
     struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
+    }
+    l->fd = fd;
+    l->size = fd >= 0 ? st.st_size : 0;
+    return fd >= 0 ? 0 : -1;
+}
+
+/* The number of its first record is not behind what is asked for. */
+static bool begins_before(const struct listing *l, int64_t after)
+{
+    int64_t seq;
+    off_t at;
+
+    return line_behind(l, 0, &seq, &at) && seq <= after + 1;
+}
+
+/* What an older file has goes in front. */
+static int older(struct listing *l)
+{
+    json_t *newer = l->out;
+    size_t max = l->max;
     int r;
 
-    if (l.fd < 0 || fstat(l.fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s: %s", path,
-                   l.fd < 0 ? strerror(errno) : "not a plain file");
-        if (l.fd >= 0)
-            close(l.fd);
-        return NULL;
+    l->out = json_array();
+    l->max -= json_array_size(newer);
+    r = newest(l);
+    l->max = max;
+    json_array_extend(l->out, newer);
+    json_decref(newer);
+    return r;
+}
+
+/* One file after the other, backward for the newest ones, forward from the one that holds the page's first.
+ */
+static int over_files(struct listing *l, const char *path, int64_t after)
+{
+    int64_t first = gd_audit_oldest(path), last = first, part;
+    int r = 0;
+
+    while (first && gd_audit_has_part(path, last))
+        last++;
+    for (part = last; r == 0; part--) { /* last, or 0: the file that is written */
+        GD_AUTO_FREE char *name = part == last ? gd_strdup(path) : gd_audit_part_path(path, part);
+
+        if (open_one(name, l) != 0)
+            return -1;
+        if (after < 0)
+            r = older(l);
+        else if (part == first || part == 0 || begins_before(l, after))
+            break;
+        close(l->fd);
+        if (after < 0 && (part == first || json_array_size(l->out) >= l->max))
+            return r;
     }
-    l.size = st.st_size;
-    l.out = json_array();
-    r = after < 0 ? newest(&l) : scan(&l, after, false);
-    close(l.fd);
-    if (r == 0)
+    for (; r == 0 && after >= 0; part++) {
+        r = scan(l, after, false);
+        close(l->fd);
+        if (part == last || json_array_size(l->out) >= l->max)
+            return r;
+        GD_AUTO_FREE char *name = part + 1 == last ? gd_strdup(path) : gd_audit_part_path(path, part + 1);
+
+        if (open_one(name, l) != 0)
+            return -1;
+    }
+    return r;
+}
+
+json_t *gd_audit_list(const char *path, int64_t after, size_t max, const char *subject, struct gd_err *err)
+{
+    struct listing l = { .fd = -1, .max = max, .subject = subject, .out = json_array() };
+
+    errno = 0;
+    if (over_files(&l, path, after) == 0)
         return l.out;
-    gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s cannot be read: %s", path, strerror(errno));
+    gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s: %s", path,
+               errno == EINVAL ? "not a plain file" : strerror(errno));
     json_decref(l.out);
     return NULL;
 }

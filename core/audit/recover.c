@@ -24,7 +24,7 @@
  * -----------------------------------------------------------------------------------------------------------
  */
 
-static int check_file(const struct gd_audit *a, int fd, off_t *ret_size, struct gd_err *err)
+static int check_file(struct gd_audit *a, int fd, off_t *ret_size, struct gd_err *err)
 {
     struct stat st;
 
@@ -33,24 +33,12 @@ static int check_file(const struct gd_audit *a, int fd, off_t *ret_size, struct 
     if ((st.st_mode & 0022) || (st.st_uid != geteuid() && st.st_uid != 0))
         return gd_err_set(err, GD_R_AUDIT_UNREADABLE,
                           "%s can be changed by others: it has to be the daemon's own, 0600", a->path);
-    if (st.st_nlink != 1)
-        return gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s has a second name (hard link)", a->path);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         return gd_err_set(err, GD_R_AUDIT_LOCKED, "another process writes %s", a->path);
+    if (st.st_nlink != 1 && !gd_audit_undo_rotation(a, fd))
+        return gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s has a second name (hard link)", a->path);
     *ret_size = st.st_size;
     return 0;
-}
-
-static void sync_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    GD_AUTO_FREE char *dir = slash ? gd_strndup(path, (size_t)(slash - path) + 1) : gd_strdup(".");
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        return;
-    (void)fsync(fd);
-    close(fd);
 }
 
 static int open_file(struct gd_audit *a, off_t *ret_size, struct gd_err *err)
@@ -63,7 +51,7 @@ static int open_file(struct gd_audit *a, off_t *ret_size, struct gd_err *err)
     if (check_file(a, fd, ret_size, err) != 0)
         return -1;
     if (*ret_size == 0)
-        sync_folder(a->path);
+        gd_audit_sync_folder(a->path);
     return 0;
 }
 
@@ -248,9 +236,9 @@ static int walk(struct gd_audit *a, struct tail *t, char *line, json_t **ret_tor
  */
 
 /* The first record names origin and key: a log of another node or key is not continued. */
-static int check_first(const struct gd_audit *a, struct gd_err *err)
+static int check_first(struct gd_audit *a, struct gd_err *err)
 {
-    char *line, origin[201] = "";
+    char *line, origin[ORIGIN_MAX] = "";
     unsigned char pub[32] = { 0 };
     struct reader r;
     size_t n;
@@ -258,9 +246,8 @@ static int check_first(const struct gd_audit *a, struct gd_err *err)
     bool ok;
 
     gd_reader_init(&r, a->w.fd, 0);
-    ok = gd_reader_next(&r, &line, &n) == LINE_OK && gd_line_is(line, n, "audit.begin") &&
-         gd_audit_line_data(line, n, &data) &&
-         gd_note_key_parse(gd_json_text(data, "key", ""), origin, pub) && !strcmp(origin, a->origin) &&
+    ok = gd_reader_next(&r, &line, &n) == LINE_OK &&
+         gd_audit_first(line, n, origin, pub, &a->w.part, &data) && !strcmp(origin, a->origin) &&
          !memcmp(pub, a->pub, 32); /* check:allow no secret */
     json_decref(data);
     gd_reader_done(&r);
@@ -349,6 +336,9 @@ int gd_audit_recover(struct gd_audit *a, json_t **ret_torn, struct gd_err *err)
         return gd_err_set(err, GD_R_AUDIT_BROKEN,
                           "%s is gone or empty, but %s says that it had %" PRId64 " records", a->path,
                           a->head_path, head);
+    if (size == 0 && gd_audit_oldest(a->path))
+        return gd_err_set(err, GD_R_AUDIT_BROKEN, "%s is gone or empty, but closed files of it are there",
+                          a->path);
     if (size == 0)
         return 0;
     if (never_began(a, size))

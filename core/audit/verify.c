@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -22,6 +23,9 @@ struct check {
     char origin[ORIGIN_MAX];
     int64_t head_size; /* of the checkpoint kept beside the log */
     unsigned char head_root[32];
+    bool started;         /* the first record of all was taken */
+    int64_t part;         /* of the file */
+    int64_t lines;        /* of it, and one */
     int64_t since, every; /* records behind the last checkpoint; how many there may be */
 };
 
@@ -32,22 +36,43 @@ static bool bad(struct check *k, int64_t line, const char *why)
     return false;
 }
 
-/* The log's first record: its name and key, and the checkpoint kept beside it. */
+/* Where older files were moved away the chain begins with what the first record says of it; the checkpoint
+ * behind it signs that. */
+static const char *begin_within(struct check *k, const char *line, size_t n, const json_t *data)
+{
+    if (!gd_line_seq(line, n, &k->chain.seq) || !gd_line_prev(line, n, k->chain.head))
+        return "not the form of a record";
+    k->v->first = k->chain.seq--;
+    return gd_chain_nodes_parse(&k->chain, json_object_get(data, "nodes"))
+               ? NULL
+               : "the file's first record has no tree";
+}
+
+/* A file's first record: the log's name and key, the same in all of them; in the first file there is that is
+ * all that is known of them. */
 static const char *take_first(struct check *k, const char *path, const char *line, size_t n)
 {
     GD_AUTO_FREE char *head_path = gd_strf("%s.head", path);
     GD_AUTO_JSON data = NULL;
+    char origin[ORIGIN_MAX] = "";
     unsigned char pub[32];
+    int64_t part;
 
-    if (!gd_line_is(line, n, "audit.begin") || !gd_audit_line_data(line, n, &data) ||
-        !gd_note_key_parse(gd_json_text(data, "key", ""), k->origin, pub))
+    if (!gd_audit_first(line, n, origin, pub, &part, &data))
         return "the log does not begin with its name and key";
-    if (k->has_pub && memcmp(k->pub, pub, 32) != 0) /* check:allow no secret */
+    if ((k->has_pub || k->started) && memcmp(k->pub, pub, 32) != 0) /* check:allow no secret */
         return "the log names another key";
+    if (k->started)
+        return strcmp(origin, k->origin) != 0 ? "the file is of another log"
+               : part != k->part + 1          ? "a file of the log is missing before this one"
+                                              : (k->part = part, NULL);
+    k->started = true;
+    k->part = part;
     memcpy(k->pub, pub, 32);
+    (void)snprintf(k->origin, sizeof k->origin, "%s", origin);
     if (gd_audit_read_head(head_path, k->origin, k->pub, &k->head_size, k->head_root, NULL) != 0)
         return "the file .head is no checkpoint of this log";
-    return NULL;
+    return part > 1 ? begin_within(k, line, n, data) : NULL;
 }
 
 /* before: the chain in front of the checkpoint. */
@@ -80,17 +105,17 @@ static const char *meet_head(struct check *k)
     return memcmp(have, k->head_root, 32) != 0 ? "the checkpoint in .head" : NULL; /* check:allow no secret */
 }
 
-static const char *take_line(struct check *k, const char *path, char *line, size_t n)
+static const char *take_line(struct check *k, const char *path, char *line, size_t n, bool first)
 {
     struct chain before;
-    const char *why;
+    const char *why = first ? take_first(k, path, line, n) : NULL;
     bool checkpoint = gd_line_is(line, n, "audit.checkpoint");
 
+    if (why)
+        return why;
     if (checkpoint)
         before = k->chain;
     why = gd_chain_take(&k->chain, line, n);
-    if (!why && k->chain.seq == 1)
-        why = take_first(k, path, line, n);
     if (!why && checkpoint)
         why = take_checkpoint(k, &before, line, n);
     else if (!why && ++k->since > k->every && k->every)
@@ -108,16 +133,8 @@ static bool being_written(int fd)
     return busy;
 }
 
-static bool at_end(struct check *k, int64_t line)
-{
-    if (line == 1)
-        return bad(k, 1, "the log is empty");
-    if (k->head_size && k->head_size >= k->chain.seq) /* the checkpoint is a record too */
-        return bad(k, line, "the log ends before the checkpoint in .head");
-    return true;
-}
-
-static int walk(struct check *k, const char *path, int fd, struct gd_err *err)
+/* One file. live: the last one, that a daemon may be writing. */
+static int walk(struct check *k, const char *path, int fd, bool live, struct gd_err *err)
 {
     struct reader r;
     enum line got = LINE_OK;
@@ -130,11 +147,11 @@ static int walk(struct check *k, const char *path, int fd, struct gd_err *err)
         size_t n;
 
         got = gd_reader_next(&r, &text, &n);
-        if (got == LINE_TORN && being_written(fd))
+        if (got == LINE_TORN && live && being_written(fd))
             got = LINE_END;
         if (got != LINE_OK)
             break;
-        why = take_line(k, path, text, n);
+        why = take_line(k, path, text, n, line == 1);
         if (why) {
             bad(k, line, why);
             break;
@@ -142,35 +159,84 @@ static int walk(struct check *k, const char *path, int fd, struct gd_err *err)
         k->v->records++;
     }
     gd_reader_done(&r);
+    k->lines = line;
     if (got == LINE_ERROR)
         return gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s: %s", path, strerror(errno));
     if (got == LINE_TORN || got == LINE_LONG)
         bad(k, line, got == LINE_TORN ? "the last line is not whole" : "the line is too long");
-    else if (got == LINE_END)
-        (void)at_end(k, line);
-    gd_hex(k->v->head, k->chain.head, 32);
+    else if (got == LINE_END && line == 1)
+        bad(k, 1, "the log is empty");
     return 0;
+}
+
+static int open_log(const char *path, struct gd_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0)
+        return gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s: %s", path, strerror(errno));
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    close(fd);
+    return gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s is not a plain file", path);
+}
+
+static bool same_file(int fd, const char *path)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/* The file of that number, or the one that is written; that it was closed in between shows by its number. */
+static int open_part(const char *path, int64_t part, bool *ret_live, struct gd_err *err)
+{
+    GD_AUTO_FREE char *closed = gd_audit_part_path(path, part);
+    int fd;
+
+    *ret_live = access(closed, F_OK) != 0;
+    fd = open_log(*ret_live ? path : closed, err);
+    if (fd < 0 || !*ret_live || access(closed, F_OK) != 0 || same_file(fd, closed))
+        return fd;
+    close(fd);
+    *ret_live = false;
+    return open_log(closed, err);
+}
+
+static int walk_all(struct check *k, const char *path, struct gd_err *err)
+{
+    int64_t part = gd_audit_oldest(path);
+    bool live = false;
+    int r = 0;
+
+    for (part = part ? part : 1; r == 0 && !live && !k->v->bad_line; part++) {
+        GD_AUTO_FREE char *closed = gd_audit_part_path(path, part);
+        int fd = open_part(path, part, &live, err);
+
+        if (fd < 0)
+            return -1;
+        (void)snprintf(k->v->file, sizeof k->v->file, live ? "" : ".%04" PRId64, part);
+        r = walk(k, path, fd, live, err);
+        live = live && !same_file(fd, closed); /* it was closed while it was read */
+        close(fd);
+    }
+    if (r == 0 && !k->v->bad_line && k->head_size >= k->chain.seq && k->head_size) /* it is a record too */
+        bad(k, k->lines, "the log ends before the checkpoint in .head");
+    return r;
 }
 
 int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_audit_verdict *ret,
                     struct gd_err *err)
 {
-    struct gd_audit_verdict v = { 0 };
+    struct gd_audit_verdict v = { .first = 1 };
     struct check k = { .v = &v, .has_pub = pub != NULL };
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
-    struct stat st;
 
-    if (fd < 0)
-        return gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s: %s", path, strerror(errno));
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
-        return gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s is not a plain file", path);
-    }
     if (pub)
         memcpy(k.pub, pub, 32);
-    r = walk(&k, path, fd, err);
-    close(fd);
-    if (r == 0)
-        *ret = v;
-    return r;
+    if (walk_all(&k, path, err) != 0)
+        return -1;
+    gd_hex(v.head, k.chain.head, 32);
+    *ret = v;
+    return 0;
 }

@@ -98,7 +98,7 @@ void gd_audit_checkpoint(struct gd_audit *a)
  */
 
 /* Writes what is left of the group and syncs; 0 or an errno. */
-static int append(struct writer *w)
+int gd_audit_append(struct writer *w)
 {
     int e = GD_FAULT("audit.write");
     ssize_t n;
@@ -143,7 +143,7 @@ void gd_audit_tell(struct gd_audit *a)
     gd_hex(a->head, a->w.now.chain.head, 32);
 }
 
-static void forget_group(struct writer *w)
+void gd_audit_forget_group(struct writer *w)
 {
     gd_free(w->note);
     w->note = NULL;
@@ -151,7 +151,7 @@ static void forget_group(struct writer *w)
     w->counted = false;
 }
 
-static void group_done(struct gd_audit *a)
+void gd_audit_group_done(struct gd_audit *a)
 {
     struct writer *w = &a->w;
     unsigned checkpoints = w->checkpoints;
@@ -164,7 +164,7 @@ static void group_done(struct gd_audit *a)
     w->stuck = false;
     if (w->note)
         write_head(a);
-    forget_group(w);
+    gd_audit_forget_group(w);
     pthread_mutex_lock(&a->lock);
     gd_audit_tell(a);
     a->checkpoints += checkpoints;
@@ -181,17 +181,17 @@ static void take_back(struct gd_audit *a)
     if (w->stuck)
         return;
     w->now = w->before;
-    forget_group(w);
+    gd_audit_forget_group(w);
 }
 
 bool gd_audit_flush(struct gd_audit *a)
 {
     struct writer *w = &a->w;
     unsigned since = w->now.since;
-    int e = append(w);
+    int e = gd_audit_append(w);
 
     if (e == 0)
-        group_done(a);
+        gd_audit_group_done(a);
     else
         take_back(a);
     if (!w->stuck) {
@@ -266,6 +266,22 @@ static bool has_counts(struct gd_audit *a)
     return yes;
 }
 
+/* A file that is closed ends with a checkpoint. */
+static void grown(struct gd_audit *a)
+{
+    struct writer *w = &a->w;
+
+    if (w->size < w->rotate_at)
+        return;
+    w->before = w->now;
+    if (w->now.since)
+        gd_audit_checkpoint(a);
+    if (w->out.len == 0 || gd_audit_flush(a))
+        gd_audit_rotate(a);
+    else
+        set_usable(a, false);
+}
+
 static void run_group(struct gd_audit *a, struct gd_list *jobs, bool checkpoint)
 {
     struct writer *w = &a->w;
@@ -282,6 +298,7 @@ static void run_group(struct gd_audit *a, struct gd_list *jobs, bool checkpoint)
         return;
     if (gd_audit_flush(a)) {
         give_back(a, jobs, true);
+        grown(a);
         return;
     }
     set_usable(a, false);

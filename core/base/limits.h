@@ -75,6 +75,8 @@
 #define GD_EVENTS_AGE_MS            (90LL * 86400000)     /* and how long */
 #define GD_EVENTS_TRIM_EVERY        1024               /* new ones of a workspace from trimming to trimming */
 #define GD_VENDS_MAX                (16 * 1024 * 1024) /* places for who was vended which generation, 12 bytes each */
+#define GD_AUDIT_FILE_MAX           (256LL * 1024 * 1024) /* bytes of the audit log before it goes on in a new file */
+#define GD_AUDIT_FILES_MAX          9999                  /* closed files of an audit log */
 #define GD_FLOW_TTL_MS              (15 * 60 * 1000) /* one attempt of one browser */
 #define GD_PLATFORMS_MAX            64
 #define GD_POLICY_RULES_MAX         4096

@@ -2,14 +2,16 @@
 """Reason words that are met on rare ways: each is provoked in the daemon as it runs, and nothing has changed after."""
 import contextlib
 import json
+import os
 import re
 import socket
 import sqlite3
+import subprocess
 import threading
 import unittest
 
 import test_native
-from harness import GrantdTest, RpcError, wait_for
+from harness import Box, GrantdTest, RpcError, program, wait_for
 
 
 class Refusals(test_native.AtlasTest):
@@ -128,6 +130,41 @@ class Trimmed(GrantdTest):
         self.assertEqual([e["id"] for e in self.rpc.call("event.list", cursor=ids[2])["events"]], [ids[3]])
         self.assertEqual(self.rpc.call("event.subscribe", cursor=ids[2])["cursor"], ids[2])
         self.assertEqual(json.loads(self.rpc.line())["params"]["id"], ids[3])
+
+
+class Audit(GrantdTest):
+    def test_a_log_that_somebody_else_signed(self):
+        """Whole in itself, but not under this daemon's key: a file says whatever key it likes."""
+        self.box.start()
+        self.assertTrue(self.rpc.call("audit.verify")["ok"])
+        other = Box()
+        self.addCleanup(other.remove)
+        self.addCleanup(other.end)
+        other.start()
+        other.daemon.rpc.call("client.create", name="Mallory")
+        other.daemon.stop()
+        names = ("audit.log", "audit.log.head")
+        kept = {name: self.whole(self.box, name) for name in names}
+        for name in names:
+            self.put(name, self.whole(other, name))
+        done = subprocess.run([program("grantctl"), "audit", "verify", "--file", os.path.join(self.box.state, names[0])],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)  # offline nobody can know the key
+        verdict = self.rpc.call("audit.verify")
+        self.assertEqual((verdict["ok"], verdict["bad_line"], verdict["why"]), (False, 1, "the log names another key"))
+        self.box.daemon.kill9()
+        for name in names:
+            self.put(name, kept[name])
+        self.box.start()
+        self.assertTrue(self.rpc.call("audit.verify")["ok"])
+
+    def whole(self, box, name):
+        with open(os.path.join(box.state, name), "rb") as file:
+            return file.read()
+
+    def put(self, name, data):
+        with open(os.path.join(self.box.state, name), "wb") as file:
+            file.write(data)
 
 
 class Portal(GrantdTest):

@@ -14,9 +14,12 @@ int verdict_show(const struct ctl *c, const json_t *result)
         (void)printf("whole: %lld records, %lld checkpoints", (long long)gd_json_i64(result, "records", 0),
                      (long long)gd_json_i64(result, "checkpoints", 0));
     else
-        (void)printf("BROKEN: the first bad record is on line %lld (",
+        (void)printf("BROKEN: the first bad record is on line %lld",
                      (long long)gd_json_i64(result, "bad_line", 0));
     if (!ok) {
+        (void)fputs(gd_json_text(result, "file", NULL) ? " of the closed file " : "", stdout);
+        text_print(gd_json_text(result, "file", ""));
+        (void)fputs(" (", stdout);
         text_print(gd_json_text(result, "why", "unknown"));
         (void)printf("); %lld records before it are whole", (long long)gd_json_i64(result, "records", 0));
     }
@@ -41,6 +44,8 @@ int audit_verify_file(const struct ctl *c)
     if (v.bad_line) {
         json_object_set_new(out, "bad_line", json_integer((json_int_t)v.bad_line));
         json_object_set_new(out, "why", json_string(v.why));
+        if (*v.file)
+            json_object_set_new(out, "file", json_string(v.file));
     }
     if (c->json) {
         (void)json_dumpf(out, stdout, JSON_COMPACT | JSON_SORT_KEYS);

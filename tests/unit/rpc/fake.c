@@ -296,6 +296,14 @@ void gd_audit_write(struct gd_audit *a, const struct gd_audit_entry *e, gd_audit
         gd_err_set(&w->err, GD_R_AUDIT_UNAVAILABLE, "disk full");
 }
 
+const unsigned char *gd_audit_public(const struct gd_audit *a)
+{
+    static const unsigned char key[32] = "the key of the log";
+
+    (void)a;
+    return key;
+}
+
 bool gd_audit_usable(const struct gd_audit *a)
 {
     (void)a;
@@ -312,8 +320,8 @@ void gd_audit_hash(const struct gd_audit *a, const void *p, size_t n, char out[1
 int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_audit_verdict *ret,
                     struct gd_err *err)
 {
-    (void)pub;
-    if (strcmp(path, "/audit.log") != 0)
+    if (strcmp(path, "/audit.log") != 0 || !pub ||
+        memcmp(pub, "the key of the log", 18) != 0) /* check:allow */
         return gd_err_set(err, GD_R_AUDIT_UNAVAILABLE, "cannot be read");
     *ret = (struct gd_audit_verdict){ .records = 7, .checkpoints = 1, .bad_line = 5 };
     (void)snprintf(ret->why, sizeof ret->why, "hash");
