@@ -11,7 +11,7 @@ struct gd_events;
 struct gd_events *gd_events_new(struct gd_store *store, const struct gd_clock *clock, struct gd_rng *rng);
 void gd_events_free(struct gd_events *e);
 /* Adds the event to a transaction that is being made. type is noun.word, the types in use are
- *   client.created, .erased; request.created, .declined, .failed, .cancelled, .reminded, .warning;
+ *   client.created, .erased; request.created, .declined, .failed, .cancelled, .reminded, .notified, .warning;
  * grant.created, .confirmed, .renewed, .drift, .warning, .ended, .closed; credential.needs_consent,
  * .retrying, .uncertain, .quarantined, .current, .revoked, .unreadable; hub.at_risk; platform.notice. data is
  * borrowed, may be NULL. Ids grow within the node, also when the clock goes back; they are the cursor. They

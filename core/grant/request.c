@@ -1,13 +1,17 @@
 /* grant/request.c - requests: what the agency asks of one client, and the link that is shown once. The secret
  * of a link is never stored; a reminder makes a further link with a secret of its own. */
 #include "grant/exchange.h"
+#include "grant/mails.h"
 #include "grant/params.h"
 
 #include <string.h>
 
 #define SECRET_BYTES 32
 
-GD_SQL(sql_client, "SELECT state FROM clients WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_client, "SELECT state, name, email FROM clients WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_client_of, "SELECT c.state, c.name, c.email FROM clients c JOIN requests r"
+                      " ON r.workspace = c.workspace AND r.client_id = c.id WHERE r.workspace = $1"
+                      " AND r.id = $2");
 GD_SQL(sql_insert,
        "INSERT INTO requests (workspace, id, client_id, state, message, confirm, created_at, expires_at)"
        " VALUES ($1, $2, $3, 'open', $4, $5, $6, $7)");
@@ -117,6 +121,7 @@ static json_t *request_json(struct gd_broker *b, const char *workspace, const st
 
 struct answer {
     const char *link;
+    bool notified; /* the link went out by mail, and only there */
     size_t grants; /* that were read behind the request */
 };
 
@@ -133,10 +138,12 @@ static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
         return;
     }
     result = json_pack("{s:o}", "request", request_json(c->b, c->workspace, tx, 0));
-    if (a->link) {
+    if (a->link)
         json_object_set_new(result, "link", json_string(a->link));
+    if (a->notified)
+        json_object_set_new(result, "notified", json_true());
+    if (a->link || a->notified)
         json_object_set_new(result, "expires_at", gd_time_json(gd_tx_int(tx, GET, 0, 6)));
-    }
     if (a->grants != SIZE_MAX) {
         list = json_array();
         for (size_t i = 0; i < a->grants; i++)
@@ -174,7 +181,25 @@ void gd_request_get(struct gd_broker *b, const struct gd_actor *who, json_t *par
 struct making {
     char request[GD_ID_TEXT_MAX];
     const char *link;
+    const char *name, *email, *message; /* for the mail */
+    int64_t until;
 };
+
+/* By mail: can it go to this client? False: the call has been failed, and nothing was made. */
+static bool may_notify(struct gd_call *c, const struct gd_tx *tx, size_t stmt)
+{
+    struct making *m = c->state;
+    struct gd_err err = { 0 };
+
+    if (!gd_json_bool(c->params, "notify", false))
+        return true;
+    m->name = gd_arena_strdup(c->arena, gd_tx_text(tx, stmt, 0, 1));
+    m->email = gd_arena_strdup(c->arena, gd_tx_text(tx, stmt, 0, 2));
+    if (gd_mails_ready(c->b, m->email, &err) == 0)
+        return true;
+    gd_call_error(c, &err);
+    return false;
+}
 
 /* Adds a further link of the request and returns its URL, in the arena. */
 static const char *add_link(struct gd_call *c, struct gd_tx *tx, const char *request, int64_t expires_at)
@@ -247,6 +272,35 @@ static int check_items(struct gd_call *c, struct gd_err *err)
     return 0;
 }
 
+static void on_notify_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    struct making *m = c->state;
+
+    (void)tx;
+    if (gd_call_store_failed(c, r, err))
+        return;
+    gd_events_wake(c->b->d.events);
+    gd_request_reply(c, m->request, NULL, NULL);
+    ((struct answer *)c->state)->notified = true;
+}
+
+static void on_notified(void *arg, const struct gd_err *err)
+{
+    struct gd_call *c = arg;
+    struct making *m = c->state;
+    struct gd_tx *tx;
+
+    if (err) {
+        gd_call_fail(c, err->reason, "%.200s; request %s stands: `grantctl request remind`", err->text,
+                     m->request);
+        return;
+    }
+    tx = gd_tx_new(c->b->d.store);
+    gd_event_add(c->b->d.events, tx, c->workspace, "request.notified", m->request, NULL);
+    gd_store_commit(c->b->d.store, tx, on_notify_stored, c);
+}
+
 static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_call *c = arg;
@@ -256,6 +310,12 @@ static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     if (gd_call_store_failed(c, r, err))
         return;
     gd_events_wake(c->b->d.events);
+    if (m->email) {
+        struct gd_mail_client to = { c->workspace, m->name, m->email };
+
+        gd_mails_link(c->b, &to, m->link, m->message, m->until, on_notified, c);
+        return;
+    }
     gd_request_reply(c, m->request, m->link, NULL);
 }
 
@@ -297,6 +357,10 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         gd_call_fail(c, GD_R_CLIENT_ENDED, "this client is %s", gd_tx_text(tx, 0, 0, 0));
         return;
     }
+    if (!may_notify(c, tx, 0))
+        return;
+    m->message = gd_param(c, "message");
+    m->until = expires;
     gd_id_make(m->request, "rq", now, c->b->d.rng);
     w = gd_tx_new(c->b->d.store);
     gd_tx_add(w, &sql_insert, GD_P_TEXT(c->workspace), GD_P_TEXT(m->request),
@@ -343,7 +407,9 @@ static void on_remind(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         gd_call_fail(c, GD_R_REQUEST_CANCELLED, "this request was taken back; create a new one");
     else if (gd_tx_int(tx, 0, 0, 6) < gd_now(c->b->d.clock))
         gd_call_fail(c, GD_R_LINK_EXPIRED, "this request is past its date; create a new one");
-    else {
+    else if (may_notify(c, tx, 1)) {
+        m->message = gd_arena_strdup(c->arena, gd_tx_text(tx, 0, 0, 3));
+        m->until = gd_tx_int(tx, 0, 0, 6);
         w = gd_tx_new(c->b->d.store);
         m->link = add_link(c, w, m->request, gd_tx_int(tx, 0, 0, 6));
         gd_event_add(c->b->d.events, w, c->workspace, "request.reminded", m->request, NULL);
@@ -366,6 +432,7 @@ void gd_request_remind(struct gd_broker *b, const struct gd_actor *who, json_t *
     (void)snprintf(m->request, sizeof m->request, "%s", gd_param(c, "request"));
     tx = gd_tx_new(b->d.store);
     gd_tx_add(tx, &sql_get, GD_P_TEXT(c->workspace), GD_P_TEXT(m->request));
+    gd_tx_add(tx, &sql_client_of, GD_P_TEXT(c->workspace), GD_P_TEXT(m->request));
     gd_store_read(b->d.store, tx, on_remind, c);
 }
 

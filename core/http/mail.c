@@ -87,9 +87,11 @@ static bool split_url(const char *url, char *host, size_t cap)
                                                       : NULL;
     bool six = p && *p == '[';
     size_t n = !p ? 0 : six ? strcspn(p, "]") : strcspn(p, ":");
-    const char *rest = p ? p + n + (six && p[n]) : "";
+    const char *rest = p ? p + n : "";
     int64_t port = 0;
 
+    if (six && *rest++ != ']')
+        return false;
     if (six) {
         p++;
         n--;

@@ -325,4 +325,55 @@ class Code(MailTest):
         self.assertTrue(self.postbox.code())
 
 
+class Link(MailTest):
+    """The link itself by mail: then nobody but the addressee has it."""
+
+    def link(self):
+        link = re.search(r"^http://\S+$", self.postbox.text(), re.M).group(0)
+        self.box.canaries.add(link.rsplit("/", 1)[1].encode())
+        return link
+
+    def events(self):
+        return [one["type"] for one in self.rpc.call("event.list", limit=1000)["events"]]
+
+    def test_create_and_remind(self):
+        self.box.start()
+        client = self.client()
+        made = self.rpc.call("request.create", client=client, items=[{"app": "strict"}], notify=True,
+                             message="Bitte bis Freitag, schöne Grüße.\n.")
+        self.assertNotIn("link", made)
+        self.assertIs(made["notified"], True)
+        first = self.link()
+        self.assertNotIn(first.rsplit("/", 1)[1], str(made))
+        self.assertIn("schöne Grüße.\n.\n", self.postbox.text())
+        self.assertIn("Größe & Søn asks you for access", self.postbox.mails[0][2]["Subject"])
+        self.assertEqual(self.box.browser().open(first).status, 200)
+        again = self.box.ctl("request", "remind", made["request"]["id"], "--notify")
+        self.assertIs(again["notified"], True)
+        second = self.link()
+        self.assertNotEqual(first, second)
+        self.assertEqual(self.box.browser().open(second).status, 200)
+        self.assertEqual([mail[1] for mail in self.postbox.mails], 2 * [["anna@client.example"]])
+        self.assertEqual(self.events().count("request.notified"), 2)
+
+    def test_nothing_is_made_that_cannot_be_mailed(self):
+        self.box.start()
+        items = [{"app": "strict"}]
+        nobody = self.rpc.call("client.create", name="No address")["client"]["id"]
+        self.refused("CLIENT_NO_ADDRESS", "request.create", client=nobody, items=items, notify=True)
+        self.assertEqual(self.rpc.call("request.list")["requests"], [])
+        self.postbox.no = "550 nobody here"
+        client = self.client()
+        error = self.refused("MAIL_REFUSED", "request.create", client=client, items=items, notify=True)
+        made = self.rpc.call("request.list")["requests"]
+        self.assertEqual(len(made), 1)
+        self.assertIn(made[0]["id"], str(error))  # it stands, and can be mailed again
+        self.postbox.no = None
+        self.assertTrue(self.rpc.call("request.remind", request=made[0]["id"], notify=True)["notified"])
+        self.box.daemon.stop()
+        self.box.extra = ""
+        self.box.start()
+        self.refused("MAIL_NOT_CONFIGURED", "request.remind", request=made[0]["id"], notify=True)
+
+
 del MailTest

@@ -217,6 +217,8 @@ static const char full[] =
     "    clients: [cl01]\n"
     "limits: {allow_private: ['127.0.0.1:9000', 'idp.lan:443'], concurrency: 4, per_minute: 60,\n"
     "  cache_bytes: 1000000, request_deadline_ms: 2000, skew_ms: 100, family_lease_ms: 5000}\n"
+    "mail: {url: 'smtps://mail.example:465', from: grants@agency.example, user: grants, password: {file: "
+    "secret}}\n"
     "log: {level: debug, format: json}\n";
 
 static void every_key_arrives(void **state)
@@ -253,6 +255,10 @@ static void every_key_arrives(void **state)
     assert_int_equal(c->quiet_ms, 2200);
     assert_int_equal(c->family_lease_ms, 5000);
     assert_int_equal(c->log_level, GD_LOG_DEBUG);
+    assert_string_equal(c->mail_url, "smtps://mail.example:465");
+    assert_string_equal(c->mail_from, "grants@agency.example");
+    assert_string_equal(c->mail_user, "grants");
+    assert_string_equal(c->mail_password, "s3cret-CANARY");
     assert_string_equal(json_string_value(json_array_get(c->allow_private, 1)), "idp.lan:443");
     assert_string_equal(gd_json_text(c->origins, "https://*.shop.example", ""),
                         "http://[::1]:7700/*.shop.example");
@@ -315,6 +321,7 @@ static void nothing_secret_is_shown(void **state)
     assert_null(strstr(text, "CANARY"));
     assert_string_equal(json_string_value(gd_json_at(j, "apps.0.options.client_secret.file")), "secret");
     assert_string_equal(json_string_value(gd_json_at(j, "apps.0.options.inputs.key.file")), "secret");
+    assert_string_equal(json_string_value(gd_json_at(j, "mail.password.file")), "secret");
     assert_string_equal(json_string_value(gd_json_at(j, "hubs.0.options.system_token.env")), "GD_TEST_TOKEN");
     assert_string_equal(json_string_value(gd_json_at(j, "key.credential")), "kek");
 }
@@ -348,7 +355,8 @@ static const struct {
     { "log:\n  level: info\n  level: warn\n", GD_R_CONFIG_DUPLICATE_KEY, 3, 3, "line 2" },
     { "lisen: 127.0.0.1:1\n", GD_R_CONFIG_UNKNOWN_KEY, 1, 1, "did you mean \"listen\"" },
     { "log: {levle: info}\n", GD_R_CONFIG_UNKNOWN_KEY, 1, 7, "did you mean \"level\"" },
-    { "mail: {}\n", GD_R_CONFIG_UNKNOWN_KEY, 1, 1, "mail" },
+    { "post: {}\n", GD_R_CONFIG_UNKNOWN_KEY, 1, 1, "post" },
+    { "mail: {}\n", GD_R_CONFIG_MISSING, 1, 7, "url and from" },
     { "zzzzzzzz: 1\n", GD_R_CONFIG_UNKNOWN_KEY, 1, 1, "does not know" },
     { "<<: {listen: 1}\n", GD_R_CONFIG_UNKNOWN_KEY, 1, 1, "<<" },
     { "listen: \"127.0.0.1:1\\0\"\n", GD_R_TEXT_INVALID, 1, 9, "control" },
@@ -391,6 +399,14 @@ static const struct {
     { "limits: {allow_private: ['10.0.0.1']}\n", GD_R_CONFIG_VALUE_INVALID, 1, 26, "host:port" },
     { "limits: {allow_private: ['*:443']}\n", GD_R_CONFIG_VALUE_INVALID, 1, 26, "host:port" },
     { "limits: {request_deadline_ms: 5000, quiet_ms: 4999}\n", GD_R_CONFIG_VALUE_INVALID, 1, 47, "5000" },
+    { "mail: {from: a@b.example}\n", GD_R_CONFIG_MISSING, 1, 7, "url and from" },
+    { "mail: {url: smtp://m, from: a@b, user: u}\n", GD_R_CONFIG_MISSING, 1, 7, "user and password" },
+    { "mail: {url: http://m, from: a@b}\n", GD_R_CONFIG_VALUE_INVALID, 1, 13, "smtp://host" },
+    { "mail: {url: smtp://u:p@m, from: a@b}\n", GD_R_CONFIG_VALUE_INVALID, 1, 13, "smtp://host" },
+    { "mail: {url: smtp://m, from: Agency}\n", GD_R_CONFIG_VALUE_INVALID, 1, 29, "plain address" },
+    { "mail: {url: smtp://m, from: 'A <a@b>'}\n", GD_R_CONFIG_VALUE_INVALID, 1, 29, "plain address" },
+    { "mail: {url: smtp://m, from: a@b, user: u, password: p}\n", GD_R_CONFIG_SECRET_LITERAL, 1, 53,
+      "{file: path}" },
     { "log: {format: text}\n", GD_R_CONFIG_VALUE_INVALID, 1, 15, "json" },
     { "log: {level: loud}\n", GD_R_CONFIG_VALUE_INVALID, 1, 14, "debug, info" },
     { "apps:\n  One: {platform: plain}\n", GD_R_CONFIG_VALUE_INVALID, 2, 3, "name" },
