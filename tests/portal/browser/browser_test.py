@@ -73,6 +73,22 @@ def look_at_focus(browser):
     check("BUTTON" in tags, "the keyboard reaches no button")
 
 
+def look_at_past(browser, portal, out):
+    """What was given before, by a code, and taken back."""
+    browser.click('button[value="ask"]')
+    browser.wait("no code is asked for", lambda: browser.find('input[name="code"]'))
+    look(browser, out, "code")
+    browser.write('input[name="code"]', "12 34 56")
+    browser.click('button[value="enter"]')
+    browser.wait("what was given is not shown", lambda: "In force." in browser.text())
+    look(browser, out, "given")
+    browser.click('button[value="end"]')
+    browser.wait("it was not taken back", lambda: "Taken back." in browser.text())
+    check("Open <settings> and remove the agency." in browser.text(), "what is left to do is not said")
+    look(browser, out, "taken-back")
+    browser.go(portal + PATH)
+
+
 def walk(browser, portal, out):
     browser.go(portal + PATH)
     check("Example Agency asks for access" in browser.text("h1"), "the page does not say who asks")
@@ -106,6 +122,8 @@ def walk(browser, portal, out):
     browser.go(portal + PATH)
     check("Everything on this page is settled" in browser.text(), "the page does not say that all is settled")
     look(browser, out, "done")
+
+    look_at_past(browser, portal, out)
 
     browser.go(portal + PATH.replace("0000001/", "0000009/"))
     check("LINK_UNKNOWN" in browser.text(), "a wrong link does not say so")

@@ -146,6 +146,61 @@ static void test_go_on(void **state)
     world_stop(&w);
 }
 
+/* ---- what was given earlier (T10) ---- */
+
+static void test_past(void **state)
+{
+    struct browser b = { 0 }, other = { 0 };
+    struct world w;
+    (void)state;
+
+    start(&w);
+    expect(get(&w, &b, DOUBLE_PATH), 200, "Show what was given");
+    expect(post(&w, &b, DOUBLE_PATH, "act=end&grant=" DOUBLE_GRANT), 403, "CODE_NEEDED");
+    expect_location(post(&w, &b, DOUBLE_PATH, "act=ask"), DOUBLE_PATH);
+    assert_int_equal(w.broker.asks, 1);
+    expect(get(&w, &b, DOUBLE_PATH), 200, "autocomplete=\"one-time-code\"");
+    expect(post(&w, &b, DOUBLE_PATH, "act=enter&code=000000"), 403, "CODE_WRONG");
+    expect_location(post(&w, &b, DOUBLE_PATH, "act=enter&code=12+34+56"), DOUBLE_PATH);
+    expect(get(&w, &b, DOUBLE_PATH), 200, "<dt>For</dt><dd>Account &lt;1&gt;</dd>");
+    expect(get(&w, &b, DOUBLE_PATH), 200, "<dd>2026-03-04</dd>");
+    expect(get(&w, &b, DOUBLE_PATH), 200, "aria-label=\"Take back: Acme Ads\"");
+    expect(get(&w, &other, DOUBLE_PATH), 200, "Show what was given");
+    expect(post(&w, &other, DOUBLE_PATH, "act=end&grant=" DOUBLE_GRANT), 403, "CODE_NEEDED");
+    expect(post(&w, &b, DOUBLE_PATH, "act=end&grant=../x"), 400, "FORM_INVALID");
+    assert_int_equal(w.broker.ends, 0);
+    expect_location(post(&w, &b, DOUBLE_PATH, "act=end&grant=" DOUBLE_GRANT), DOUBLE_PATH);
+    assert_int_equal(w.broker.ends, 1);
+    expect(get(&w, &b, DOUBLE_PATH), 200, "Taken back.");
+    expect(get(&w, &b, DOUBLE_PATH), 200, "<p>Open &lt;settings&gt; and remove the agency.</p>");
+    world_stop(&w);
+}
+
+/* The end page of a flow stands without the link's secret: nothing of the past begins there. */
+static void test_past_needs_the_link(void **state)
+{
+    struct browser b = { 0 };
+    struct world w;
+    char *page;
+    (void)state;
+
+    start(&w);
+    gd_free(get(&w, &b, DOUBLE_PATH));
+    gd_free(post(&w, &b, DOUBLE_PATH, "act=approve&app=acme"));
+    gd_free(get(&w, &b, "/cb/main.acme?code=c&state=state-1"));
+    page = get(&w, &b, "/end/" DOUBLE_FLOW);
+    assert_null(strstr(page, "Show what was given"));
+    expect(page, 200, NULL);
+    expect(post(&w, &b, "/end/" DOUBLE_FLOW, "act=ask"), 400, "FORM_INVALID");
+    expect(post(&w, &b, "/end/" DOUBLE_FLOW, "act=enter&code=123456"), 400, "FORM_INVALID");
+    assert_int_equal(w.broker.asks, 0);
+    w.broker.no_mail = true;
+    page = get(&w, &b, DOUBLE_PATH);
+    assert_null(strstr(page, "Show what was given"));
+    expect(page, 200, NULL);
+    world_stop(&w);
+}
+
 /* ---- who may not ---- */
 
 /* Two browsers and two contexts: only what belongs together passes (T1, T3, T4). */
@@ -498,13 +553,22 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_approve),       cmocka_unit_test(test_guided),
-        cmocka_unit_test(test_choices),       cmocka_unit_test(test_notice),
-        cmocka_unit_test(test_go_on),         cmocka_unit_test(test_matrix),
-        cmocka_unit_test(test_forms_refused), cmocka_unit_test(test_scanners),
-        cmocka_unit_test(test_same_shape),    cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_bad_replies),   cmocka_unit_test(test_fields_everywhere),
-        cmocka_unit_test(test_cookie),        cmocka_unit_test(test_open_redirects),
+        cmocka_unit_test(test_approve),
+        cmocka_unit_test(test_guided),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_notice),
+        cmocka_unit_test(test_go_on),
+        cmocka_unit_test(test_past),
+        cmocka_unit_test(test_past_needs_the_link),
+        cmocka_unit_test(test_matrix),
+        cmocka_unit_test(test_forms_refused),
+        cmocka_unit_test(test_scanners),
+        cmocka_unit_test(test_same_shape),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_bad_replies),
+        cmocka_unit_test(test_fields_everywhere),
+        cmocka_unit_test(test_cookie),
+        cmocka_unit_test(test_open_redirects),
         cmocka_unit_test(test_log),
     };
 
