@@ -61,7 +61,8 @@ GD_SQL(sql_events,
            CLIENT_ERASING);
 GD_SQL(sql_grants,
        "UPDATE grants SET lifecycle = 'erased', asset_id = NULL, asset_kind = NULL, asset_name = NULL,"
-       " asset_parent = NULL, params = NULL, warnings = NULL, observed = NULL, reason = 'CLIENT_ERASED', "
+       " asset_parent = NULL, account_id = NULL, params = NULL, warnings = NULL, observed = NULL, reason = "
+       "'CLIENT_ERASED', "
        "reason_text = NULL, ended_at = COALESCE(ended_at, $3)"
        " WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
 GD_SQL(sql_client,
