@@ -216,7 +216,10 @@ static int walk_all(struct check *k, const char *path, struct gd_err *err)
 
         if (fd < 0)
             return -1;
-        (void)snprintf(k->v->file, sizeof k->v->file, live ? "" : ".%04" PRId64, part);
+        if (live)
+            k->v->file[0] = '\0';
+        else
+            (void)snprintf(k->v->file, sizeof k->v->file, ".%04" PRId64, part);
         r = walk(k, path, fd, live, err);
         live = live && !same_file(fd, closed); /* it was closed while it was read */
         close(fd);

@@ -375,6 +375,13 @@ static struct verdict judge(struct gd_flight *f, const struct gd_op_result *r)
                              f->attempts + 1, true };
 }
 
+/* Our own guard let no request out (a host that is not declared, an address that may not be talked to): that
+ * is the operator's or the plugin's matter and says nothing about what the platform thinks of the app. */
+static bool never_asked(const struct gd_op_result *r)
+{
+    return r->fail_class == GRANTD_E_CONFIG && r->err.reason != GD_R_OP_CONFIG;
+}
+
 static void end_failed(struct gd_flight *f, const struct gd_op_result *r)
 {
     bool dead = r->fail_class == GRANTD_E_REAUTH, config = r->fail_class == GRANTD_E_CONFIG;
@@ -382,7 +389,7 @@ static void end_failed(struct gd_flight *f, const struct gd_op_result *r)
     struct verdict v;
 
     gd_flight_fail(f, &r->err);
-    if (gd_interlock_note(&f->app->interlock, f->cred, dead, config, gd_mono(b->d.clock)))
+    if (!never_asked(r) && gd_interlock_note(&f->app->interlock, f->cred, dead, config, gd_mono(b->d.clock)))
         GD_LOG(b->d.log, GD_LOG_ERROR, "app.frozen", GD_F_STR("app", f->app->app.id), GD_F_ERR(&r->err));
     if (dead && f->sibling && !f->saved) {
         promote_sibling(f);

@@ -11,7 +11,7 @@ struct http {
     struct conn *conn;
     struct gd_buf body, target, rest; /* rest: what came behind the request that is being answered */
     size_t head;                      /* bytes of the head so far */
-    bool in_head, keep_alive, expects;
+    bool in_head, keep_alive, expects, too_large;
     struct gd_buf field;
 };
 
@@ -57,7 +57,10 @@ static int on_head_complete(llhttp_t *p)
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
     h->in_head = false;
-    if (h->expects && p->content_length <= GD_RPC_FRAME_MAX)
+    h->too_large = p->content_length > GD_RPC_FRAME_MAX;
+    if (h->too_large) /* what is announced is not waited for */
+        return -1;
+    if (h->expects)
         gd_conn_send(h->conn, go_on, sizeof go_on - 1);
     return 0;
 }
@@ -120,8 +123,11 @@ static void respond(struct conn *c, int status, const char *reason, const char *
     gd_buf_addf(&b, "HTTP/1.1 %d %s\r\nCache-Control: no-store\r\n", status, reason);
     if (status != 204)
         gd_buf_addf(&b, "Content-Type: application/json\r\nContent-Length: %zu\r\n", n);
+    if (status == 405)
+        gd_buf_adds(&b, "Allow: POST\r\n");
     gd_buf_adds(&b, keep ? "\r\n" : "Connection: close\r\n\r\n");
-    gd_buf_add(&b, body, n);
+    if (c->http->parser.method != HTTP_HEAD)
+        gd_buf_add(&b, body, n);
     gd_conn_send(c, b.ptr, b.len);
     gd_buf_done(&b);
     if (!c->closing && !keep)
@@ -156,7 +162,8 @@ static void request(struct conn *c)
         refuse(c, 404, "Not Found", GD_R_HTTP_INVALID, "calls are posted to /");
     } else if (h->parser.method != HTTP_POST) {
         refuse(c, 405, "Method Not Allowed", GD_R_HTTP_INVALID,
-               "calls are sent by POST, as one JSON-RPC object");
+               "this socket takes calls only, as one JSON-RPC object sent by POST; people's pages are at "
+               "public_url");
     } else {
         gd_frame_open(c, h->body.ptr ? h->body.ptr : "", h->body.len);
         gd_buf_clear(&h->body);
@@ -169,7 +176,7 @@ static void on_error(struct conn *c, enum llhttp_errno e)
 
     if (e == HPE_PAUSED_UPGRADE)
         refuse(c, 400, "Bad Request", GD_R_HTTP_INVALID, "there is nothing to upgrade to");
-    else if (h->body.failed)
+    else if (h->too_large || h->body.failed)
         refuse(c, 413, "Content Too Large", GD_R_FRAME_TOO_LARGE, "a request may have 65536 bytes");
     else
         refuse(c, 400, "Bad Request", GD_R_HTTP_INVALID, "this is not HTTP/1.1 as RFC 9112 writes it");

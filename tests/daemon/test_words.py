@@ -11,7 +11,7 @@ import threading
 import unittest
 
 import test_native
-from harness import Box, GrantdTest, RpcError, program, wait_for
+from harness import AS_ORIGIN, Box, GrantdTest, RpcError, description, program, wait_for
 
 
 class Refusals(test_native.AtlasTest):
@@ -165,6 +165,73 @@ class Audit(GrantdTest):
     def put(self, name, data):
         with open(os.path.join(self.box.state, name), "wb") as file:
             file.write(data)
+
+
+class Guard(GrantdTest):
+    def test_what_our_own_guard_refuses_freezes_no_app(self):
+        """A token address that grantd may not talk to is the operator's matter: the grants wait, the app is not frozen."""
+        server = self.box.accounting()
+        self.box.policy_app(server, "none", at_ttl=600)
+        self.box.start()
+        grants = [self.box.consent("none", login=name) for name in ("anna", "bea", "carl")]
+        self.box.daemon.stop()
+        wrong = description("none", AS_ORIGIN)
+        wrong["token"]["url"] = f"https://localhost:{self.box.port}/token"
+        self.box.provider(wrong)
+        self.box.start()
+        for grant in grants:
+            before = self.rpc.call("grant.token", grant=grant)["gen"]
+            with self.assertRaises(RpcError) as caught:
+                self.rpc.call("grant.refresh", grant=grant)
+            self.assertEqual(caught.exception.reason, "EGRESS_DENIED")
+            self.assertEqual(self.rpc.call("grant.token", grant=grant)["gen"], before)
+            self.assertEqual(self.box.grant(grant)["layers"]["token"]["status"], "retrying")
+        self.assertNotEqual(self.rpc.call("app.get", app="none")["app"]["state"], "frozen")
+        self.box.daemon.stop()
+        self.box.provider(description("none", AS_ORIGIN))
+        self.box.start()
+        for grant in grants:
+            self.rpc.call("grant.refresh", grant=grant)
+            self.assertEqual(self.box.grant(grant)["layers"]["token"]["status"], "current")
+
+
+class Http(GrantdTest):
+    """The RPC socket as an HTTP client sees it."""
+
+    def ask(self, data):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(self.box.socket_path)
+            s.sendall(data)
+            answer = b""
+            while chunk := s.recv(65536):  # the daemon closes; this side has not
+                answer += chunk
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), head, body
+
+    def test_what_is_announced_is_not_waited_for(self):
+        self.box.start()
+        for more in (b"", b"Expect: 100-continue\r\n"):
+            for length in (b"65537", b"99999999", b"18446744073709551615"):
+                status, _, body = self.ask(b"POST / HTTP/1.1\r\nHost: x\r\n" + more + b"Content-Length: " + length + b"\r\n\r\n")
+                self.assertEqual((status, json.loads(body)["error"]["data"]["reason"]), (413, "FRAME_TOO_LARGE"))
+
+    def test_other_verbs(self):
+        self.box.start()
+        before = self.rpc.call("client.list")
+        call = b'{"jsonrpc":"2.0","id":1,"method":"client.create","params":{"name":"Mallory"}}'
+        for verb in (b"GET", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"HEAD"):
+            with self.subTest(verb=verb):
+                status, head, body = self.ask(verb + b" / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(call) + call)
+                self.assertEqual(status, 405)
+                self.assertIn(b"Allow: POST", head)
+                if verb == b"HEAD":
+                    self.assertEqual(body, b"")
+                else:
+                    error = json.loads(body)["error"]
+                    self.assertEqual(error["data"]["reason"], "HTTP_INVALID")
+                    self.assertIn("POST", error["message"])
+        self.assertEqual(self.rpc.call("client.list"), before)
 
 
 class Portal(GrantdTest):
