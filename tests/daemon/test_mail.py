@@ -7,6 +7,8 @@ import logging
 import os
 import re
 import secrets
+import ssl
+import subprocess
 import sys
 
 sys.path.append("/usr/lib/python3/dist-packages")  # where Debian's package lies, whichever Python runs the tests
@@ -18,7 +20,7 @@ from harness import GrantdTest, free_port, wait_for  # noqa: E402
 SHOW, ENTER, AGAIN, BACK = (re.compile(text) for text in (
     "Show what was given", "Show it", "Send another code", "Take back"))
 USER = "grants"
-logging.getLogger("mail").setLevel(logging.ERROR)  # it warns of logins without TLS, which loopback may have
+logging.getLogger("mail").setLevel(logging.CRITICAL)  # what the server thinks of its callers is no news
 
 
 class Postbox:
@@ -374,6 +376,59 @@ class Link(MailTest):
         self.box.extra = ""
         self.box.start()
         self.refused("MAIL_NOT_CONFIGURED", "request.remind", request=made[0]["id"], notify=True)
+
+
+class Tls(GrantdTest):
+    """A mail server that is not known to be this machine has to speak TLS, with a certificate that holds."""
+    HOST = "mail.localhost"  # resolves to the loopback, and is no name of it to grantd
+
+    def serve(self, tls, scheme="smtp", trusted=True, **more):
+        self.postbox = Postbox()
+        self.smtp = Controller(self.postbox, hostname="127.0.0.1", port=free_port(), tls_context=tls, **more)
+        self.smtp.start()
+        self.addCleanup(self.smtp.stop)
+        if trusted:
+            self.box.limits["ca_file"] = os.path.join(self.box.folder, "cert.pem")
+        self.box.policy_app(self.box.accounting(), "strict")
+        self.box.extra = f"mail: {{url: '{scheme}://{self.HOST}:{self.smtp.port}', from: grants@agency.example}}\n"
+        self.box.start()
+        self.params = {"client": self.rpc.call("client.create", name="Anna", email="anna@client.example")["client"]["id"],
+                       "items": [{"app": "strict"}], "notify": True}
+
+    def certificate(self):
+        key, cert = (os.path.join(self.box.folder, name) for name in ("key.pem", "cert.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", f"/CN={self.HOST}", "-addext", f"subjectAltName=DNS:{self.HOST}",
+                        "-keyout", key, "-out", cert], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(cert, key)
+        return context
+
+    def test_plain_text_is_refused(self):
+        self.serve(None, trusted=False)
+        error = self.refused("MAIL_FAILED", "request.create", **self.params)
+        self.assertIn("no TLS", str(error))
+        self.assertEqual(self.postbox.mails, [])
+
+    def test_starttls(self):
+        self.serve(self.certificate(), require_starttls=True)
+        self.arrives()
+
+    def test_tls_from_the_start(self):
+        self.serve(None, scheme="smtps", ssl_context=self.certificate())
+        self.arrives()
+
+    def arrives(self):
+        self.assertTrue(self.rpc.call("request.create", **self.params)["notified"])
+        link = re.search(r"^http://\S+$", self.postbox.text(), re.M).group(0)
+        self.box.canaries.add(link.rsplit("/", 1)[1].encode())
+        self.assertEqual(self.postbox.mails[0][1], ["anna@client.example"])
+
+    def test_a_certificate_that_nobody_vouches_for(self):
+        self.serve(self.certificate(), trusted=False)
+        error = self.refused("MAIL_FAILED", "request.create", **self.params)
+        self.assertIn("certificate", str(error))
+        self.assertEqual(self.postbox.mails, [])
 
 
 del MailTest
