@@ -204,6 +204,9 @@ void gd_erase_resume(struct gd_broker *b, const char *workspace, const char *cli
 /* ---- hub.c ---- */
 struct gd_hub_state *gd_hub_find(struct gd_broker *b, const char *workspace, const char *id); /* NULL */
 struct gd_hub_state *gd_hub_of_app(struct gd_broker *b, const struct gd_app_state *a);        /* NULL: none */
+/* A request for the agency's own consent; gd_request_create makes none. */
+void gd_request_create_hub(struct gd_broker *b, const struct gd_actor *who, json_t *params,
+                           gd_reply_fn *reply, void *arg);
 struct gd_hub_state *gd_hub_of_client(struct gd_broker *b, const char *client);     /* NULL: a real client */
 struct gd_app_state *gd_hub_app(struct gd_broker *b, const struct gd_hub_state *h); /* NULL: none */
 bool gd_hub_uses(struct gd_broker *b, const char *cred); /* a hub's present credential: not an orphan */

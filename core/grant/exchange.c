@@ -227,8 +227,10 @@ static void commit_record(struct gd_exchange *x)
         gd_tx_add(tx, &sql_flow_progress, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n),
                   GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
     }
-    if (x->last && !x->rest)
+    if (x->last && !x->rest) {
         add_warnings(x, tx);
+        gd_made_after(x, tx);
+    }
     x->outcome = gd_tx_add(tx, &sql_cred, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->cred));
     gd_store_commit(x->b->d.store, tx, on_committed, x);
 }
@@ -461,6 +463,8 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     current = became_current(x, tx);
     if (!x->mismatch)
         gd_journal_publish(x->b, x->rec, x->answer.ptr, current);
+    if (x->last && !x->rest)
+        gd_made_taken_back(x, tx);
     json_decref(x->rec);
     x->rec = x->rest;
     x->rest = NULL;
@@ -532,14 +536,16 @@ static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, cons
 {
     struct gd_exchange *x = arg;
 
-    (void)tx;
     if (r != GD_STORE_OK) {
         GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.settle_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
         if (!x->b->draining) { /* until then the item stands still: nobody could begin it again */
             uv_timer_start(&x->again, on_settle_again, COMMIT_RETRY_MS, 0);
             return;
         }
-        json_array_clear(x->orphans); /* the next start settles it */
+        json_array_clear(x->orphans);                  /* the next start settles it */
+    } else if (x->back && gd_tx_changes(tx, 0) == 0) { /* taken back meanwhile: nobody waits any more */
+        if (x->gen > 0)
+            json_array_append_new(x->orphans, json_string(x->cred));
     } else if (x->back && x->look_at && x->b->ears.look) {
         x->b->ears.look(x->b->ears.arg, x->f->workspace, x->f->items[0].id, x->look_at);
     }

@@ -31,6 +31,7 @@ struct gd_exchange {
     bool split, mismatch;    /* mismatch: rec holds another account's tokens: kept, not used */
     bool one, uses_token;    /* what made.c found: something was granted; and needs the token */
     size_t outcome;          /* statement that reads the row after the answer */
+    size_t taken;            /* the same of the item and what is ending of it, at the end */
     bool back; /* it goes on waiting, to be looked at at look_at (0: when somebody hands something in) */
     int64_t look_at;
     char *steps;    /* for a person; NULL: those that are shown already */
@@ -47,5 +48,8 @@ void gd_made_same(struct gd_exchange *x, const struct gd_tx *tx);
 json_t *gd_made_merge(json_t *before, json_t *now, const char *const *keys);
 /* Puts item, grants and flow into x->rec and sets x->result. */
 void gd_made(struct gd_exchange *x);
+/* Adds the read of what became of the item in that commit, and takes its row. */
+void gd_made_after(struct gd_exchange *x, struct gd_tx *tx);
+void gd_made_taken_back(struct gd_exchange *x, const struct gd_tx *tx);
 
 #endif

@@ -290,7 +290,7 @@ static void ask(struct gd_call *c)
         json_pack("{s:s, s:s, s:b, s:i, s:[{s:s, s:s}]}", "workspace", c->workspace, "client", k->h->client,
                   "confirm", 0, "expires_in", 86400, "items", "app", a->app.id, "mode", GRANTD_MODE_HUB);
 
-    gd_request_create(c->b, &c->who, p, on_link, c);
+    gd_request_create_hub(c->b, &c->who, p, on_link, c);
     json_decref(p);
 }
 

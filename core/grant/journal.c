@@ -73,6 +73,19 @@ GD_SQL(sql_item_end,
        " AND state IN ('open', 'started', 'waiting')");
 GD_SQL(sql_flow_end, "UPDATE flows SET status = $3, outcome = $4, reason = $5, reason_text = $6, notes = NULL"
                      " WHERE workspace = $1 AND id = $2");
+/* The client said no, or the agency took the request back, while the platform was being asked: what the
+ * platform opened all the same is to be closed. Grants that were there before are left alone. */
+GD_SQL(sql_grants_taken_back,
+       "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING',"
+       " reason_text = 'taken back while the platform was being asked' WHERE workspace = $1"
+       " AND client_id = $2 AND item_id = $3 AND created_at = $4 AND lifecycle IN ('confirming', 'live')"
+       " AND EXISTS (SELECT 1 FROM items WHERE workspace = $1 AND id = $3"
+       " AND state IN ('declined', 'cancelled'))");
+GD_SQL(sql_flow_taken_back,
+       "UPDATE flows SET status = 'failed', outcome = 'declined', reason = 'ITEM_CLOSED',"
+       " reason_text = 'taken back while the platform was being asked' WHERE workspace = $1 AND id = $2"
+       " AND EXISTS (SELECT 1 FROM items WHERE workspace = $1 AND id = $3"
+       " AND state IN ('declined', 'cancelled'))");
 GD_SQL(sql_hub_consented,
        "UPDATE hubs SET credential_id = $3, reason = NULL, reason_text = NULL, look_at = $4"
        " WHERE workspace = $1 AND id = $2");
@@ -474,6 +487,12 @@ static void add_end(struct gd_broker *b, struct gd_tx *tx, const json_t *rec)
         gd_tx_add(tx, &sql_flow_end, T("workspace"), T("flow"), GD_P_TEXT(granted ? "done" : "failed"),
                   GD_P_TEXT(granted ? "granted" : "failed"), GD_P_TEXT(gd_json_text(item, "word", NULL)),
                   GD_P_TEXT(gd_json_text(item, "text", NULL)));
+    if (item) {
+        gd_tx_add(tx, &sql_grants_taken_back, T("workspace"), T("client"),
+                  GD_P_TEXT(gd_json_text(item, "id", "")), I("at"));
+        gd_tx_add(tx, &sql_flow_taken_back, T("workspace"), T("flow"),
+                  GD_P_TEXT(gd_json_text(item, "id", "")));
+    }
     if (json_object_get(rec, "hub"))
         gd_tx_add(tx, &sql_hub_consented, T("workspace"), T("hub"), T("cred"), I("at"));
 }

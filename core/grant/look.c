@@ -91,7 +91,8 @@ struct look {
     char *role_asked, *role_granted, *account, *scope, *cred, *seen; /* seen: what was observed before */
     enum gd_native native;
     int64_t expires_at, starts_at, ends_at, horizon_at;
-    int64_t looks;
+    int64_t looks, gen;      /* gen: of the token that it is made with */
+    bool lived, again;       /* lived: when it began; again: with a newer token */
     bool interactive, ended; /* ended: something is left that only a person can close */
     json_t *warnings;        /* as stored */
     json_t *news;            /* warnings that were not there before */
@@ -104,20 +105,26 @@ static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
 static void on_seen(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_kept(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
+static void read_facts(struct look *l)
+{
+    struct gd_tx *tx = gd_tx_new(l->b->d.store);
+
+    gd_tx_add(tx, &sql_grant, GD_P_TEXT(l->workspace), GD_P_TEXT(l->grant));
+    gd_tx_add(tx, &sql_surfaces, GD_P_TEXT(l->workspace), GD_P_TEXT(l->grant));
+    gd_store_read(l->b->d.store, tx, on_facts, l);
+}
+
 void gd_look(struct gd_broker *b, const char *workspace, const char *grant, bool interactive, gd_look_fn *fn,
              void *arg)
 {
     struct look *l = gd_new(sizeof *l);
-    struct gd_tx *tx = gd_tx_new(b->d.store);
 
     *l = (struct look){ .b = b, .arena = gd_arena_new(0), .interactive = interactive, .fn = fn, .arg = arg };
     l->workspace = gd_arena_strdup(l->arena, workspace);
     l->grant = gd_arena_strdup(l->arena, grant);
     l->news = json_object();
     gd_busy(b, 1);
-    gd_tx_add(tx, &sql_grant, GD_P_TEXT(workspace), GD_P_TEXT(grant));
-    gd_tx_add(tx, &sql_surfaces, GD_P_TEXT(workspace), GD_P_TEXT(grant));
-    gd_store_read(b->d.store, tx, on_facts, l);
+    read_facts(l);
 }
 
 static void look_end(struct look *l)
@@ -198,6 +205,8 @@ static void copy_facts(struct look *l, const struct gd_tx *tx)
     l->warnings = column_json(tx, L_WARNINGS);
     gd_lifecycle_parse(gd_tx_text(tx, 0, 0, L_LIFE), &life);
     l->ended = life >= GD_LIFE_ENDED;
+    l->lived = life <= GD_LIFE_LIVE;
+    l->gen = gd_tx_int(tx, 0, 0, L_PARENT_GEN) + 1;
     gd_native_parse(gd_tx_text(tx, 0, 0, L_NATIVE), &l->native);
 }
 
@@ -516,11 +525,48 @@ static void keep(struct look *l, const struct gd_op_result *r)
     gd_store_commit(b->d.store, tx, on_kept, l);
 }
 
+/* Did its end begin meanwhile? What the platform shows of it then was our doing. */
+static bool has_ended(const struct look *l)
+{
+    struct gd_id id;
+    uint32_t n =
+        gd_id_parse(&id, "gr", l->grant, strlen(l->grant)) ? gd_index_grant(&l->b->ix, &id) : GD_NONE;
+
+    return l->lived && n != GD_NONE && gd_grant_at(&l->b->ix, n)->lifecycle > GD_LIFE_LIVE;
+}
+
+/* Was its token replaced meanwhile? Then a no was said to the old one. */
+static bool was_renewed(const struct look *l)
+{
+    struct gd_id id;
+    uint32_t n =
+        l->cred && gd_id_parse(&id, "cr", l->cred, strlen(l->cred)) ? gd_index_cred(&l->b->ix, &id) : GD_NONE;
+
+    return n != GD_NONE && gd_cred_at(&l->b->ix, n)->gen != l->gen;
+}
+
+static bool is_no(const struct gd_op_result *r)
+{
+    return r->end == GD_OP_FAILED ? r->fail_class == GRANTD_E_REAUTH
+                                  : !strcmp(gd_json_text(r->observed, "alive", "unknown"), "no");
+}
+
 static void on_seen(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
     struct look *l = arg;
 
     (void)op;
+    if (has_ended(l)) {
+        look_refuse(l, GD_R_GRANT_ENDED, "the grant was ended while it was looked at");
+        return;
+    }
+    if (!l->again && is_no(r) && was_renewed(l)) {
+        l->again = true;
+        json_decref(l->warnings);
+        l->warnings = NULL;
+        read_facts(l);
+        return;
+    }
     if (r->end == GD_OP_FAILED) {
         l->r.err = r->err;
         keep(l, NULL);

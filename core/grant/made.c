@@ -16,6 +16,11 @@ GD_SQL(
     " AND c.id = g.credential_id WHERE g.workspace = $1 AND g.client_id = $2 AND g.app = $3"
     " AND g.lifecycle IN ('confirming', 'live') AND COALESCE(g.request_id, '') <> $4 ORDER BY g.id");
 
+GD_SQL(
+    sql_item_after,
+    "SELECT i.state, g.id FROM items i LEFT JOIN grants g ON g.workspace = i.workspace AND g.client_id = $3"
+    " AND g.item_id = i.id AND g.lifecycle = 'ending' WHERE i.workspace = $1 AND i.id = $2");
+
 void gd_made_read(const struct gd_exchange *x, struct gd_tx *tx)
 {
     gd_tx_add(tx, &sql_same, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->client),
@@ -417,4 +422,35 @@ void gd_made(struct gd_exchange *x)
     json_object_set_new(x->rec, "item", item);
     if (!x->uses_token)
         add_orphan(x, x->cred);
+}
+
+/* ---- after the commit ---- */
+
+void gd_made_after(struct gd_exchange *x, struct gd_tx *tx)
+{
+    x->taken = gd_tx_add(tx, &sql_item_after, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->items[0].id),
+                         GD_P_TEXT(x->f->client));
+}
+
+/* The item was declined, or its request cancelled, while the platform was asked: what came of it is ending
+ * in the store (journal.c), and closed once this run is over. */
+void gd_made_taken_back(struct gd_exchange *x, const struct gd_tx *tx)
+{
+    const char *state = gd_tx_rows(tx, x->taken) ? gd_tx_text(tx, x->taken, 0, 0) : "";
+    struct gd_id id;
+
+    if (strcmp(state, "declined") != 0 && strcmp(state, "cancelled") != 0)
+        return;
+    for (size_t i = 0; i < gd_tx_rows(tx, x->taken); i++) {
+        const char *text = gd_tx_text(tx, x->taken, i, 1);
+        uint32_t n =
+            text && gd_id_parse(&id, "gr", text, strlen(text)) ? gd_index_grant(&x->b->ix, &id) : GD_NONE;
+
+        if (n != GD_NONE)
+            gd_grant_at(&x->b->ix, n)->lifecycle = GD_LIFE_ENDING;
+    }
+    if (x->result.end != GD_EXCHANGE_GRANTED)
+        return;
+    x->result.end = GD_EXCHANGE_FAILED;
+    gd_err_set(&x->result.err, GD_R_ITEM_CLOSED, "this was taken back while the platform was being asked");
 }

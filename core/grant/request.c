@@ -183,6 +183,7 @@ struct making {
     const char *link;
     const char *name, *email, *message; /* for the mail */
     int64_t until;
+    bool hub; /* the agency's own consent, asked by hub.connect */
 };
 
 /* By mail: can it go to this client? False: the call has been failed, and nothing was made. */
@@ -234,7 +235,6 @@ static int check_role(const struct gd_app_state *a, const char *role, struct gd_
     return gd_err_set(err, GD_R_ROLE_UNKNOWN, "platform %s has no role %s", a->app.platform->p.name, role);
 }
 
-/* is_hub: the agency's own consent, asked by hub.connect. */
 static int check_mode(const struct gd_app_state *a, const char *mode, bool is_hub, struct gd_err *err)
 {
     const char *const *m = a->app.platform->p.modes;
@@ -251,7 +251,7 @@ static int check_mode(const struct gd_app_state *a, const char *mode, bool is_hu
 
 static int check_items(struct gd_call *c, struct gd_err *err)
 {
-    bool is_hub = gd_hub_of_client(c->b, gd_param(c, "client")) != NULL;
+    bool is_hub = ((struct making *)c->state)->hub;
     json_t *it;
     size_t i;
 
@@ -349,11 +349,11 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 
     if (gd_call_store_failed(c, r, err))
         return;
-    if (gd_tx_rows(tx, 0) == 0) {
+    if (gd_tx_rows(tx, 0) == 0 || (!m->hub && !strcmp(gd_tx_text(tx, 0, 0, 0), "hub"))) {
         gd_call_fail(c, GD_R_NOT_FOUND, "no client of that id is visible to you");
         return;
     }
-    if (strcmp(gd_tx_text(tx, 0, 0, 0), "active") != 0 && !gd_hub_of_client(c->b, gd_param(c, "client"))) {
+    if (strcmp(gd_tx_text(tx, 0, 0, 0), "active") != 0 && !m->hub) {
         gd_call_fail(c, GD_R_CLIENT_ENDED, "this client is %s", gd_tx_text(tx, 0, 0, 0));
         return;
     }
@@ -372,16 +372,19 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     gd_store_commit(c->b->d.store, w, on_stored, c);
 }
 
-void gd_request_create(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
-                       void *arg)
+static void create(struct gd_call *c, bool hub)
 {
-    struct gd_call *c = gd_call_new(b, who, params, reply, arg);
+    struct making *m = gd_arena_alloc(c->arena, sizeof *m);
+    struct gd_broker *b = c->b;
     struct gd_err err = { 0 };
     struct gd_tx *tx;
 
-    c->state = gd_arena_alloc(c->arena, sizeof(struct making));
+    c->state = m;
+    m->hub = hub;
     if (!b->public_url)
         gd_call_fail(c, GD_R_PUBLIC_URL_MISSING, "set listen and public_url in the configuration first");
+    else if (!hub && gd_hub_of_client(b, gd_param(c, "client")))
+        gd_call_fail(c, GD_R_NOT_FOUND, "no client of that id is visible to you");
     else if (check_items(c, &err))
         gd_call_error(c, &err);
     else {
@@ -389,6 +392,18 @@ void gd_request_create(struct gd_broker *b, const struct gd_actor *who, json_t *
         gd_tx_add(tx, &sql_client, GD_P_TEXT(c->workspace), GD_P_TEXT(gd_param(c, "client")));
         gd_store_read(b->d.store, tx, on_client, c);
     }
+}
+
+void gd_request_create(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
+                       void *arg)
+{
+    create(gd_call_new(b, who, params, reply, arg), false);
+}
+
+void gd_request_create_hub(struct gd_broker *b, const struct gd_actor *who, json_t *params,
+                           gd_reply_fn *reply, void *arg)
+{
+    create(gd_call_new(b, who, params, reply, arg), true);
 }
 
 /* ---- remind, cancel ---- */
@@ -401,8 +416,9 @@ static void on_remind(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 
     if (gd_call_store_failed(c, r, err))
         return;
-    if (gd_tx_rows(tx, 0) == 0)
-        gd_call_fail(c, GD_R_NOT_FOUND, "no request of that id is visible to you");
+    if (gd_tx_rows(tx, 0) == 0 || gd_hub_of_client(c->b, gd_tx_text(tx, 0, 0, 1)))
+        gd_call_fail(c, GD_R_NOT_FOUND,
+                     "no request of that id is visible to you"); /* hub.connect makes links */
     else if (!strcmp(gd_tx_text(tx, 0, 0, 2), "cancelled"))
         gd_call_fail(c, GD_R_REQUEST_CANCELLED, "this request was taken back; create a new one");
     else if (gd_tx_int(tx, 0, 0, 6) < gd_now(c->b->d.clock))

@@ -97,7 +97,16 @@ struct hub_look {
     struct gd_broker *b;
     struct gd_hub_state *h;
     struct gd_call *c; /* NULL: of the sweep */
+    char cred[GD_ID_TEXT_MAX];
+    uint32_t gen; /* of the credential that it is made with */
 };
+
+static uint32_t gen_of(struct gd_broker *b, const struct gd_hub_state *h)
+{
+    const struct gd_ix_cred *c = cred_of(b, h);
+
+    return c ? c->gen : 0;
+}
 
 static json_t *check_json(const char *name, bool ok, enum gd_reason r, const char *text)
 {
@@ -170,6 +179,34 @@ static void tell_warnings(struct hub_look *k, struct gd_tx *tx, json_t *warnings
     }
 }
 
+static bool look_at_hub(struct gd_broker *b, struct gd_hub_state *h, struct gd_call *c);
+
+/* Made with a credential that was replaced meanwhile, it says nothing of the new one. A caller waits for
+ * another look, the sweep makes one by itself. */
+static void look_is_void(struct hub_look *k)
+{
+    struct gd_broker *b = k->b;
+
+    if (!k->c)
+        b->looking--;
+    else if (!look_at_hub(b, k->h, k->c))
+        reply_check(k->c, k->h);
+    gd_busy(b, -1);
+    gd_free(k);
+}
+
+static void on_hub_seen(void *arg, struct gd_op *op, const struct gd_op_result *r);
+
+static void on_hub_told(void *arg, struct gd_op *op, const struct gd_op_result *r)
+{
+    struct hub_look *k = arg;
+
+    if (strcmp(k->cred, k->h->cred) != 0 || k->gen != gen_of(k->b, k->h))
+        look_is_void(k);
+    else
+        on_hub_seen(k, op, r);
+}
+
 static void on_hub_seen(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
     struct hub_look *k = arg;
@@ -211,14 +248,15 @@ static bool look_at_hub(struct gd_broker *b, struct gd_hub_state *h, struct gd_c
     struct gd_op_start s = { .kind = GD_OP_VERIFY,
                              .deadline_ms = b->plan.deadline_ms,
                              .interactive = c != NULL,
-                             .on_end = on_hub_seen };
+                             .on_end = on_hub_told };
     struct gd_hub_given given;
     struct hub_look *k;
 
     if (!a || !has_token(h) || !a->app.platform->p.verify)
         return false;
     k = gd_new(sizeof *k);
-    *k = (struct hub_look){ b, h, c };
+    *k = (struct hub_look){ .b = b, .h = h, .c = c, .gen = gen_of(b, h) };
+    (void)snprintf(k->cred, sizeof k->cred, "%s", h->cred);
     s.platform = a->app.platform;
     s.app = a->app.id;
     s.arg = k;

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""What happens while something else is under way: a no while the platform is being asked, an end or a new token while a
+grant is looked at, a new consent of the hub while the old one is looked at; and who may ask for the agency's own consent."""
+import unittest
+
+from harness import Rpc, RpcError, wait_for
+from test_native import AtlasTest
+
+
+class MeanwhileTest(AtlasTest):
+    ACCOUNTS = 4
+
+    def setUp(self):
+        super().setUp()
+        self.lines = []
+        self.addCleanup(lambda: [line.close() for line in self.lines])
+
+    def beside(self, method, **params):
+        """A call on a line of its own, not waited for."""
+        line = Rpc(self.box.socket_path)
+        self.lines.append(line)
+        line.send(method, **params)
+        return line
+
+    def held(self, path, method, **params):
+        """A call that has the platform's answer still to come."""
+        self.atlas.hang(path, how="slow")
+        line = self.beside(method, **params)
+        self.assertTrue(self.atlas.held.wait(10))
+        return line
+
+    def decline(self, link):
+        browser = self.box.browser()
+        browser.open(link)
+        form = next(f for f in browser.page.forms if f.buttons and f.buttons[0][1] == "decline")
+        browser.submit(form, None, form.buttons[0])
+
+    def events(self, kind):
+        return [e for e in self.rpc.call("event.list")["events"] if e["type"] == kind]
+
+    def nothing_is_left(self):
+        wait_for(lambda: not self.atlas.shares and not self.atlas.living())
+        wait_for(lambda: {g["state"] for g in self.rpc.call("grant.list")["grants"]} <= {"ended"})
+
+
+class Meanwhile(MeanwhileTest):
+    def waiting(self, **item):
+        link, request = self.ask({"mode": "choose", **item})
+        self.approve(link)
+        self.assertEqual(self.states(request), ["waiting"])
+        return link, request, self.items(request)[0]["id"]
+
+    def test_a_no_while_the_platform_is_asked(self):
+        """The client declines while what it chose is being read: what comes out is ended, not kept."""
+        for act in ("decline", "cancel"):
+            with self.subTest(act=act):
+                link, request, item = self.waiting()
+                line = self.held("/accounts", "grant.submit", request=request, item=item, inputs=[{"accounts": "a1"}])
+                if act == "decline":
+                    self.decline(link)
+                else:
+                    self.rpc.call("request.cancel", request=request)
+                self.atlas.hold.set()
+                with self.assertRaises(RpcError) as caught:
+                    line.reply()
+                self.assertEqual(caught.exception.reason, "ITEM_CLOSED")
+                self.nothing_is_left()
+                self.assertEqual(self.states(request), ["declined" if act == "decline" else "cancelled"])
+
+    def test_a_no_while_it_is_looked_at(self):
+        """The same where the run ends with a further question: nobody will answer it, so the token is given back."""
+        link, request, item = self.waiting()
+        line = self.held("/accounts", "grant.submit", request=request, item=item, inputs=[{}])
+        self.decline(link)
+        self.atlas.hold.set()
+        line.reply()
+        self.nothing_is_left()
+        self.assertEqual(self.states(request), ["declined"])
+
+    def test_an_end_while_a_grant_is_looked_at(self):
+        """The platform shows a dead token because it was just revoked: that is no drift."""
+        ((grant,),) = self.consent({"mode": "both", "asset": "a1"})
+        line = self.held("/shares", "grant.verify", grant=grant["id"])
+        self.rpc.call("grant.revoke", grant=grant["id"])
+        self.assertEqual(self.box.grant(grant["id"])["state"], "ended")
+        self.atlas.hold.set()
+        with self.assertRaises(RpcError) as caught:
+            line.reply()
+        self.assertEqual((caught.exception.reason, self.events("grant.drift")), ("GRANT_ENDED", []))
+        self.assertEqual(self.box.grant(grant["id"])["state"], "ended")
+
+    def test_a_token_that_is_renewed_while_a_grant_is_looked_at(self):
+        """A platform that ends the old token at once says no to it: that is no drift, the new one is looked at."""
+        ((grant,),) = self.consent({"mode": "both", "asset": "a1"})
+        line = self.held("/shares", "grant.verify", grant=grant["id"])
+        old = set(self.atlas.tokens)
+        self.rpc.call("grant.refresh", grant=grant["id"])
+        for token in old:
+            self.atlas.tokens[token] = None
+        self.atlas.hold.set()
+        self.assertEqual(line.reply()["differences"], [])
+        self.assertEqual((self.events("grant.drift"), self.atlas.count("/token", grant_type="refresh_token")), ([], 1))
+
+
+class Hubs(MeanwhileTest):
+    def setUp(self):
+        super().setUp()
+        self.assertEqual(self.box.daemon.stop(), 0)
+        del self.box.hubs["agency"]["access_token"]
+        self.box.start()
+
+    def connect(self):
+        made = self.rpc.call("hub.connect", hub="agency")
+        self.box.canaries.add(made["link"].rsplit("/", 1)[1].encode())
+        self.approve(made["link"])
+
+    def test_a_new_consent_while_the_hub_is_looked_at(self):
+        """The look was made with the token that the new consent replaced: it says nothing of the new one."""
+        self.connect()
+        line = self.held("/shares", "hub.check", hub="agency")
+        self.connect()
+        wait_for(lambda: len(self.atlas.living()) == 1)
+        self.atlas.hold.set()
+        line.reply()
+        self.assertEqual(self.events("hub.at_risk"), [])
+        self.assertEqual(self.rpc.call("hub.get", hub="agency")["hub"]["state"], "ready")
+
+    def test_only_hub_connect_asks_for_it(self):
+        """Who may ask clients may not put another consent into the place of the agency's own."""
+        self.connect()
+        request = self.rpc.call("request.list")["requests"][0]
+        for item in ({"mode": "hub"}, {"mode": "token"}, {}):
+            self.refused("NOT_FOUND", "request.create", client=request["client"], items=[{"app": "atlas", **item}])
+        self.refused("NOT_SUPPORTED", "request.create", client=self.client(), items=[{"app": "atlas", "mode": "hub"}])
+        self.refused("NOT_FOUND", "request.remind", request=request["id"])
+        self.refused("NOT_FOUND", "client.get", client=request["client"])
+        self.refused("NOT_FOUND", "client.update", client=request["client"], name="Mallory")
+        self.refused("NOT_FOUND", "client.erase", client=request["client"], name="agency")
+        self.assertNotIn(request["client"], [c["id"] for c in self.rpc.call("client.list")["clients"]])
+
+
+if __name__ == "__main__":
+    unittest.main()
