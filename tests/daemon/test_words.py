@@ -245,7 +245,7 @@ class Portal(GrantdTest):
                 while chunk := s.recv(65536):
                     answer += chunk
             self.assertRegex(answer, rb"^HTTP/1\.1 400 ")
-        self.assertGreaterEqual(len(re.findall(r'"reason":"HTTP_MALFORMED"', self.box.log_tail(20000))), 3)
+        wait_for(lambda: len(re.findall(r'"reason":"HTTP_MALFORMED"', self.box.log_tail(20000))) == 3)
         self.assertEqual(self.rpc.call("request.list")["requests"], [])
 
 
