@@ -216,7 +216,7 @@ class LinkedIn(SandboxTest):
     def test_the_day_s_calls_are_used_up(self):
         self.begin()
         grant, = self.granted(asset=CANDLES)
-        for args in ({}, {"retry_after": "3"}):
+        for args in ({}, {"retry_after": "1"}):
             self.sandbox.fault("linkedin", "throttle", times=1, **args)
             with self.assertRaises(RpcError) as caught:
                 self.rpc.call("grant.verify", grant=grant)
