@@ -31,13 +31,6 @@ static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
-const char *gd_exchange_word(enum gd_exchange_end e)
-{
-    static const char *const words[] = { "granted", "waiting", "declined", "failed" };
-
-    return words[e];
-}
-
 /* ---- the end ---- */
 
 static void on_closed(uv_handle_t *h)
@@ -555,6 +548,11 @@ static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, cons
 static void fail(struct gd_exchange *x, bool declined)
 {
     x->result.end = declined ? GD_EXCHANGE_DECLINED : GD_EXCHANGE_FAILED;
+    if (gd_made_failed(x)) {
+        x->last = true;
+        commit_record(x);
+        return;
+    }
     if (x->gen > 0) /* tokens without a grant: ended, unless others use them */
         json_array_append_new(x->orphans, json_string(x->cred));
     open_again(x);
@@ -565,6 +563,8 @@ static void end_failed(struct gd_exchange *x, const struct gd_op_result *r)
     bool declined = r->fail_class == GRANTD_E_DECLINED;
 
     x->result.err = r->err;
+    if (!x->mismatch)
+        take_reports(x, r);
     if (x->mismatch)
         gd_err_set(&x->result.err, GD_R_SUBJECT_MISMATCH,
                    "the platform answered with another account's tokens; they are kept aside");
@@ -599,9 +599,7 @@ static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         start_op(x);
         return;
     }
-    x->rec = json_pack("{s:i, s:s, s:s, s:s, s:I, s:s}", "v", 1, "workspace", x->f->workspace, "client",
-                       x->f->client, "app", x->f->app->app.id, "at", (json_int_t)gd_now(x->b->d.clock), "of",
-                       x->f->id);
+    x->rec = gd_made_record(x);
     x->last = true;
     gd_made(x);
     commit_record(x);

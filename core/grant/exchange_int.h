@@ -29,6 +29,7 @@ struct gd_exchange {
     struct gd_clocks clocks; /* of the newest version */
     bool last, waiting;      /* waiting: not from a callback, may go back to waiting */
     bool split, mismatch;    /* mismatch: rec holds another account's tokens: kept, not used */
+    bool ends;               /* failed after half of the work: what was opened is to be closed */
     bool one, uses_token;    /* what made.c found: something was granted; and needs the token */
     size_t outcome;          /* statement that reads the row after the answer */
     size_t taken;            /* the same of the item and what is ending of it, at the end */
@@ -48,6 +49,11 @@ void gd_made_same(struct gd_exchange *x, const struct gd_tx *tx);
 json_t *gd_made_merge(json_t *before, json_t *now, const char *const *keys);
 /* Puts item, grants and flow into x->rec and sets x->result. */
 void gd_made(struct gd_exchange *x);
+/* A record without tokens. New reference. */
+json_t *gd_made_record(const struct gd_exchange *x);
+/* After a failure: puts what the platform opened before it into x->rec, as grants that end at once. False:
+ * nothing was. */
+bool gd_made_failed(struct gd_exchange *x);
 /* Adds the read of what became of the item in that commit, and takes its row. */
 void gd_made_after(struct gd_exchange *x, struct gd_tx *tx);
 void gd_made_taken_back(struct gd_exchange *x, const struct gd_tx *tx);

@@ -225,7 +225,7 @@ static bool unexpected(const struct gd_exchange *x, const struct gd_flow_item *i
 
 static const char *lifecycle_of(const struct gd_exchange *x, const struct gd_flow_item *it, const json_t *old)
 {
-    if (unexpected(x, it))
+    if (x->ends || unexpected(x, it))
         return "ending";
     if (old)
         return gd_json_text(old, "lifecycle", "live");
@@ -244,7 +244,7 @@ static void add_grant(struct gd_exchange *x, const struct gd_flow_item *it, cons
     const char *asset_id = asset ? gd_json_text(asset, "id", NULL) : it->asset;
     const char *kind = asset ? gd_json_text(asset, "kind", NULL) : NULL;
     bool token = layers & GRANTD_LAYER_TOKEN, native = layers & GRANTD_LAYER_NATIVE;
-    const json_t *old = unexpected(x, it) ? NULL : renewed(x, it, asset_id, kind, token);
+    const json_t *old = x->ends || unexpected(x, it) ? NULL : renewed(x, it, asset_id, kind, token);
     int64_t now = gd_now(x->b->d.clock);
     char id[GD_ID_TEXT_MAX];
     json_t *g;
@@ -424,10 +424,78 @@ void gd_made(struct gd_exchange *x)
         add_orphan(x, x->cred);
 }
 
+/* ---- half of the work ---- */
+
+json_t *gd_made_record(const struct gd_exchange *x)
+{
+    return json_pack("{s:i, s:s, s:s, s:s, s:I, s:s}", "v", 1, "workspace", x->f->workspace, "client",
+                     x->f->client, "app", x->f->app->app.id, "at", (json_int_t)gd_now(x->b->d.clock), "of",
+                     x->f->id);
+}
+
+/* Was it opened in this run, and stands no living grant on it? */
+static bool was_left(const struct gd_exchange *x, const json_t *asset)
+{
+    const char *id = gd_json_text(asset, "id", ""), *kind;
+    bool opened = false;
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(x->surfaces, i, one)
+    {
+        kind = gd_json_text(one, "kind", "");
+        opened = opened || (strcmp(kind, "token") != 0 && !strcmp(gd_json_text(one, "asset", ""), id) &&
+                            !strcmp(gd_json_text(one, "outcome", ""), "open"));
+    }
+    json_array_foreach(x->same, i, one) if (!strcmp(gd_json_text(one, "asset_id", ""), id)) return false;
+    return opened && !gd_json_text(asset, "problem", NULL);
+}
+
+static void add_left(struct gd_exchange *x)
+{
+    uint32_t layers = GRANTD_LAYER_NATIVE | (x->gen > 0 ? GRANTD_LAYER_TOKEN : 0);
+    json_t *asset;
+    size_t i;
+
+    json_array_foreach(x->assets, i, asset)
+    {
+        if (was_left(x, asset))
+            add_grant(x, &x->f->items[0], asset, layers);
+    }
+}
+
+bool gd_made_failed(struct gd_exchange *x)
+{
+    const char *word = gd_reason_word(x->result.err.reason), *text = x->result.err.text;
+    bool declined = x->result.end == GD_EXCHANGE_DECLINED;
+
+    if (x->rec) /* tokens that are kept aside */
+        return false;
+    x->ends = true;
+    x->rec = gd_made_record(x);
+    add_left(x);
+    if (!x->one) {
+        x->ends = false;
+        json_decref(x->rec);
+        x->rec = NULL;
+        return false;
+    }
+    if (x->gen > 0)
+        json_object_set_new(x->rec, "cred", json_string(x->cred));
+    json_object_set_new(x->rec, "flow", json_string(x->f->id));
+    json_object_set_new(x->rec, "item",
+                        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "id", x->f->items[0].id, "state",
+                                  declined ? "declined" : "open", "reason", word, "reason_text", text, "word",
+                                  word, "text", text));
+    return true;
+}
+
 /* ---- after the commit ---- */
 
 void gd_made_after(struct gd_exchange *x, struct gd_tx *tx)
 {
+    if (x->ends)
+        gd_event_add(x->b->d.events, tx, x->f->workspace, "request.failed", x->f->request, NULL);
     x->taken = gd_tx_add(tx, &sql_item_after, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->items[0].id),
                          GD_P_TEXT(x->f->client));
 }

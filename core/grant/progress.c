@@ -18,6 +18,13 @@ void gd_flow_done(struct gd_flow *f)
     gd_secret_done(&f->cred.refresh);
 }
 
+const char *gd_exchange_word(enum gd_exchange_end e)
+{
+    static const char *const words[] = { "granted", "waiting", "declined", "failed" };
+
+    return words[e];
+}
+
 /* ---- what was left ---- */
 
 GD_SQL(sql_left, "SELECT DISTINCT f.credential_id FROM flows f WHERE f.workspace = $1 AND f.request_id = $2"

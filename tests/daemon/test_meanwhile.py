@@ -77,6 +77,15 @@ class Meanwhile(MeanwhileTest):
         self.nothing_is_left()
         self.assertEqual(self.states(request), ["declined"])
 
+    def test_a_failure_after_half_of_the_work(self):
+        """Two accounts are shared, the third is refused for good: what was opened is closed again."""
+        link, request = self.ask({"mode": "native"})
+        self.atlas.fail("/share", 403, 1, skip=2, error="forbidden")
+        self.approve(link)
+        wait_for(lambda: self.states(request) == ["open"])
+        self.assertEqual(self.atlas.count("/share"), 3)
+        self.nothing_is_left()
+
     def test_an_end_while_a_grant_is_looked_at(self):
         """The platform shows a dead token because it was just revoked: that is no drift."""
         ((grant,),) = self.consent({"mode": "both", "asset": "a1"})
