@@ -22,7 +22,7 @@ struct gd_exchange {
     struct gd_secret refresh; /* newest refresh token, for answers that bring none */
     json_t *kept, *assets, *surfaces, *warnings;
     json_t *news;    /* warnings that were not told yet */
-    json_t *same;    /* living grants of this client and app that a new consent may renew */
+    json_t *same;    /* living grants of this client and app that a new consent may renew, by asset */
     json_t *others;  /* items that have been given flows of their own, to be started */
     json_t *orphans; /* credentials that may be of no use any more */
     char *account, *scope;

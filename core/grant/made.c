@@ -27,18 +27,30 @@ void gd_made_read(const struct gd_exchange *x, struct gd_tx *tx)
               GD_P_TEXT(x->f->app->app.id), GD_P_TEXT(x->f->request));
 }
 
+/* By asset: thousands are looked up for thousands. Takes g. */
+static void add_same(struct gd_exchange *x, const char *asset, json_t *g)
+{
+    json_t *list = json_object_get(x->same, asset);
+
+    if (!list) {
+        list = json_array();
+        json_object_set_new(x->same, asset, list);
+    }
+    json_array_append_new(list, g);
+}
+
 void gd_made_same(struct gd_exchange *x, const struct gd_tx *tx)
 {
     static const char *const names[] = { "id",    "asset_id", "asset_kind", "role_asked", "cred",
                                          "scope", "account",  "native",     "lifecycle" };
 
-    x->same = json_array();
+    x->same = json_object();
     for (size_t row = 0; row < gd_tx_rows(tx, 0); row++) {
         json_t *g = json_object();
 
         for (size_t col = 0; col < sizeof names / sizeof *names; col++)
             json_object_set_new(g, names[col], gd_text_json(gd_tx_text(tx, 0, row, col)));
-        json_array_append_new(x->same, g);
+        add_same(x, gd_json_text(g, "asset_id", ""), g);
     }
 }
 
@@ -188,10 +200,10 @@ static void add_orphan(struct gd_exchange *x, const char *cred)
 static json_t *renewed(struct gd_exchange *x, const struct gd_flow_item *it, const char *asset,
                        const char *kind, bool token)
 {
-    json_t *g, *best = NULL;
+    json_t *g, *best = NULL, *same = json_object_get(x->same, asset ? asset : "");
     size_t i;
 
-    json_array_foreach(x->same, i, g)
+    json_array_foreach(same, i, g)
     {
         if (!renews(x, it, g, asset, kind, token))
             continue;
@@ -199,7 +211,7 @@ static json_t *renewed(struct gd_exchange *x, const struct gd_flow_item *it, con
                       same_text(gd_json_text(g, "role_asked", NULL), it->role)))
             best = g;
     }
-    json_array_foreach(x->same, i, g)
+    json_array_foreach(same, i, g)
     {
         const char *from = gd_json_text(g, "cred", NULL);
 
@@ -447,8 +459,7 @@ static bool was_left(const struct gd_exchange *x, const json_t *asset)
         opened = opened || (strcmp(kind, "token") != 0 && !strcmp(gd_json_text(one, "asset", ""), id) &&
                             !strcmp(gd_json_text(one, "outcome", ""), "open"));
     }
-    json_array_foreach(x->same, i, one) if (!strcmp(gd_json_text(one, "asset_id", ""), id)) return false;
-    return opened && !gd_json_text(asset, "problem", NULL);
+    return opened && !json_object_get(x->same, id) && !gd_json_text(asset, "problem", NULL);
 }
 
 static void add_left(struct gd_exchange *x)

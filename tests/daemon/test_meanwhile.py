@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """What happens while something else is under way: a no while the platform is being asked, an end or a new token while a
-grant is looked at, a new consent of the hub while the old one is looked at; and who may ask for the agency's own consent."""
+grant is looked at, a new consent of the hub while the old one is looked at; thousands
+of accounts; and who may ask for the agency's own consent."""
+import threading
+import time
 import unittest
 
 from harness import Rpc, RpcError, wait_for
@@ -146,6 +149,34 @@ class Hubs(MeanwhileTest):
         self.refused("NOT_FOUND", "client.update", client=request["client"], name="Mallory")
         self.refused("NOT_FOUND", "client.erase", client=request["client"], name="agency")
         self.assertNotIn(request["client"], [c["id"] for c in self.rpc.call("client.list")["clients"]])
+
+
+class Thousands(MeanwhileTest):
+    ACCOUNTS = 3000
+
+    def test_nobody_waits_for_somebody_elses_thousands(self):
+        """3,000 accounts, and the same again as a renewal: other callers are answered all the while."""
+        client, slow = self.client(), []
+        stop = threading.Event()
+
+        def ask():
+            line = Rpc(self.box.socket_path)
+            while not stop.is_set():
+                began = time.monotonic()
+                line.call("daemon.status")
+                slow.append(time.monotonic() - began)
+            line.close()
+
+        for _ in range(2):
+            link, request = self.ask({"mode": "token"}, client=client)
+            stop.clear()
+            asking = threading.Thread(target=ask, daemon=True)
+            asking.start()
+            self.approve(link)
+            stop.set()
+            asking.join(20)
+            self.assertEqual(len(self.items(request)[0]["grants"]), 3000)
+        self.assertLess(max(slow), 2)
 
 
 if __name__ == "__main__":
