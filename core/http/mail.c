@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "http/http_int.h"
 
+#include <openssl/crypto.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -329,6 +330,7 @@ static void work(uv_work_t *req)
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &s->code);
     curl_easy_cleanup(easy);
     curl_slist_free_all(to);
+    OPENSSL_thread_stop(); /* what TLS keeps for a thread: those of libuv outlive OpenSSL's own end */
     judge(s, code);
 }
 
