@@ -367,8 +367,9 @@ static bool refresh_first(struct waiting *w, const struct gd_tx *tx)
 
     if (n == GD_NONE || w->refreshed)
         return false;
-    if (!gd_refresh_in_flight(w->b, cred) && (!expires || expires > gd_now(w->b->d.clock) + TOKEN_LEFT_MS ||
-                                              !TEXT(W_STATUS) || strcmp(TEXT(W_CRED_STATUS), "current") != 0))
+    if (!gd_refresh_in_flight(w->b, cred) &&
+        (!expires || expires > gd_now(w->b->d.clock) + TOKEN_LEFT_MS || !TEXT(W_CRED_STATUS) ||
+         strcmp(TEXT(W_CRED_STATUS), "current") != 0))
         return false;
     w->refreshed = true;
     gd_refresh(w->b, n, "flow", on_refreshed, w);
@@ -380,7 +381,7 @@ static bool cred_is_over(struct waiting *w, const struct gd_tx *tx, struct gd_er
 {
     const char *status = TEXT(W_CRED_STATUS);
 
-    if (!status || !strcmp(status, "needs_consent"))
+    if (!status || !strcmp(status, "needs_consent") || !strcmp(status, "revoked"))
         return gd_err_set(err, GD_R_GRANT_NEEDS_CONSENT,
                           "what this consent yielded is no longer accepted; the client approves again") != 0;
     if (INT(W_EXPIRES) && INT(W_EXPIRES) <= gd_now(w->b->d.clock))

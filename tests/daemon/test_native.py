@@ -486,7 +486,14 @@ class Guarded(AtlasTest):
         wait_for(lambda: self.atlas.count("/accounts") > looks)
         wait_for(lambda: self.items(request)[0]["next_look_at"])
         self.assertEqual(self.states(request), ["waiting"])
-        self.rpc.call("grant.submit", request=request, item=item, inputs=[{"accounts": "a1"}])
+
+        def taken():
+            try:
+                return self.rpc.call("grant.submit", request=request, item=item, inputs=[{"accounts": "a1"}])
+            except RpcError as refusal:  # the look after the start is still on
+                self.assertEqual(refusal.reason, "CONFLICT")
+                return None
+        wait_for(taken)
         self.granted(request)
 
     def test_what_is_handed_in_belongs_to_its_request(self):
