@@ -159,6 +159,21 @@ static json_t *typed(const json_t *param, const char *text)
     return json_string(text);
 }
 
+/* "name=text,name=text" as one object; given again, it adds. */
+static int set_object(struct ctl *c, const char *name, const char *flag, const char *text, struct gd_err *err)
+{
+    GD_AUTO_JSON v = pairs(text, flag, err);
+    json_t *before = json_object_get(c->params, name);
+
+    if (!v)
+        return -1;
+    if (before)
+        json_object_update(before, v);
+    else
+        json_object_set(c->params, name, v);
+    return 0;
+}
+
 /* The parameter that --flag stands for; ret_form: 0 plain, 1 one of a list, 2 whole JSON, 3 --no-flag. */
 static const json_t *find_flag(const struct gd_schema *m, const char *flag, const char **ret_name,
                                int *ret_form)
@@ -263,6 +278,8 @@ static int one_flag(struct ctl *c, char *flag, const char *next, struct gd_err *
         return -1;
     if (form == 1 || form == 2)
         return set_list(c, name, flag, form, value, err) < 0 ? -1 : used;
+    if (!strcmp(gd_json_text(param, "type", ""), "object"))
+        return set_object(c, name, flag, value, err) < 0 ? -1 : used;
     json_object_set_new(c->params, name, typed(param, value));
     return used;
 }

@@ -161,7 +161,10 @@ class GoogleAds(SandboxTest):
         self.assertTrue(self.rpc.call("grant.token", grant=grant)["access_token"].startswith("ya29."))
         self.rpc.call("grant.refresh", grant=grant)
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
-        surfaces = self.whole_end(grant, inputs={"end_all": "yes"})
+        self.assertEqual(self.box.ctl("grant", "revoke", grant, "--inputs", "end_all", check=False).returncode, 2)
+        self.assertEqual(self.box.grant(grant)["state"], "active")  # a slip of the hand ends nothing
+        self.box.ctl("grant", "revoke", grant, "--inputs", "end_all=yes")
+        surfaces = {one["kind"]: one for one in self.box.grant(grant)["surfaces"]}
         self.assertEqual(surfaces["token"]["state"], "closed", surfaces)
         wait_for(lambda: self.box.grant(grant)["state"] == "ended")
 
