@@ -1,6 +1,5 @@
 /* scan.c - what was shared to the agency, whoever did it, a page a run: ad accounts first, then Pages (facts:
- * A3, edges client_ad_accounts and client_pages). And what Meta calls us for: that a client has removed the
- * app (facts: A2, "Webhook topic application"). */
+ * A3, edges client_ad_accounts and client_pages). */
 #include "meta.h"
 
 static grantd_fn next_page;
@@ -76,56 +75,4 @@ static grantd_next *on_listed(grantd_op *op, const grantd_doc *a)
     if (!after)
         grantd_note(op, "pages", "1");
     return grantd_continue(op, next_page);
-}
-
-/* ---- notice
- * ------------------------------------------------------------------------------------------------- */
-static int genuine(grantd_op *op, const grantd_doc *d)
-{
-    const char *body = grantd_body(op, d), *signature = grantd_header(op, d, "x-hub-signature-256");
-
-    if (!body || !signature || strncmp(signature, "sha256=", 7) != 0)
-        return 0;
-    return grantd_same(op, signature + 7,
-                       grantd_digest(op, GRANTD_HMAC_SHA256_HEX, grantd_option(op, "app_secret"), body));
-}
-
-/* The first change that says something of a delegated login. */
-static const char *change_at(grantd_op *op, const grantd_doc *d, const char **ret_field)
-{
-    static const char begins[] = "business_integration_";
-
-    for (int64_t i = 0; i < grantd_len(op, d, "entry") && i < 100; i++) {
-        const char *list = grantd_strf(op, "entry.%lld.changes", (long long)i);
-
-        for (int64_t k = 0; k < grantd_len(op, d, list) && k < 100; k++) {
-            const char *at = grantd_strf(op, "%s.%lld", list, (long long)k);
-            const char *field = grantd_text(op, d, grantd_strf(op, "%s.field", at));
-
-            if (field && !strncmp(field, begins, sizeof begins - 1)) {
-                *ret_field = field + sizeof begins - 1;
-                return grantd_text(op, d, grantd_strf(op, "%s.value.business_manager_id", at));
-            }
-        }
-    }
-    return NULL;
-}
-
-grantd_next *me_notice(grantd_op *op)
-{
-    const grantd_doc *d = grantd_document(op, GRANTD_DOC_NOTICE);
-    const char *field = NULL, *business;
-
-    if (!d || !genuine(op, d))
-        return grantd_fail(op, GRANTD_E_FORBIDDEN, "the signature of the notice is not the app's");
-    business = change_at(op, d, &field);
-    if (!me_digits(business))
-        return grantd_fail(op, GRANTD_E_PROTOCOL, "the notice names no business");
-    grantd_observe(op, "event",
-                   !strcmp(field, "uninstall") ? "uninstall"
-                   : !strcmp(field, "install") ? "install"
-                                               : "update");
-    if (!strcmp(field, "uninstall"))
-        grantd_observe(op, "alive", "no");
-    return grantd_done(op, .account_id = business);
 }

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """Meta from ask to end, through grantd and against the sandbox: each mode, what people do meanwhile, lost answers, a
 crash in the middle of a fan-out, and one person who consents twice."""
+import hmac
+import http.client
+import json
 import os
 import signal
 import sys
 import threading
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
 from harness import wait_for  # noqa: E402
@@ -13,6 +17,7 @@ from sandboxed import SandboxTest  # noqa: E402
 HUB, BOT = "220000000000777", "61550000000042"
 EU, US, CANDLES = "act_5550001112223", "act_5550001112224", "act_5550001112230"
 PAGE = "100500000000001"
+BAKERY = "440000000000888"
 BERTA, CARL, ANN = "1020000000055", "1020000000081", "1020000000071"
 
 
@@ -177,6 +182,49 @@ class Meta(SandboxTest):
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
         surface = self.whole_end(grant)["token"]
         self.assertEqual(surface["state"], "manual", surface)
+
+    def visit(self, method, address, body=None, **headers):
+        """(status, type, text), as Meta would call"""
+        link = http.client.HTTPConnection(urllib.parse.urlsplit(address).netloc, timeout=30)
+        try:
+            link.request(method, address.split(link.host + f":{link.port}", 1)[1], body, headers)
+            answer = link.getresponse()
+            return answer.status, (answer.getheader("Content-Type") or "").split(";")[0], answer.read().decode()
+        finally:
+            link.close()
+
+    def test_the_client_removes_the_app(self):
+        """The handshake of the webhook is answered to who knows the word; then a removed app is known at once, and a notice
+        counts by its signature alone."""
+        self.begin(webhook_verify_token=self.secret("word", "w0rd-typed-at-meta"))
+        grant, = self.granted(mode="delegate", assets=[EU])
+        hook = self.rpc.call("app.get", app="fb")["app"]["notice_uri"]
+        self.assertTrue(hook.endswith("/hook/main.fb"), hook)
+        ask = "?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
+        self.assertEqual(self.visit("GET", hook + ask + "w0rd-typed-at-meta"), (200, "text/plain", "1158201444"))
+        for wrong in (ask + "w0rd", ask + "w0rd-typed-at-meta&hub.mode=subscribe", "", "?hub.mode=subscribe"):
+            status, _, text = self.visit("GET", hook + wrong)
+            self.assertIn(status, (400, 403), wrong)
+            self.assertNotIn("1158201444", text)
+        self.assertEqual(self.visit("GET", hook.replace("main.fb", "main.li") + ask + "w0rd-typed-at-meta")[0], 404)
+        body = json.dumps({"object": "application", "entry": [{"changes": [
+            {"field": "business_integration_uninstall", "value": {"business_manager_id": BAKERY}}]}]})
+        before = len(self.sandbox.seen()["requests"])
+        for signature in ({}, {"X-Hub-Signature-256": "sha256=" + "0" * 64},
+                          {"X-Hub-Signature-256": "sha256=" + hmac.new(b"s3cr3t", body.encode(), "sha256").hexdigest()[:-1]}):
+            self.assertEqual(self.visit("POST", hook, body, **signature)[0], 403, signature)
+        self.advance(60)
+        self.assertEqual(len(self.sandbox.seen()["requests"]), before)
+        # Genuine, and a lie: it is looked at, and nothing is lost.
+        signed = {"X-Hub-Signature-256": "sha256=" + hmac.new(b"s3cr3t", body.encode(), "sha256").hexdigest()}
+        self.assertEqual(self.visit("POST", hook, body, **signed)[0], 200)
+        wait_for(lambda: len(self.sandbox.seen()["requests"]) > before, 10)
+        self.assertEqual(self.box.grant(grant)["state"], "active")
+        self.act("remove_app", app="310000000000001", business=BAKERY, url=hook)
+        self.wait_state(grant, "needs_consent")
+        heard = [e["data"]["observed"]["event"] for e in self.told("platform.notice")]
+        self.assertEqual(heard, ["handshake", "uninstall", "uninstall"])
+        self.assertEqual(self.whole_end(grant)["token"]["state"], "gone")
 
     def test_kept_token_lives_beside_the_share(self):
         self.begin(keep_client_token=True)
