@@ -29,6 +29,7 @@ struct gd_engine {
     pthread_mutex_t read_lock;
     char *path;
     struct gd_log *log;
+    const struct gd_clock *clock;
     int wal_pages, wal_copied; /* length of the log; how much of it the last checkpoint saw */
     bool stopped;              /* [writer thread] after an I/O error: takes nothing more until a restart */
     struct gd_err why;
@@ -41,7 +42,7 @@ enum gd_reason gd_sqlite_reason(int rc);
 void gd_sqlite_explain(struct gd_err *err, sqlite3 *db, int rc);
 
 /* sqlite_open.c */
-int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, struct gd_log *log,
+int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                    struct gd_err *err);
 void gd_sqlite_close(struct gd_engine *e);
 int gd_sqlite_on_wal(void *arg, sqlite3 *db, const char *schema, int pages); /* sqlite.c: the log's length */

@@ -165,11 +165,26 @@ static int set_writer(struct gd_engine *e)
     return rc;
 }
 
-static int open_conn(struct gd_sqlite_conn *c, const char *path, int flags)
+/* gd_now(): there is one node, and what it compares with is its own clock. */
+static void sql_now(sqlite3_context *ctx, int n, sqlite3_value **args)
 {
-    int rc = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+    const struct gd_engine *e = sqlite3_user_data(ctx);
 
-    return rc == SQLITE_OK ? set_common(c->db) : rc;
+    (void)n;
+    (void)args;
+    sqlite3_result_int64(ctx, gd_now(e->clock));
+}
+
+static int open_conn(struct gd_engine *e, struct gd_sqlite_conn *c, int flags)
+{
+    int rc = sqlite3_open_v2(e->path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = set_common(c->db);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_create_function_v2(c->db, "gd_now", 0, SQLITE_UTF8 | SQLITE_DIRECTONLY, e, sql_now, NULL,
+                                        NULL, NULL);
+    return rc;
 }
 
 static void close_conn(struct gd_sqlite_conn *c)
@@ -237,7 +252,7 @@ static int check_whole(struct gd_engine *e, struct gd_err *err)
 
 static int open_both(struct gd_engine *e, struct gd_err *err)
 {
-    int rc = open_conn(&e->w, e->path, SQLITE_OPEN_READWRITE);
+    int rc = open_conn(e, &e->w, SQLITE_OPEN_READWRITE);
     sqlite3 *db = e->w.db;
 
     if (rc == SQLITE_OK && check_owner(e, err) < 0) /* before anything in it is changed */
@@ -249,7 +264,7 @@ static int open_both(struct gd_engine *e, struct gd_err *err)
     if (rc == SQLITE_OK)
         rc = prepare_frame(&e->w);
     if (rc == SQLITE_OK) {
-        rc = open_conn(&e->r, e->path, SQLITE_OPEN_READONLY);
+        rc = open_conn(e, &e->r, SQLITE_OPEN_READONLY);
         db = e->r.db;
     }
     if (rc == SQLITE_OK)
@@ -276,7 +291,7 @@ void gd_sqlite_close(struct gd_engine *e)
     gd_free(e);
 }
 
-int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, struct gd_log *log,
+int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                    struct gd_err *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -287,7 +302,8 @@ int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, str
         return -1;
     e = gd_new(sizeof *e);
     e->path = gd_strdup(o->path);
-    e->log = log;
+    e->log = host->log;
+    e->clock = host->clock;
     pthread_mutex_init(&e->read_lock, NULL);
     if (open_both(e, err) < 0) {
         gd_sqlite_close(e);

@@ -40,6 +40,7 @@ struct gd_store {
     struct gd_log *log;
     struct gd_spool *spool;    /* [writer thread], see spool.c */
     struct gd_ballast ballast; /* [writer thread] */
+    struct gd_news news;
     int lock_fd;
     int64_t version;
     unsigned wait_us;
@@ -302,6 +303,46 @@ static void *reader_main(void *arg)
     return NULL;
 }
 
+/* ---- what the engine tells: any thread of its
+ * --------------------------------------------------------------------- */
+
+static void wake(struct gd_store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (!s->handle_closing)
+        uv_async_send(&s->async);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_news(struct gd_store *s, const char *node, const char *workspace, const char *id)
+{
+    gd_news_put(&s->news, node, workspace, id);
+    wake(s);
+}
+
+static void on_seen(struct gd_store *s, int64_t mono)
+{
+    atomic_store(&s->news.seen, mono);
+}
+
+static void on_set_back(struct gd_store *s)
+{
+    pthread_mutex_lock(&s->news.lock);
+    s->news.set_back = true;
+    pthread_mutex_unlock(&s->news.lock);
+    wake(s);
+}
+
+bool gd_store_shared(const struct gd_store *s)
+{
+    return s->ops->shared;
+}
+
+int64_t gd_store_seen_ms(const struct gd_store *s)
+{
+    return s->ops->shared ? gd_mono(gd_clock_system()) - atomic_load(&s->news.seen) : 0;
+}
+
 /* ---- loop thread
  * -------------------------------------------------------------------------------------------------- */
 
@@ -420,6 +461,7 @@ static void free_store(struct gd_store *s)
 {
     if (s->engine)
         s->ops->close(s->engine);
+    gd_news_done(&s->news);
     gd_spool_free(s->spool);
     if (s->ballast.path)
         gd_ballast_done(&s->ballast);
@@ -449,6 +491,7 @@ static void on_async(uv_async_t *h)
     struct gd_store *s = h->data;
     bool over;
 
+    gd_news_deliver(&s->news); /* first: who is told of a commit knows what others did before it */
     if (deliver(s, GD_LOOP_SLICE_US))
         uv_async_send(&s->async); /* the loop's other work, vends above all, has its turn first */
     pthread_mutex_lock(&s->lock);
@@ -499,6 +542,7 @@ static struct gd_store *new_store(const struct gd_store_options *o, struct gd_lo
     s->group_max = o->group_max && o->group_max < GD_STORE_GROUP_MAX ? o->group_max : GD_STORE_GROUP_MAX;
     s->stats.spool_usable = s->stats.has_room = true;
     pthread_mutex_init(&s->lock, NULL);
+    gd_news_init(&s->news, o);
     init_queue(&s->writes);
     init_queue(&s->reads);
     gd_list_init(&s->finished);
@@ -506,15 +550,22 @@ static struct gd_store *new_store(const struct gd_store_options *o, struct gd_lo
     return s;
 }
 
-static int open_files(struct gd_store *s, const struct gd_store_options *o, int64_t now, struct gd_err *err)
+static int open_files(struct gd_store *s, const struct gd_store_options *o, const struct gd_clock *clock,
+                      struct gd_err *err)
 {
+    const struct gd_store_host host = {
+        .store = s, .log = s->log, .clock = clock, .news = on_news, .seen = on_seen, .set_back = on_set_back
+    };
+
+    if (o->url)
+        return gd_err_set(err, GD_R_STORE_FAILED, "no engine for a database of several nodes is there");
     s->lock_fd = gd_store_lock(o->path, err);
     if (s->lock_fd < 0)
         return -1;
     gd_ballast_init(&s->ballast, o->path);
-    if (s->ops->open(&s->engine, o, s->log, err) < 0)
+    if (s->ops->open(&s->engine, o, &host, err) < 0)
         return -1;
-    if (gd_store_migrate(s->ops, s->engine, o, now, &s->version, err) < 0)
+    if (gd_store_migrate(s->ops, s->engine, o, gd_now(clock), &s->version, err) < 0)
         return -1;
     return o->spool_path ? gd_spool_open(&s->spool, o->spool_path, err) : 0;
 }
@@ -539,7 +590,7 @@ int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_
 {
     struct gd_store *s = new_store(o, log);
 
-    if (open_files(s, o, gd_now(clock), err) < 0) {
+    if (open_files(s, o, clock, err) < 0) {
         free_store(s);
         return -1;
     }
@@ -551,6 +602,8 @@ int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_
     s->async.data = s;
     if (start_threads(s) != 0)
         abort(); /* no thread to be had before anything began */
+    if (s->ops->start)
+        s->ops->start(s->engine);
     *ret = s;
     return 0;
 }

@@ -9,7 +9,9 @@
  *
  * SQL: the subset that PostgreSQL and its wire-compatible distributed engines also run; parameters are
  * $1..$n; keys begin with workspace; no sequences, triggers, foreign keys, temp tables or data-modifying CTEs
- * (tools/check/sql).
+ * (tools/check/sql). gd_now() is Unix milliseconds by the one clock that all nodes share: the daemon's where
+ * there is one node, the database's where there are several. It may be a moment old, never ahead. What nodes
+ * compare with each other (leases) is written and compared with it alone.
  *
  * Threads: all functions on the loop thread; the engine works on a thread of its own. done is called on the
  * loop, never inside submit. */
@@ -69,6 +71,9 @@ size_t gd_tx_add_(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_pa
  * disk and after a failure of the spool only transactions that carry a record are still tried (STORE_FULL,
  * STORE_FAILED for the others): nothing new shall begin that could not be kept. */
 void gd_tx_spool(struct gd_tx *tx, const void *record, size_t n);
+/* Other nodes hold something in memory under this name and the transaction changes it: they are told soon
+ * after the commit (on_news). As often as needed; where the store is not shared it does nothing. */
+void gd_tx_news(struct gd_tx *tx, const char *workspace, const char *id);
 void gd_tx_lease(struct gd_tx *tx); /* it takes a lease: a test build can be killed between its statements */
 void gd_tx_free(struct gd_tx *tx);  /* of one that was never submitted; submitted ones are freed after done */
 
@@ -109,13 +114,30 @@ struct gd_migration {
     const char *name;
     const char *const *statements; /* ends with NULL */
 };
+/* node changed what is known as id in workspace. Both NULL: it may have changed anything (what it said was
+ * lost: this node was away for too long, or the database was set back), read again whatever is held. */
+typedef void gd_store_news_fn(void *arg, const char *node, const char *workspace, const char *id);
 struct gd_store_options {
-    const char *path;       /* file of the embedded engine */
+    const char *path;       /* file of the embedded engine; lock and ballast stand beside it in any case */
     const char *spool_path; /* NULL: this store takes no spool records */
     const struct gd_migration *migrations;
     size_t nmigrations;
     unsigned group_wait_us; /* a group may form for so long; 0: at once */
     unsigned group_max;
+    /* A database that several nodes share; all of it is unused while url is NULL. */
+    const char *url;           /* postgresql://...; may hold a password */
+    const char *password_file; /* NULL: the password is in the url, in libpq's own places, or not needed */
+    const char *module_dir;    /* where the engine's .so lies */
+    const char *schema;        /* of the database; one store, one schema */
+    const char *node;          /* name of this node, one process at a time */
+    unsigned deadline_ms;      /* a query or commit without an answer for so long has failed; 0: 10 s */
+    bool unprepared;           /* statements are not kept prepared: there is a pooler in between */
+    bool accept_async;         /* the database may acknowledge what a crash of it can lose */
+    gd_store_news_fn *on_news; /* on the loop; NULL: nobody wants to know */
+    /* On the loop, once: commits that were acknowledged are gone (a standby was promoted that lacked them, a
+     * backup restored). Nothing more is written by this process: STORE_SET_BACK. Start it anew. */
+    void (*on_set_back)(void *arg);
+    void *arg;
 };
 /* Blocking. Checks (quick_check), migrates. STORE_LOCKED another process has it, STORE_TOO_NEW,
  * STORE_CORRUPT, STORE_FAILED. */
@@ -127,6 +149,10 @@ int gd_store_spool_replay(struct gd_store *s, void (*fn)(void *arg, const void *
                           struct gd_err *err);
 /* After the replayed records are in the store: empties the spool. */
 int gd_store_spool_clear(struct gd_store *s, struct gd_err *err);
+/* Several nodes may work on it. */
+bool gd_store_shared(const struct gd_store *s);
+/* So many ms ago this node knew all news of the others; 0 when the store is not shared. Any thread. */
+int64_t gd_store_seen_ms(const struct gd_store *s);
 /* Finishes what was submitted, then closes; done runs on the loop. */
 void gd_store_close(struct gd_store *s, void (*done)(void *), void *arg);
 /* {"engine","version","queue","commits","groups","last_commit_ms","bytes"} */

@@ -7,6 +7,9 @@
 #include "base/list.h"
 #include "store/store.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 struct gd_stmt {
     const struct gd_sql *sql;
     struct gd_param *params;
@@ -25,6 +28,8 @@ struct gd_tx {
     size_t nstmts, cap;
     void *spool; /* record, or NULL */
     size_t nspool;
+    const char **news; /* workspace, id, workspace, id, ...; in the arena */
+    size_t nnews, news_cap;
     gd_tx_fn *done;
     void *arg;
     enum gd_store_result result;
@@ -42,11 +47,25 @@ struct gd_row {
 
 struct gd_engine; /* defined by each engine for itself */
 
+/* What an engine is given by the store that it works for. The functions may be called on any thread, once
+ * open has returned. They are pointers because an engine may live in a module. */
+struct gd_store_host {
+    struct gd_store *store;
+    struct gd_log *log;
+    const struct gd_clock *clock; /* the daemon's */
+    void (*news)(struct gd_store *s, const char *node, const char *workspace, const char *id);
+    void (*seen)(struct gd_store *s, int64_t mono); /* all news up to then (system's clock) were given */
+    void (*set_back)(struct gd_store *s);
+};
+
 struct gd_store_engine {
     const char *name;
-    /* Opens, checks and makes ready; no thread runs yet. */
-    int (*open)(struct gd_engine **ret, const struct gd_store_options *o, struct gd_log *log,
+    bool shared; /* several nodes may work on it */
+    /* Opens, checks and makes ready; no thread of the store runs yet. *host is copied. */
+    int (*open)(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                 struct gd_err *err);
+    /* NULL, or: from now on it may tell the host. */
+    void (*start)(struct gd_engine *e);
     /* [writer thread] Runs all transactions of the group (struct gd_tx.link) as one commit and fills result
      * and err of each; one that fails alone leaves the others whole. Returns 0, or ENOSPC when the disk is
      * full: then nothing of the whole group happened and it may be given again. */
@@ -72,6 +91,24 @@ bool gd_tx_cell(struct gd_tx *tx, struct gd_param *cell,
 void gd_tx_reset(struct gd_tx *tx);            /* forgets results, to be run again */
 int gd_tx_fail(struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 #define gd_tx_of(l) gd_container_of((l), struct gd_tx, link)
+
+/* ---- news.c: from the engine to the loop -----------------------------------------------------------------
+ */
+struct gd_news {
+    pthread_mutex_t lock; /* of what follows, up to told_back */
+    struct gd_list items;
+    size_t count;
+    bool set_back, told_back;
+    atomic_llong seen; /* mono ms by the system's clock */
+    gd_store_news_fn *fn;
+    void (*on_set_back)(void *arg);
+    void *arg;
+};
+void gd_news_init(struct gd_news *n, const struct gd_store_options *o);
+void gd_news_done(struct gd_news *n);
+void gd_news_put(struct gd_news *n, const char *node, const char *workspace,
+                 const char *id);        /* [any thread] */
+void gd_news_deliver(struct gd_news *n); /* [loop] */
 
 /* ---- migrate.c ------------------------------------------------------------------------------------------
  */

@@ -33,12 +33,13 @@ void kit_init(struct kit *k)
     k->o = (struct gd_store_options){
         .path = k->path, .spool_path = k->spool, .migrations = kit_migrations, .nmigrations = 2
     };
+    k->clock = gd_clock_system();
     assert_int_equal(uv_loop_init(&k->loop), 0);
 }
 
 int kit_open(struct kit *k, struct gd_err *err)
 {
-    return gd_store_open(&k->s, &k->loop, &k->o, gd_clock_system(), NULL, err);
+    return gd_store_open(&k->s, &k->loop, &k->o, k->clock, NULL, err);
 }
 
 static void on_close(void *arg)

@@ -22,6 +22,7 @@ struct kit {
     uv_loop_t loop;
     struct gd_store *s; /* NULL while closed */
     struct gd_store_options o;
+    const struct gd_clock *clock; /* the system's, unless changed before kit_open */
 };
 
 /* What came back from one transaction; of the results those of the first statement. */

@@ -18,6 +18,8 @@ GD_SQL(sql_grow, "UPDATE kv SET data = $2 WHERE workspace = 'w' AND k = $1");
 GD_SQL(sql_two, "SELECT 1; SELECT 2");
 GD_SQL(sql_wrong, "SELECT nothing FROM nowhere");
 GD_SQL(sql_qmark, "SELECT ?");
+GD_SQL(sql_now, "SELECT gd_now()");
+GD_SQL(sql_until, "UPDATE kv SET v = gd_now() + $1 WHERE workspace = 'w' AND v <= gd_now()");
 
 static struct kit k;
 
@@ -133,6 +135,66 @@ static void test_null_parameter(void **state)
     gd_tx_add(tx, &sql_put, GD_P_TEXT(NULL), GD_P_INT(1));
     assert_int_equal(kit_commit(&k, tx, &s), GD_STORE_FAILED);
     assert_int_equal(s.err.reason, GD_R_CONFLICT); /* NOT NULL */
+}
+
+static int64_t store_now(void)
+{
+    struct gd_tx *tx = gd_tx_new(k.s);
+    struct shot s;
+
+    gd_tx_add_(tx, &sql_now, NULL, 0);
+    assert_int_equal(kit_read(&k, tx, &s), GD_STORE_OK);
+    return s.num;
+}
+
+/* Several nodes on one machine have one clock; a little may lie between two readings of it. */
+static void test_now(void **state)
+{
+    int64_t before = gd_now(gd_clock_system()), now = store_now();
+    struct gd_tx *tx;
+    struct shot s;
+
+    (void)state;
+    assert_in_range(now, before - 100, gd_now(gd_clock_system()) + 100);
+    kit_commit(&k, kit_put(&k, "a", now, NULL), NULL);
+    for (int round = 0; round < 2; round++) {
+        tx = gd_tx_new(k.s);
+        gd_tx_add(tx, &sql_until, GD_P_INT(60000));
+        assert_int_equal(kit_commit(&k, tx, &s), GD_STORE_OK);
+        assert_int_equal(s.changes, round == 0);
+    }
+    assert_in_range(kit_value(&k, "a"), now + 60000, store_now() + 60000);
+}
+
+/* A daemon that travels takes the clock of its store along. */
+static void test_now_travels(void **state)
+{
+    int64_t real = gd_now(gd_clock_system());
+    struct gd_clock_virtual v;
+    struct gd_err err = { 0 };
+
+    (void)state;
+    gd_clock_virtual_init(&v, real + 90000000);
+    kit_close(&k);
+    k.clock = &v.clock;
+    assert_int_equal(kit_open(&k, &err), 0);
+    assert_in_range(store_now(), real + 90000000 - 100, real + 90060000);
+    gd_clock_virtual_advance(&v, 90000000);
+    assert_in_range(store_now(), real + 180000000 - 100, real + 180060000);
+}
+
+/* Without others there is nobody to tell: what is named is not even kept. */
+static void test_news_of_one_node(void **state)
+{
+    struct gd_tx *tx = kit_put(&k, "a", 1, NULL);
+    size_t used = gd_arena_used(gd_tx_arena(tx));
+    bool shared = gd_store_shared(k.s);
+
+    (void)state;
+    gd_tx_news(tx, "w", "a");
+    assert_int_equal(gd_arena_used(gd_tx_arena(tx)) > used, shared);
+    assert_int_equal(kit_commit(&k, tx, NULL), GD_STORE_OK);
+    assert_in_range(gd_store_seen_ms(k.s), 0, shared ? 5000 : 0);
 }
 
 static void test_changes_answer_the_condition(void **state)
@@ -637,6 +699,9 @@ int main(void)
         T(test_parameters_by_number),
         T(test_values_come_back),
         T(test_null_parameter),
+        T(test_now),
+        T(test_now_travels),
+        T(test_news_of_one_node),
         T(test_changes_answer_the_condition),
         T(test_atomic),
         T(test_bad_statements),
