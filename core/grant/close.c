@@ -290,6 +290,7 @@ static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the store could not be written; nothing was revoked" };
 
+    (void)GD_FAULT("close.ending");
     if (r == GD_STORE_FAILED) {
         undo_stop(x);
         close_failed(x, err ? err : &e);
@@ -544,6 +545,7 @@ static void on_again_stored(void *arg, struct gd_tx *tx, enum gd_store_result r,
     (void)tx;
     (void)r;
     (void)err;
+    (void)GD_FAULT("close.again");
     close_done(arg);
 }
 
@@ -578,6 +580,7 @@ static void on_revoked(void *arg, struct gd_op *op, const struct gd_op_result *r
     struct gd_tx *tx;
 
     (void)op;
+    (void)GD_FAULT("close.said");
     if (final && !any_failed(r)) {
         end_closed(x, r);
     } else if (x->force && x->grant[0]) {
@@ -596,6 +599,7 @@ static void on_closed(void *arg, struct gd_tx *tx, enum gd_store_result r, const
                         .text = "it is closed at the platform; noting it is tried again" };
 
     (void)tx;
+    (void)GD_FAULT("close.ended");
     if (r != GD_STORE_OK) { /* still "ending" in the store: done once more, which is harmless */
         close_later(x, gd_now(x->b->d.clock) + AGAIN_MS);
         close_failed(x, err ? err : &e);

@@ -1,8 +1,8 @@
 /* grant/exchange.c - the platform's grant function for one item of a flow. What it saves on the way is
  * durable before it goes on; the credential exists from its first answer on, and from then on a failure that
- * passes, a stop or a crash only interrupts the run: it goes on with the credential and with what it noted.
- * The other items of the same consent get flows of their own in that first commit. The grants exist from the
- * end (made.c). */
+ * passes, a stop or a crash only interrupts the run. The other items of the same consent get flows of their
+ * own in that first commit. The grants exist from the end (made.c). */
+#include "base/fault.h"
 #include "grant/exchange_int.h"
 
 #include <string.h>
@@ -79,6 +79,7 @@ static void on_recorded(void *arg, const struct gd_err *err)
     struct gd_exchange *x = arg;
 
     (void)err; /* what happened has happened; the log says by itself that it could not be written */
+    (void)GD_FAULT("flow.told");
     start_others(x);
     close_orphans(x);
     x->fn(x->arg, &x->result);
@@ -453,6 +454,7 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
         commit_again(x, err);
         return;
     }
+    (void)GD_FAULT(x->last ? "flow.made" : x->others ? "flow.split" : "flow.saved");
     current = became_current(x, tx);
     if (!x->mismatch)
         gd_journal_publish(x->b, x->rec, x->answer.ptr, current);
@@ -529,6 +531,7 @@ static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, cons
 {
     struct gd_exchange *x = arg;
 
+    (void)GD_FAULT(x->back ? "flow.waits" : "flow.failed");
     if (r != GD_STORE_OK) {
         GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.settle_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
         if (!x->b->draining) { /* until then the item stands still: nobody could begin it again */

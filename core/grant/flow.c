@@ -2,6 +2,7 @@
  * Nothing that a browser sends is trusted before it was compared: the link's secret and the session as keyed
  * hashes, the state by look-up, the context with the flow's, and the status by one conditional update before
  * the platform is asked. */
+#include "base/fault.h"
 #include "grant/exchange.h"
 #include "grant/flow.h"
 #include "grant/link.h"
@@ -404,6 +405,7 @@ static void on_flow_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, 
     struct start *s = c->state;
     json_t *result = s->result;
 
+    (void)GD_FAULT("flow.asked");
     if (r == GD_STORE_OK)
         gd_flow_close_left(c->b, tx, s->left, s->flow.workspace);
     s->result = NULL;
@@ -572,6 +574,7 @@ static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         back_refuse(c, GD_R_STATE_ALREADY_USED, "this answer of the platform was used already");
         return;
     }
+    (void)GD_FAULT("flow.taken");
     gd_exchange_start(c->b, &k->flow, k->query, k->raw, NULL, on_exchanged, c);
 }
 

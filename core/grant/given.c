@@ -2,6 +2,7 @@
  * it: a code goes to the client's own address, and the browser where it is typed may look for a while, and
  * take back. A code is six digits, so tries are counted for the request, whoever makes them, and each is
  * counted before it is compared. */
+#include "base/fault.h"
 #include "grant/flow.h"
 #include "grant/link.h"
 #include "grant/mails.h"
@@ -243,6 +244,7 @@ static void on_mailed(void *arg, const struct gd_err *err)
     struct gd_call *c = arg;
     struct given *g = c->state;
 
+    (void)GD_FAULT("code.mailed");
     record(c, g, "portal.code", g->link.request, err ? gd_reason_word(err->reason) : "ok", NULL);
     if (err)
         gd_call_error(c, err);
@@ -264,6 +266,7 @@ static void on_code_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, 
                    gd_now(c->b->d.clock) + GD_CODE_SENDS_MS);
         return;
     }
+    (void)GD_FAULT("code.stored");
     gd_mails_code(c->b, &to, g->digits, on_mailed, c);
     gd_wipe(g->digits, sizeof g->digits);
 }
@@ -279,6 +282,7 @@ static void on_code_recorded(void *arg, const struct gd_err *err)
         gd_call_error(c, err);
         return;
     }
+    (void)GD_FAULT("code.asked");
     (void)snprintf(g->digits, sizeof g->digits, "%06u",
                    (unsigned)gd_rng_below(c->b->d.rng, 1000000) % 1000000);
     code_hash(c->b, g, g->hash);
@@ -354,6 +358,7 @@ static void on_entered(void *arg, struct gd_tx *tx, enum gd_store_result r, cons
         enter_refused(c, GD_R_CODE_WRONG, "this code was used already");
         return;
     }
+    (void)GD_FAULT("code.opened");
     record(c, g, "portal.open", g->link.request, "ok", NULL);
     gd_call_done(c, json_object());
 }
@@ -379,6 +384,7 @@ static void on_tried(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
 
     if (gd_call_store_failed(c, r, err))
         return;
+    (void)GD_FAULT("code.tried");
     hash = gd_tx_rows(tx, 1) ? gd_tx_bytes(tx, 1, 0, 0, &n) : NULL;
     if (gd_tx_rows(tx, 1) && gd_tx_int(tx, 1, 0, 4) > now) {
         record(c, g, "portal.open", g->link.request, "CODE_LOCKED", NULL);
@@ -439,6 +445,7 @@ static void on_ended(void *arg, json_t *result, const struct gd_err *err)
     struct gd_call *c = arg;
     struct given *g = c->state;
 
+    (void)GD_FAULT("back.ended");
     record(c, g, "portal.take_back", g->grant, result ? "ok" : gd_reason_word(err->reason), NULL);
     if (result)
         gd_call_done(c, json_object());
@@ -456,6 +463,7 @@ static void on_end_recorded(void *arg, const struct gd_err *err)
         gd_call_error(c, err);
         return;
     }
+    (void)GD_FAULT("back.asked");
     params = json_pack("{s:s, s:s, s:s}", "grant", g->grant, "workspace", g->link.workspace, "reason",
                        "taken back by the client");
     gd_grant_revoke(c->b, &c->who, params, on_ended, c);

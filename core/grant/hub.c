@@ -2,6 +2,7 @@
  * credentials. A hub's credential is a credential like any other (lease, journal, schedule, sealing); it
  * belongs to a client that stands for the agency itself (state 'hub', shown nowhere), so its link, its key
  * and its consent need no second way. What a hub was handed in the configuration comes before it. */
+#include "base/fault.h"
 #include "grant/broker_int.h"
 
 #include <string.h>
@@ -273,6 +274,7 @@ static void on_link(void *arg, json_t *result, const struct gd_err *err)
 {
     struct gd_call *c = arg;
 
+    (void)GD_FAULT("hub.asked");
     if (!result)
         gd_call_error(c, err);
     else
@@ -303,6 +305,7 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     (void)tx;
     if (gd_call_store_failed(c, r, err))
         return;
+    (void)GD_FAULT("hub.client");
     if (gd_id_parse(&id, "cl", k->client, strlen(k->client)))
         gd_index_add_client(&c->b->ix, &id, (uint16_t)gd_workspace_number(c->b, c->workspace));
     (void)snprintf(k->h->client, sizeof k->h->client, "%s", k->client);

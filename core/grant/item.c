@@ -1,5 +1,6 @@
 /* grant/item.c - items that wait for somebody: what a guided step asked for is handed in, a pending ask is
  * looked at, an item is declined; and the pages that only read. */
+#include "base/fault.h"
 #include "grant/link.h"
 
 #include <string.h>
@@ -152,6 +153,7 @@ static void on_declined(void *arg, struct gd_tx *tx, enum gd_store_result r, con
         gd_call_fail(c, GD_R_ITEM_CLOSED, "nothing is open here any more");
         return;
     }
+    (void)GD_FAULT("item.declined");
     gd_flow_close_left(c->b, tx, DECLINE_LEFT, ((struct page *)c->state)->link.workspace);
     gd_events_wake(c->b->d.events);
     gd_call_done(c, json_pack("{s:s}", "outcome", "declined"));
@@ -438,6 +440,7 @@ static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r
         waiting_refuse(w, GD_R_CONFLICT, "it is being looked at right now");
         return;
     }
+    (void)GD_FAULT("item.taken");
     if (w->refusal.reason)
         gd_exchange_refuse(w->b, &w->flow, &w->refusal, on_waiting_end, w);
     else

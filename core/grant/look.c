@@ -3,6 +3,7 @@
  * no refresh passes (a window's end, a credential's horizon) coming, and says so once in time. And what the
  * scheduler does when a credential is due.
  */
+#include "base/fault.h"
 #include "grant/broker_int.h"
 
 #include <string.h>
@@ -522,6 +523,7 @@ static void keep(struct look *l, const struct gd_op_result *r)
     else if (native == GD_NATIVE_GONE)
         gd_look_left(b, tx, l->workspace, l->grant, "gone");
     l->native = native;
+    (void)GD_FAULT("look.seen");
     gd_store_commit(b->d.store, tx, on_kept, l);
 }
 
@@ -603,6 +605,7 @@ static void on_kept(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
         look_refuse(l, GD_R_STORE_FAILED, err ? err->text : "what was seen could not be kept");
         return;
     }
+    (void)GD_FAULT("look.kept");
     if (n != GD_NONE)
         gd_grant_at(&l->b->ix, n)->native = (uint8_t)l->native;
     if (!l->ended)

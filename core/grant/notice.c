@@ -1,6 +1,7 @@
 /* grant/notice.c - a platform calls us: an app was uninstalled, a consent withdrawn, data is to be deleted.
  * The plugin says by the signature whether it is genuine; what it says is recorded and told, and is never
  * believed further than that: the grants that it is about are looked at at once. */
+#include "base/fault.h"
 #include "grant/broker_int.h"
 #include "grant/flow.h"
 
@@ -96,6 +97,7 @@ static void on_recorded(void *arg, const struct gd_err *err)
         gd_call_error(c, err);
         return;
     }
+    (void)GD_FAULT("notice.heard");
     tx = gd_tx_new(c->b->d.store);
     if (n->account)
         gd_tx_add(tx, &sql_look, GD_P_INT(gd_now(c->b->d.clock)), GD_P_TEXT(ws), GD_P_TEXT(n->app->app.id),
@@ -113,6 +115,7 @@ static void on_kept(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     (void)tx;
     if (gd_call_store_failed(c, r, err))
         return;
+    (void)GD_FAULT("notice.kept");
     gd_events_wake(c->b->d.events);
     gd_broker_sweep(c->b);
     gd_call_done(c, json_pack("{s:s?}", "reply", n->reply));

@@ -1,5 +1,6 @@
 /* grant/request.c - requests: what the agency asks of one client, and the link that is shown once. The secret
  * of a link is never stored; a reminder makes a further link with a secret of its own. */
+#include "base/fault.h"
 #include "grant/exchange.h"
 #include "grant/mails.h"
 #include "grant/params.h"
@@ -296,6 +297,7 @@ static void on_notified(void *arg, const struct gd_err *err)
                      m->request);
         return;
     }
+    (void)GD_FAULT("request.mailed");
     tx = gd_tx_new(c->b->d.store);
     gd_event_add(c->b->d.events, tx, c->workspace, "request.notified", m->request, NULL);
     gd_store_commit(c->b->d.store, tx, on_notify_stored, c);
@@ -309,6 +311,7 @@ static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     (void)tx;
     if (gd_call_store_failed(c, r, err))
         return;
+    (void)GD_FAULT("request.made");
     gd_events_wake(c->b->d.events);
     if (m->email) {
         struct gd_mail_client to = { c->workspace, m->name, m->email };

@@ -1,5 +1,6 @@
 /* grant/scan.c - the agency's own identities as callers see them: listed, looked at like grants, and scanned
  * for what they can reach that no grant explains. */
+#include "base/fault.h"
 #include "grant/broker_int.h"
 
 #include <string.h>
@@ -138,6 +139,7 @@ static void on_hub_kept(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     struct hub_look *k = arg;
 
     (void)tx;
+    (void)GD_FAULT("hub.kept");
     gd_events_wake(k->b->d.events);
     if (!k->c)
         k->b->looking--;
@@ -238,6 +240,7 @@ static void on_hub_seen(void *arg, struct gd_op *op, const struct gd_op_result *
 
         gd_event_add(k->b->d.events, tx, h->hub.workspace, "hub.at_risk", h->hub.id, data);
     }
+    (void)GD_FAULT("hub.seen");
     gd_store_commit(k->b->d.store, tx, on_hub_kept, k);
 }
 
@@ -342,6 +345,7 @@ static void on_scanned(void *arg, struct gd_op *op, const struct gd_op_result *r
     struct gd_tx *tx;
 
     (void)op;
+    (void)GD_FAULT("hub.scanned");
     if (r->end == GD_OP_FAILED) {
         gd_call_error(c, &r->err);
         return;
