@@ -83,8 +83,8 @@ static void test_head_injection(void **state)
         "\"Agency\" <evil@x.example>",
         "evil@x.example, more",
         "=?UTF-8?Q?=0D=0ABcc:_evil@x.example?=",
-        "Gr\xc3\xb6\xc3\x9f"
-        "e & S\xc3\xb8n, a name that is much longer than any line of a head may be, and then some more",
+        ("Gr\xc3\xb6\xc3\x9f"
+         "e & S\xc3\xb8n, a name that is much longer than any line of a head may be, and then some more"),
         "\x01\x7f\t",
         "\xff\xfe no text at all",
         "",
