@@ -127,13 +127,14 @@ static int exchange(const struct gd_audit *a, const char *fresh)
 
     if (link(a->path, closed) != 0)
         return errno;
-    if (GD_FAULT("audit.rotate") == 0 && rename(fresh, a->path) == 0) {
+    e = GD_FAULT("audit.rotate");
+    if (!e && rename(fresh, a->path) != 0)
+        e = errno;
+    if (e)
+        (void)unlink(closed);
+    else
         gd_audit_sync_folder(a->path);
-        return 0;
-    }
-    e = errno;
-    (void)unlink(closed);
-    return e ? e : EIO;
+    return e;
 }
 
 /* The old file goes on; it is tried again when it has grown by a sixteenth. */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -202,9 +203,132 @@ static void a_failing_sync_refuses(void **state)
     kit_expect_whole(k);
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
+/* ---- a rotation that ends between its two steps: the old file has its second name, the new one not the
+ * first ---- */
 
-int main(void)
+#define FILE_MAX 8000
+
+static bool has_part(const struct kit *k, int n)
+{
+    GD_AUTO_FREE char *name = gd_strf("%s.%04d", k->path, n);
+
+    return access(name, F_OK) == 0;
+}
+
+/* Argument of the child: the folder. */
+static int rotate_and_die(const char *dir)
+{
+    struct kit k;
+
+    kit_init(&k);
+    (void)rmdir(k.dir);
+    (void)snprintf(k.path, sizeof k.path, "%s/audit.log", dir);
+    k.o.path = k.path;
+    k.o.file_max = FILE_MAX;
+    if (kit_open(&k, NULL) != 0)
+        return 8;
+    for (int i = 0; i < 16; i++)
+        kit_write(&k, 5);
+    kit_close(&k);
+    return 0;
+}
+
+static int in_a_child(const struct kit *k, const char *fault)
+{
+    pid_t pid = fork();
+    int rc;
+
+    if (pid == 0) {
+        (void)setenv("GRANTD_FAULT", fault, 1);
+        execl("/proc/self/exe", "points_test", k->dir, (char *)NULL);
+        _exit(7);
+    }
+    assert_int_equal(waitpid(pid, &rc, 0), pid);
+    return rc;
+}
+
+static int parts_of(const struct kit *k)
+{
+    int n = 0;
+
+    while (has_part(k, n + 1))
+        n++;
+    return n;
+}
+
+/* Whatever the child left, a start finds a whole log, and it goes on. */
+static void goes_on(struct kit *k, int64_t at_least)
+{
+    struct gd_audit_verdict v;
+    struct gd_err err = { 0 };
+    int before = parts_of(k);
+
+    k->o.file_max = FILE_MAX;
+    if (kit_open(k, &err) != 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(kit_verify(k, &v), 0);
+    assert_true(v.records >= at_least);
+    at_least = v.records + 40;
+    for (int i = 0; i < 8; i++)
+        kit_write(k, 5);
+    assert_true(parts_of(k) > before);
+    assert_int_equal(kit_verify(k, &v), 0);
+    assert_true(v.records >= at_least);
+    assert_int_equal(k->refused, 0);
+    kit_expect_whole(k);
+}
+
+static int closed_setup(void **state)
+{
+    int rc = kit_setup(state);
+
+    kit_close(*state);
+    return rc;
+}
+
+static int parts_teardown(void **state)
+{
+    struct kit *k = *state;
+
+    kit_close(k);
+    for (int n = parts_of(k); n > 0; n--) {
+        GD_AUTO_FREE char *name = gd_strf("%s.%04d", k->path, n);
+
+        (void)unlink(name);
+    }
+    return kit_teardown(state);
+}
+
+static void a_rotation_that_fails_between_its_steps(void **state)
+{
+    struct kit *k = *state;
+    int rc = in_a_child(k, "audit.rotate:eio");
+
+    assert_true(WIFEXITED(rc));
+    assert_int_equal(WEXITSTATUS(rc), 0);
+    assert_true(parts_of(k) > 0); /* it stayed, and was rotated when it had grown on */
+    goes_on(k, 80);
+}
+
+static void a_rotation_that_dies_between_its_steps(void **state)
+{
+    struct kit *k = *state;
+    GD_AUTO_FREE char *second = gd_strf("%s.0001", k->path);
+    struct stat one, two;
+    int rc = in_a_child(k, "audit.rotate:kill9");
+
+    assert_true(WIFSIGNALED(rc));
+    assert_int_equal(WTERMSIG(rc), SIGKILL);
+    assert_int_equal(stat(k->path, &one), 0); /* this is where it was: one file, two names */
+    assert_int_equal(stat(second, &two), 0);
+    assert_int_equal(one.st_ino, two.st_ino);
+    goes_on(k, 10);
+}
+
+#define T(f)  cmocka_unit_test_setup_teardown(f, kit_setup, kit_teardown)
+#define TR(f) cmocka_unit_test_setup_teardown(f, closed_setup, parts_teardown)
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         T(a_failing_sync_refuses),                       /* first: it counts syncs */
@@ -213,12 +337,17 @@ int main(void)
         T(a_disk_that_fills_within_a_line_recovers),
         T(held_records_have_a_number),
         T(closing_a_full_log_ends),
+        TR(a_rotation_that_fails_between_its_steps),
+        TR(a_rotation_that_dies_between_its_steps),
     };
 
     (void)signal(SIGXFSZ, SIG_IGN);
-    (void)setenv("GRANTD_FAULT", "audit.sync:eio:3,audit.cut:eio:2", 1);
+    if (argc == 1)
+        (void)setenv("GRANTD_FAULT", "audit.sync:eio:3,audit.cut:eio:2", 1);
     gd_json_setup();
     if (gd_crypto_setup(NULL) != 0)
         return 1;
+    if (argc == 2)
+        return rotate_and_die(argv[1]);
     return cmocka_run_group_tests_name("audit points", tests, NULL, NULL);
 }
