@@ -126,6 +126,29 @@ void gd_sha256(unsigned char out[32], const void *p, size_t n)
     gd_must(EVP_Digest(n ? p : "", n, out, NULL, gd_algs()->sha256, NULL) == 1, "SHA-256");
 }
 
+struct gd_hasher *gd_hasher_new(void)
+{
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+
+    gd_must(c && EVP_DigestInit_ex2(c, gd_algs()->sha256, NULL) == 1, "SHA-256");
+    return (struct gd_hasher *)c;
+}
+
+void gd_hasher_add(struct gd_hasher *h, const void *p, size_t n)
+{
+    gd_must(EVP_DigestUpdate((EVP_MD_CTX *)h, p, n) == 1, "SHA-256");
+}
+
+void gd_hasher_end(struct gd_hasher *h, unsigned char out[32])
+{
+    unsigned char unwanted[32];
+
+    if (!h)
+        return;
+    gd_must(EVP_DigestFinal_ex((EVP_MD_CTX *)h, out ? out : unwanted, NULL) == 1, "SHA-256");
+    EVP_MD_CTX_free((EVP_MD_CTX *)h);
+}
+
 void gd_hmac_sha256(unsigned char out[32], const void *key, size_t nkey, const void *p, size_t n)
 {
     char md[] = "SHA256";

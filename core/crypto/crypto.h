@@ -16,6 +16,10 @@ int gd_crypto_setup(struct gd_err *err);
 struct gd_rng *gd_rng_system(void); /* RAND_priv_bytes */
 
 void gd_sha256(unsigned char out[32], const void *p, size_t n);
+struct gd_hasher; /* SHA-256 of what comes in pieces */
+struct gd_hasher *gd_hasher_new(void);
+void gd_hasher_add(struct gd_hasher *h, const void *p, size_t n);
+void gd_hasher_end(struct gd_hasher *h, unsigned char out[32]); /* and frees it; out may be NULL */
 void gd_hmac_sha256(unsigned char out[32], const void *key, size_t nkey, const void *p, size_t n);
 /* HKDF, RFC 5869; md is "SHA256" or "SHA512". */
 void gd_hkdf(void *out, size_t nout, const char *md, const void *key, size_t nkey, const void *salt,

@@ -30,8 +30,7 @@ static void on_version(void *arg, const struct gd_row *row)
         h->wrong = h->o->migrations[version - 1].name;
 }
 
-/* Runs one transaction before there are threads. */
-static int run(const struct gd_store_engine *ops, struct gd_engine *e, struct gd_tx *tx, struct gd_err *err)
+int gd_store_run(const struct gd_store_engine *ops, struct gd_engine *e, struct gd_tx *tx, struct gd_err *err)
 {
     struct gd_list group;
     int rc;
@@ -61,7 +60,7 @@ static int run_one(const struct gd_store_engine *ops, struct gd_engine *e, const
         gd_tx_add_(tx, sql, NULL, 0);
     }
     gd_tx_add(tx, &sql_done, GD_P_INT(version), GD_P_TEXT(m->name), GD_P_INT(now));
-    if (run(ops, e, tx, &why) < 0)
+    if (gd_store_run(ops, e, tx, &why) < 0)
         return gd_err_set(err, why.reason, "migration %lld (%s): %s", (long long)version, m->name, why.text);
     return 0;
 }
@@ -74,7 +73,7 @@ int gd_store_migrate(const struct gd_store_engine *ops, struct gd_engine *e, con
 
     tx->once = true;
     gd_tx_add_(tx, &sql_table, NULL, 0);
-    if (run(ops, e, tx, err) < 0 || ops->scan(e, &sql_list, on_version, &h, err) < 0)
+    if (gd_store_run(ops, e, tx, err) < 0 || ops->scan(e, &sql_list, on_version, &h, err) < 0)
         return -1;
     if (h.version < 0 || (uint64_t)h.version > o->nmigrations)
         return gd_err_set(err, GD_R_STORE_TOO_NEW,

@@ -421,6 +421,27 @@ int gd_spool_replay(struct gd_spool *s, void (*fn)(void *arg, const void *rec, s
     return 0;
 }
 
+int gd_spool_copy(struct gd_spool *s, void **ret, size_t *ret_n, struct gd_err *err)
+{
+    unsigned char *buf;
+    struct copy c = { 0 };
+    int rc;
+
+    pthread_mutex_lock(&s->lock);
+    rc = load(s, &buf, err);
+    if (rc == 0)
+        c.out = gd_new((size_t)s->size + 1);
+    if (rc == 0)
+        (void)walk(buf, (size_t)s->size, copy_record, &c);
+    pthread_mutex_unlock(&s->lock);
+    if (rc < 0)
+        return -1;
+    gd_free(buf);
+    *ret = c.out;
+    *ret_n = c.n;
+    return 0;
+}
+
 int gd_spool_clear(struct gd_spool *s, struct gd_err *err)
 {
     int rc = 0;
@@ -436,4 +457,14 @@ int gd_spool_clear(struct gd_spool *s, struct gd_err *err)
     pthread_mutex_unlock(&s->lock);
     return rc == 0 ? 0
                    : gd_err_set(err, GD_R_STORE_FAILED, "%s cannot be emptied: %s", s->path, strerror(rc));
+}
+
+int gd_spool_remove(struct gd_spool *s, struct gd_err *err)
+{
+    int rc = unlink(s->path) < 0 ? errno : gd_sync_parent(s->path);
+
+    if (rc != 0)
+        return gd_err_set(err, GD_R_STORE_FAILED, "%s cannot be removed: %s", s->path, strerror(rc));
+    gd_spool_free(s);
+    return 0;
 }

@@ -541,6 +541,7 @@ static int sqlite_scan(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn 
 const struct gd_store_engine gd_store_sqlite = {
     .name = "sqlite",
     .open = gd_sqlite_open,
+    .view = gd_sqlite_view,
     .write = sqlite_write,
     .tidy = sqlite_tidy,
     .scrub = sqlite_scrub,

@@ -44,6 +44,8 @@ void gd_sqlite_explain(struct gd_err *err, sqlite3 *db, int rc);
 /* sqlite_open.c */
 int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                    struct gd_err *err);
+int gd_sqlite_view(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
+                   struct gd_err *err);
 void gd_sqlite_close(struct gd_engine *e);
 int gd_sqlite_on_wal(void *arg, sqlite3 *db, const char *schema, int pages); /* sqlite.c: the log's length */
 

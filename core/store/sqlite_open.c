@@ -291,20 +291,46 @@ void gd_sqlite_close(struct gd_engine *e)
     gd_free(e);
 }
 
-int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
-                   struct gd_err *err)
+static struct gd_engine *new_engine(const struct gd_store_options *o, const struct gd_store_host *host)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct gd_engine *e;
+    struct gd_engine *e = gd_new(sizeof *e);
 
     pthread_once(&once, configure);
-    if (make_file(o->path, err) < 0)
-        return -1;
-    e = gd_new(sizeof *e);
     e->path = gd_strdup(o->path);
     e->log = host->log;
     e->clock = host->clock;
     pthread_mutex_init(&e->read_lock, NULL);
+    return e;
+}
+
+/* The moment is that of the first look, so it is looked at once here. */
+int gd_sqlite_view(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
+                   struct gd_err *err)
+{
+    struct gd_engine *e = new_engine(o, host);
+    int rc = open_conn(e, &e->r, SQLITE_OPEN_READONLY);
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(e->r.db, "BEGIN; SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+    if (rc == SQLITE_OK) {
+        *ret = e;
+        return 0;
+    }
+    gd_err_set(err, gd_sqlite_reason(rc), "%s cannot be looked at: %s (%d)", e->path, sqlite3_errmsg(e->r.db),
+               rc);
+    gd_sqlite_close(e);
+    return -1;
+}
+
+int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
+                   struct gd_err *err)
+{
+    struct gd_engine *e;
+
+    if (make_file(o->path, err) < 0)
+        return -1;
+    e = new_engine(o, host);
     if (open_both(e, err) < 0) {
         gd_sqlite_close(e);
         return -1;

@@ -39,6 +39,7 @@ struct gd_store {
     struct gd_engine *engine;
     struct gd_log *log;
     struct gd_spool *spool;    /* [writer thread], see spool.c */
+    struct gd_spool *restored; /* what a backup brought along, until it is replayed; or NULL */
     struct gd_ballast ballast; /* [writer thread] */
     struct gd_news news;
     int lock_fd;
@@ -430,12 +431,26 @@ int gd_store_scan(struct gd_store *s, const struct gd_sql *sql, gd_row_fn *fn, v
 int gd_store_spool_replay(struct gd_store *s, void (*fn)(void *arg, const void *rec, size_t n), void *arg,
                           struct gd_err *err)
 {
+    if (s->restored && gd_spool_replay(s->restored, fn, arg, err) < 0)
+        return -1;
     return s->spool ? gd_spool_replay(s->spool, fn, arg, err) : 0;
 }
 
 int gd_store_spool_clear(struct gd_store *s, struct gd_err *err)
 {
-    return s->spool ? gd_spool_clear(s->spool, err) : 0;
+    if (s->spool && gd_spool_clear(s->spool, err) < 0)
+        return -1;
+    if (s->restored && gd_spool_remove(s->restored, err) < 0)
+        return -1;
+    s->restored = NULL;
+    return 0;
+}
+
+int gd_store_spool_copy(struct gd_store *s, void **ret, size_t *ret_n, struct gd_err *err)
+{
+    *ret = NULL;
+    *ret_n = 0;
+    return s->spool ? gd_spool_copy(s->spool, ret, ret_n, err) : 0;
 }
 
 json_t *gd_store_status(struct gd_store *s)
@@ -463,6 +478,7 @@ static void free_store(struct gd_store *s)
         s->ops->close(s->engine);
     gd_news_done(&s->news);
     gd_spool_free(s->spool);
+    gd_spool_free(s->restored);
     if (s->ballast.path)
         gd_ballast_done(&s->ballast);
     if (s->lock_fd >= 0)
@@ -550,6 +566,24 @@ static struct gd_store *new_store(const struct gd_store_options *o, struct gd_lo
     return s;
 }
 
+static int open_spools(struct gd_store *s, const char *path, struct gd_err *err)
+{
+    GD_AUTO_FREE char *restored = gd_strf("%s.restored", path);
+
+    if (gd_spool_open(&s->spool, path, err) < 0)
+        return -1;
+    return access(restored, F_OK) == 0 ? gd_spool_open(&s->restored, restored, err) : 0;
+}
+
+int gd_store_engine_of(const struct gd_store_engine **ret, const struct gd_store_options *o,
+                       struct gd_err *err)
+{
+    if (o->url)
+        return gd_err_set(err, GD_R_STORE_FAILED, "no engine for a database of several nodes is there");
+    *ret = &gd_store_sqlite;
+    return 0;
+}
+
 static int open_files(struct gd_store *s, const struct gd_store_options *o, const struct gd_clock *clock,
                       struct gd_err *err)
 {
@@ -557,8 +591,8 @@ static int open_files(struct gd_store *s, const struct gd_store_options *o, cons
         .store = s, .log = s->log, .clock = clock, .news = on_news, .seen = on_seen, .set_back = on_set_back
     };
 
-    if (o->url)
-        return gd_err_set(err, GD_R_STORE_FAILED, "no engine for a database of several nodes is there");
+    if (gd_store_engine_of(&s->ops, o, err) < 0)
+        return -1;
     s->lock_fd = gd_store_lock(o->path, err);
     if (s->lock_fd < 0)
         return -1;
@@ -567,7 +601,7 @@ static int open_files(struct gd_store *s, const struct gd_store_options *o, cons
         return -1;
     if (gd_store_migrate(s->ops, s->engine, o, gd_now(clock), &s->version, err) < 0)
         return -1;
-    return o->spool_path ? gd_spool_open(&s->spool, o->spool_path, err) : 0;
+    return o->spool_path ? open_spools(s, o->spool_path, err) : 0;
 }
 
 /* The threads take no signals: those are the loop's. */

@@ -149,6 +149,8 @@ int gd_store_spool_replay(struct gd_store *s, void (*fn)(void *arg, const void *
                           struct gd_err *err);
 /* After the replayed records are in the store: empties the spool. */
 int gd_store_spool_clear(struct gd_store *s, struct gd_err *err);
+/* All whole records that the spool holds now, as the bytes of a spool file; caller frees. Any thread. */
+int gd_store_spool_copy(struct gd_store *s, void **ret, size_t *ret_n, struct gd_err *err);
 /* Several nodes may work on it. */
 bool gd_store_shared(const struct gd_store *s);
 /* So many ms ago this node knew all news of the others; 0 when the store is not shared. Any thread. */

@@ -64,6 +64,10 @@ struct gd_store_engine {
     /* Opens, checks and makes ready; no thread of the store runs yet. *host is copied. */
     int (*open)(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                 struct gd_err *err);
+    /* Opens a second one, of which only scan and close are called, on one thread: it shows the store as of
+     * one moment, takes no lock that others wait for, and changes nothing. The store need not be open. */
+    int (*view)(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
+                struct gd_err *err);
     /* NULL, or: from now on it may tell the host. */
     void (*start)(struct gd_engine *e);
     /* [writer thread] Runs all transactions of the group (struct gd_tx.link) as one commit and fills result
@@ -81,6 +85,9 @@ struct gd_store_engine {
     void (*close)(struct gd_engine *e);          /* after both threads ended */
 };
 extern const struct gd_store_engine gd_store_sqlite;
+/* store.c: the one that these options ask for. */
+int gd_store_engine_of(const struct gd_store_engine **ret, const struct gd_store_options *o,
+                       struct gd_err *err);
 
 /* ---- tx.c: building and reading transactions; what engines need of it -----------------------------------
  */
@@ -113,6 +120,9 @@ void gd_news_deliver(struct gd_news *n); /* [loop] */
 /* ---- migrate.c ------------------------------------------------------------------------------------------
  */
 /* Brings the database to o->nmigrations. *ret_version is what it has then. */
+/* Runs one transaction while the engine has no thread, and frees it. */
+int gd_store_run(const struct gd_store_engine *ops, struct gd_engine *e, struct gd_tx *tx,
+                 struct gd_err *err);
 int gd_store_migrate(const struct gd_store_engine *ops, struct gd_engine *e, const struct gd_store_options *o,
                      int64_t now, int64_t *ret_version, struct gd_err *err);
 
@@ -131,6 +141,8 @@ bool gd_spool_usable(const struct gd_spool *s);
 int gd_spool_replay(struct gd_spool *s, void (*fn)(void *arg, const void *rec, size_t n), void *arg,
                     struct gd_err *err);
 int gd_spool_clear(struct gd_spool *s, struct gd_err *err);
+int gd_spool_copy(struct gd_spool *s, void **ret, size_t *ret_n, struct gd_err *err); /* any thread */
+int gd_spool_remove(struct gd_spool *s, struct gd_err *err);                          /* the file, too */
 int64_t gd_spool_size(const struct gd_spool *s);
 
 /* ---- file.c: small things about files --------------------------------------------------------------------

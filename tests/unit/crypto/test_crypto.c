@@ -21,6 +21,21 @@ static void test_sha256(void **state)
     assert_hex(out, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+static void test_hasher(void **state)
+{
+    struct gd_hasher *h = gd_hasher_new();
+    unsigned char out[32];
+
+    (void)state;
+    gd_hasher_add(h, "a", 1);
+    gd_hasher_add(h, NULL, 0);
+    gd_hasher_add(h, "bc", 2);
+    gd_hasher_end(h, out);
+    assert_hex(out, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    gd_hasher_end(gd_hasher_new(), NULL); /* not wanted any more */
+    gd_hasher_end(NULL, NULL);
+}
+
 static void test_hmac(void **state)
 {
     unsigned char out[32];
@@ -190,11 +205,11 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_setup),          cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_hmac),           cmocka_unit_test(test_hkdf_rfc5869),
-        cmocka_unit_test(test_scrypt_rfc7914), cmocka_unit_test(test_scrypt_of_ours),
-        cmocka_unit_test(test_gcm_nist),       cmocka_unit_test(test_ed25519_rfc8032),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_setup),           cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_hasher),          cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_hkdf_rfc5869),    cmocka_unit_test(test_scrypt_rfc7914),
+        cmocka_unit_test(test_scrypt_of_ours),  cmocka_unit_test(test_gcm_nist),
+        cmocka_unit_test(test_ed25519_rfc8032), cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
