@@ -307,7 +307,10 @@ enum {
     GRANTD_STEP_LINES = 1u << 0, /* the answer may have several lines */
     GRANTD_STEP_MANY = 1u << 1,
 };
-/* Outcome of one surface. */
+/* Outcome of one surface. Of one that is reported again (same kind, id and asset) the later report counts.
+ * What was sent and waits for somebody's yes is a surface, too: open before it is sent, with its asset, so
+ * that it is withdrawn by revoke when the item ends without a grant; gone once it was accepted or is no more.
+ */
 enum {
     GRANTD_SURFACE_OPEN = 1,
     GRANTD_SURFACE_CLOSED, /* by us, now */

@@ -271,11 +271,74 @@ static grantd_next *each(grantd_op *op)
     return mode == GA_USER || mode == GA_USER_MANUAL ? ga_user_one(op) : ga_link_one(op);
 }
 
+static int is_user(int mode)
+{
+    return mode == GA_USER || mode == GA_USER_MANUAL;
+}
+
+void ga_tell_invitation(grantd_op *op, uint32_t outcome)
+{
+    struct ga *st = ga(op);
+    const char *kind = is_user(ga_mode(op)) ? "user_invitation" : "manager_invitation";
+
+    if (outcome == GRANTD_SURFACE_OPEN)
+        grantd_asset(op, .kind = "ad_account", .id = st->line.cid,
+                     .name = *st->line.name ? st->line.name : NULL, .layers = GRANTD_LAYER_NATIVE);
+    grantd_surface(op, .kind = kind, .id = st->line.cid, .asset = st->line.cid, .outcome = outcome);
+    st->invited = outcome == GRANTD_SURFACE_OPEN;
+}
+
+void ga_tell_refused(grantd_op *op, const grantd_doc *a)
+{
+    if (grantd_status(op, a) / 100 == 4)
+        ga_tell_invitation(op, GRANTD_SURFACE_GONE);
+}
+
+/* The review that a line waits for ("v990022"); NULL: none. */
+static const char *review_of(const char *ref)
+{
+    return *ref == 'v' && ref[1] ? ref + 1 : NULL;
+}
+
+static void tell_review(grantd_op *op, const char *id, uint32_t outcome)
+{
+    const char *cid = ga(op)->line.cid;
+
+    grantd_surface(op, .kind = "review", .id = grantd_strf(op, "%s~%s", cid, id), .asset = cid,
+                   .outcome = outcome);
+}
+
+/* An invitation is out, as far as the line knows: a link's number, or what a user waits for. */
+static int is_out(int mode, const char *ref)
+{
+    return is_user(mode) ? *ref && strchr("iIvV", *ref) && ref[1] : ga_digits(ref);
+}
+
+/* What is out must be closed when the item ends without a grant; what has become of it is told, too. */
+static void tell_waiting(grantd_op *op, char state, const char *ref)
+{
+    struct ga *st = ga(op);
+    int mode = ga_mode(op), out = st->invited || is_out(mode, st->line.ref);
+    const char *was = is_user(mode) ? review_of(st->line.ref) : NULL;
+    const char *now = is_user(mode) && state == GA_WAITS ? review_of(ref) : NULL;
+
+    if (state == GA_WAITS && is_out(mode, ref))
+        ga_tell_invitation(op, GRANTD_SURFACE_OPEN);
+    else if (out && state != GA_WAITS)
+        ga_tell_invitation(op, GRANTD_SURFACE_GONE);
+    if (was && !(now && !strcmp(was, now)))
+        tell_review(op, was, GRANTD_SURFACE_GONE);
+    if (now)
+        tell_review(op, now, GRANTD_SURFACE_OPEN);
+    st->invited = 0;
+}
+
 static grantd_next *set(grantd_op *op, char state, const char *ref)
 {
     struct ga *st = ga(op);
     int waits = state == GA_WAITS && st->line.since;
 
+    tell_waiting(op, state, ref);
     st->line.since = waits ? st->line.since : grantd_now(op);
     st->line.state = state;
     st->line.ref = ref;
@@ -290,13 +353,38 @@ grantd_next *ga_line_done(grantd_op *op, const char *ref)
     return set(op, GA_DONE, ref);
 }
 
+/* Too late, unless somebody accepted at the last moment: the next look sees that. */
+static grantd_next *on_taken_back(grantd_op *op)
+{
+    struct ga *st = ga(op);
+
+    if (st->accepted)
+        return set(op, GA_WAITS, st->line.ref);
+    if (st->stays)
+        grantd_warn(op, "INVITATION_STAYS", "what was sent to account %s could not be taken back: %s",
+                    st->line.cid, st->why ? st->why : "Google does not say why");
+    return set(op, GA_BAD, "NOT_ACCEPTED_IN_TIME");
+}
+
+static grantd_next *take_back(grantd_op *op, const char *ref)
+{
+    int mode = ga_mode(op);
+
+    if (!is_out(mode, ref))
+        return set(op, GA_BAD, "NOT_ACCEPTED_IN_TIME");
+    if (!is_user(mode))
+        return ga_withdraw_link(op, on_taken_back);
+    return review_of(ref) ? ga_withdraw_review(op, review_of(ref), on_taken_back)
+                          : ga_withdraw_user(op, on_taken_back);
+}
+
 grantd_next *ga_line_waits(grantd_op *op, const char *ref)
 {
     const char *days = grantd_option(op, "wait_days");
     int64_t max = days ? ga_number(days) * DAY : 0;
 
     if (max && ga(op)->line.since && grantd_now(op) - ga(op)->line.since > max)
-        return set(op, GA_BAD, "NOT_ACCEPTED_IN_TIME");
+        return take_back(op, ref);
     return set(op, GA_WAITS, ref);
 }
 
@@ -343,11 +431,6 @@ static const char *problem_text(const char *word)
         if (!strcmp(own[i].word, word))
             text = own[i].text;
     return text ? text : "Google Ads refused this account";
-}
-
-static int is_user(int mode)
-{
-    return mode == GA_USER || mode == GA_USER_MANUAL;
 }
 
 static int keeps_token(const grantd_op *op, int mode)

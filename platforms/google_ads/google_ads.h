@@ -83,6 +83,11 @@ struct ga {
     const char *kind, *id; /* id: also the user, invitation or review that is looked for */
     int ways, closed;      /* ways tried; closed: by us, now */
     const char *why;       /* why it could not be closed */
+    /* withdraw.c */
+    grantd_fn *then;
+    uint32_t stays; /* GRANTD_SURFACE_MANUAL or _FAILED: it is still open; 0: it is not */
+    int accepted;   /* somebody was quicker: there is access */
+    int invited;    /* accounts.c: of the account at hand an invitation was told to be open */
 };
 static inline struct ga *ga(const grantd_op *op)
 {
@@ -160,13 +165,29 @@ grantd_next *ga_look_link(grantd_op *op, const char *cid, grantd_fn *then, grant
 /* Who has access to the account: user (by id or address), then on. */
 grantd_next *ga_look_user(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then,
                           grantd_doc_fn *refused);
-grantd_next *ga_look_invitation(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then);
+grantd_next *ga_look_invitation(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then,
+                                grantd_doc_fn *refused);
+/* Is the review ga(op)->id open? Sets review_open. */
+grantd_next *ga_look_review(grantd_op *op, grantd_fn *then, grantd_doc_fn *refused);
 /* Q4: the account itself, as seen through login. */
 grantd_next *ga_look_account(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then,
                              grantd_doc_fn *refused);
 /* Q3: is the account seen below the hub's manager? */
 grantd_next *ga_look_hierarchy(grantd_op *op, const char *cid, grantd_fn *then);
 const char *ga_address(const grantd_op *op); /* the agency's address that is invited; NULL: none */
+
+/* The surface of what is sent to the account at hand and has to be accepted: "manager_invitation" or
+ * "user_invitation", by the account's id. */
+void ga_tell_invitation(grantd_op *op, uint32_t outcome);
+/* The same, when Google has refused to send it: nothing is out, unless it answered with a fault of its own.
+ */
+void ga_tell_refused(grantd_op *op, const grantd_doc *answer);
+
+/* ---- withdraw.c: of the account at hand; sets closed, stays with why, accepted ---- */
+grantd_next *ga_withdraw_link(grantd_op *op, grantd_fn *then);
+grantd_next *ga_withdraw_user(grantd_op *op, grantd_fn *then);
+grantd_next *ga_withdraw_review(grantd_op *op, const char *id, grantd_fn *then);
+grantd_next *ga_cancel_link(grantd_op *op, grantd_fn *then); /* ga(op)->link was seen to be open */
 
 /* ---- the functions of the table ---- */
 grantd_fn ga_request, ga_grant, ga_verify, ga_revoke, ga_scan;

@@ -228,6 +228,7 @@ static grantd_next *on_invited(grantd_op *op, const grantd_doc *a)
                            grantd_strf(op, "customers/%s/customerClientLinks/%s~", hub(op), st->line.cid));
         return st->link ? accept_it(op) : ga_lied(op, "the invitation that was made");
     }
+    ga_tell_refused(op, a);
     ga_error(op, a, &e);
     if (is(e.family, "authorizationError")) /* about the agency's user and its manager account */
         return ga_fail_as(op, a, &e);
@@ -239,7 +240,7 @@ static grantd_next *on_invited(grantd_op *op, const grantd_doc *a)
     return ga_line_refused(op, a);
 }
 
-static grantd_next *invite(grantd_op *op)
+static grantd_next *send_invitation(grantd_op *op)
 {
     return ga_mutate(op, GA_HUB, hub(op), ga_hub_login(op), "customerClientLinks:mutate",
                      grantd_strf(op,
@@ -247,6 +248,13 @@ static grantd_next *invite(grantd_op *op)
                                  "\"status\":\"PENDING\"}}}",
                                  ga(op)->line.cid),
                      on_invited);
+}
+
+/* That it may be out is durable before it is. */
+static grantd_next *invite(grantd_op *op)
+{
+    ga_tell_invitation(op, GRANTD_SURFACE_OPEN);
+    return grantd_save(op, send_invitation, .access_token = NULL);
 }
 
 static grantd_next *after_accept(grantd_op *op)

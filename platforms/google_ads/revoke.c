@@ -10,7 +10,7 @@ static int is(const char *a, const char *b)
 
 /* ---- one after the other ---- */
 
-static grantd_fn each, close_partner, close_member, close_token;
+static grantd_fn each, close_partner, close_member, close_token, on_cancelled, on_withdrawn, on_review_ended;
 
 static grantd_next *report(grantd_op *op, uint32_t outcome, const char *text)
 {
@@ -82,6 +82,12 @@ static grantd_next *each(grantd_op *op)
             return close_partner(op);
         if (is(st->kind, "member") && st->id)
             return close_member(op);
+        if (is(st->kind, "manager_invitation"))
+            return ga_withdraw_link(op, on_cancelled);
+        if (is(st->kind, "user_invitation"))
+            return ga_withdraw_user(op, on_withdrawn);
+        if (is(st->kind, "review") && st->id)
+            return ga_withdraw_review(op, st->id, on_review_ended);
         return is(st->kind, "hierarchy") ? close_hierarchy(op) : unknown(op);
     }
     return next_surface(op, 1) ? close_token(op) : grantd_finish(op);
@@ -159,8 +165,8 @@ static grantd_next *from_client(grantd_op *op, int who, const char *login)
                      on_unlinked);
 }
 
-/* From the manager's account: customerClientLinks. */
-static grantd_next *from_manager(grantd_op *op, const char *status)
+/* From the manager's account: customerClientLinks, INACTIVE. */
+static grantd_next *from_manager(grantd_op *op)
 {
     const struct ga *st = ga(op);
     const char *hub = grantd_arg(op, GRANTD_ARG_HUB_ID);
@@ -168,9 +174,9 @@ static grantd_next *from_manager(grantd_op *op, const char *status)
     return ga_mutate(op, GA_HUB, hub, ga_hub_login(op), "customerClientLinks:mutate",
                      grantd_strf(op,
                                  "{\"operation\":{\"update\":{\"resourceName\":"
-                                 "\"customers/%s/customerClientLinks/%s~%s\",\"status\":\"%s\"},"
+                                 "\"customers/%s/customerClientLinks/%s~%s\",\"status\":\"INACTIVE\"},"
                                  "\"updateMask\":\"status\"}}",
-                                 hub, st->line.cid, st->id, status),
+                                 hub, st->line.cid, st->id),
                      on_unlinked);
 }
 
@@ -196,7 +202,7 @@ static grantd_next *unlink_next(grantd_op *op)
         return from_client(op, GA_CLIENT, st->line.cid);
     if (st->ways == 2)
         return from_client(op, GA_HUB, ga_hub_login(op));
-    return st->ways == 3 && may(op, "client_link") ? from_manager(op, "INACTIVE") : link_stays(op);
+    return st->ways == 3 && may(op, "client_link") ? from_manager(op) : link_stays(op);
 }
 
 static grantd_next *on_partner(grantd_op *op)
@@ -206,7 +212,33 @@ static grantd_next *on_partner(grantd_op *op)
     if (!is(st->status, "PENDING") && !is(st->status, "ACTIVE"))
         return closed(op);
     st->id = st->link; /* also one that was made anew since: it is the same access */
-    return is(st->status, "PENDING") ? from_manager(op, "CANCELED") : unlink_next(op);
+    return is(st->status, "PENDING") ? ga_cancel_link(op, on_cancelled) : unlink_next(op);
+}
+
+/* by_hand: what a person has to do, when grantd may not. */
+static grantd_next *withdrawn(grantd_op *op, const char *by_hand)
+{
+    const struct ga *st = ga(op);
+    const char *why = st->why ? st->why : "Google does not say why";
+
+    if (!st->stays)
+        return closed(op);
+    return report(op, st->stays,
+                  st->stays == GRANTD_SURFACE_MANUAL ? grantd_strf(op, "%s: %s", by_hand, why) : why);
+}
+
+/* Too late: it is a link by now, and ends as one. */
+static grantd_next *on_cancelled(grantd_op *op)
+{
+    struct ga *st = ga(op);
+
+    st->id = st->link;
+    if (st->accepted)
+        return unlink_next(op);
+    return withdrawn(op, grantd_strf(op,
+                                     "somebody of the agency opens Sub-account settings of the manager "
+                                     "account %s in Google Ads and cancels the invitation of account %s",
+                                     grantd_arg(op, GRANTD_ARG_HUB_ID), st->line.cid));
 }
 
 static grantd_next *close_partner(grantd_op *op)
@@ -310,6 +342,25 @@ static grantd_next *close_member(grantd_op *op)
 
     return bad ? bad
                : ga_look_user(op, who_removes(op), st->line.cid, st->line.cid, on_member, on_seat_hidden);
+}
+
+/* ---- what was sent and not accepted ---- */
+
+static grantd_next *on_review_ended(grantd_op *op)
+{
+    return withdrawn(op, grantd_strf(op,
+                                     "an administrator of account %s opens Admin > Access and security in "
+                                     "Google Ads and takes back what was sent to the agency's address",
+                                     ga(op)->line.cid));
+}
+
+/* Too late: it is a user by now, and ends as one. */
+static grantd_next *on_withdrawn(grantd_op *op)
+{
+    struct ga *st = ga(op);
+
+    st->id = st->user;
+    return st->accepted ? on_member(op) : on_review_ended(op);
 }
 
 /* ---- the token ---- */

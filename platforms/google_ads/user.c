@@ -139,12 +139,17 @@ static void invitation_row(grantd_op *op, const grantd_doc *a, const char *at)
     st->invited_at = grantd_text(op, a, grantd_strf(op, "%s.creationDateTime", v));
 }
 
-grantd_next *ga_look_invitation(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then)
+grantd_next *ga_look_invitation(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then,
+                                grantd_doc_fn *refused)
 {
     ga(op)->invitation = ga(op)->invitation_status = NULL;
-    return ga_search(
-        op, &(struct ga_query){
-                .who = who, .cid = cid, .login = login, .gaql = Q6, .row = invitation_row, .then = then });
+    return ga_search(op, &(struct ga_query){ .who = who,
+                                             .cid = cid,
+                                             .login = login,
+                                             .gaql = Q6,
+                                             .row = invitation_row,
+                                             .then = then,
+                                             .refused = refused });
 }
 
 static void review_row(grantd_op *op, const grantd_doc *a, const char *at)
@@ -200,7 +205,7 @@ static grantd_next *on_hidden(grantd_op *op, const grantd_doc *a)
     return ga_line_refused(op, a);
 }
 
-static grantd_next *invite(grantd_op *op)
+static grantd_next *send_invitation(grantd_op *op)
 {
     const struct ga_line *l = &ga(op)->line;
 
@@ -209,6 +214,13 @@ static grantd_next *invite(grantd_op *op)
                                  grantd_encode(op, GRANTD_JSON, ga_address(op)),
                                  grantd_encode(op, GRANTD_JSON, grantd_arg(op, GRANTD_ARG_ROLE))),
                      on_invited);
+}
+
+/* That it may be out is durable before it is. */
+static grantd_next *invite(grantd_op *op)
+{
+    ga_tell_invitation(op, GRANTD_SURFACE_OPEN);
+    return grantd_save(op, send_invitation, .access_token = NULL);
 }
 
 /* Either the thing itself or a review that has to be approved first (facts: 0.1). */
@@ -231,6 +243,7 @@ static grantd_next *on_invited(grantd_op *op, const grantd_doc *a)
 
     if (grantd_ok(op, a))
         return filed(op, a, "customerUserAccessInvitations", 'i', "the invitation that was made");
+    ga_tell_refused(op, a);
     ga_error(op, a, &e);
     if (ga_is(&e, "EMAIL_ADDRESS_ALREADY_HAS_ACCESS EMAIL_ADDRESS_ALREADY_HAS_PENDING_INVITATION"))
         return ga(op)->again++ ? ga_line_waits(op, ga(op)->line.ref) : look(op, on_users);
@@ -294,7 +307,7 @@ static grantd_next *on_users(grantd_op *op)
         return on_seat(op);
     if (who_asks(op) == GA_HUB)
         return ga_line_waits(op, "");
-    return ga_look_invitation(op, GA_CLIENT, st->line.cid, login(op), on_invitations);
+    return ga_look_invitation(op, GA_CLIENT, st->line.cid, login(op), on_invitations, NULL);
 }
 
 /* Gone without a user of that address: opened with another Google account, or not seen yet. */
@@ -329,17 +342,24 @@ static grantd_next *on_reviews(grantd_op *op)
                        : ga_line_bad(op, "REVIEW_NOT_APPROVED");
 }
 
-static grantd_next *look_review(grantd_op *op)
+grantd_next *ga_look_review(grantd_op *op, grantd_fn *then, grantd_doc_fn *refused)
 {
     struct ga *st = ga(op);
 
-    st->id = st->line.ref + 1;
+    st->review_open = 0;
     return ga_search(op, &(struct ga_query){ .who = GA_CLIENT,
                                              .cid = st->line.cid,
                                              .login = login(op),
                                              .gaql = Q7,
                                              .row = review_row,
-                                             .then = on_reviews });
+                                             .then = then,
+                                             .refused = refused });
+}
+
+static grantd_next *look_review(grantd_op *op)
+{
+    ga(op)->id = ga(op)->line.ref + 1;
+    return ga_look_review(op, on_reviews, NULL);
 }
 
 static grantd_next *on_invitations(grantd_op *op)

@@ -89,15 +89,43 @@ static json_t *result_json(const struct grantd_result *g)
     return o;
 }
 
+static bool same_thing(const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = { "kind", "id", "asset" };
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(gd_json_text(a, keys[i], ""), gd_json_text(b, keys[i], "")) != 0)
+            return false;
+    return true;
+}
+
+/* Of what was reported twice the later report counts, in the place of the first: as the daemon has it. */
+static json_t *merged(const json_t *reports)
+{
+    json_t *out = json_array(), *one;
+    size_t i, k;
+
+    json_array_foreach(reports, i, one)
+    {
+        for (k = 0; k < json_array_size(out) && !same_thing(json_array_get(out, k), one); k++)
+            continue;
+        if (k < json_array_size(out))
+            json_array_set_new(out, k, json_deep_copy(one));
+        else
+            json_array_append_new(out, json_deep_copy(one));
+    }
+    return out;
+}
+
 static json_t *outcome_json(const struct gd_op_result *r)
 {
     static const char *const ends[] = { "done", "pending", "failed" };
-    json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I}", "end", ends[r->end],
-                          "result", result_json(&r->res), "assets", json_deep_copy(r->assets), "steps",
-                          json_deep_copy(r->steps), "surfaces", json_deep_copy(r->surfaces), "observed",
-                          json_deep_copy(r->observed), "kept", json_deep_copy(r->kept), "notes",
-                          json_deep_copy(r->notes), "warnings", json_deep_copy(r->warnings), "spent",
-                          r->spent, "requests", (json_int_t)r->requests);
+    json_t *o =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I}", "end", ends[r->end], "result",
+                  result_json(&r->res), "assets", merged(r->assets), "steps", json_deep_copy(r->steps),
+                  "surfaces", merged(r->surfaces), "observed", json_deep_copy(r->observed), "kept",
+                  json_deep_copy(r->kept), "notes", json_deep_copy(r->notes), "warnings",
+                  json_deep_copy(r->warnings), "spent", r->spent, "requests", (json_int_t)r->requests);
 
     if (r->end == GD_OP_FAILED) {
         put_text(o, "class", gd_op_class_word(r->fail_class));
