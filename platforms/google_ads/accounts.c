@@ -281,9 +281,6 @@ void ga_tell_invitation(grantd_op *op, uint32_t outcome)
     struct ga *st = ga(op);
     const char *kind = is_user(ga_mode(op)) ? "user_invitation" : "manager_invitation";
 
-    if (outcome == GRANTD_SURFACE_OPEN)
-        grantd_asset(op, .kind = "ad_account", .id = st->line.cid,
-                     .name = *st->line.name ? st->line.name : NULL, .layers = GRANTD_LAYER_NATIVE);
     grantd_surface(op, .kind = kind, .id = st->line.cid, .asset = st->line.cid, .outcome = outcome);
     st->invited = outcome == GRANTD_SURFACE_OPEN;
 }

@@ -25,6 +25,36 @@ int pin_listed(const char *list, const char *word)
     return 0;
 }
 
+/* ---- lists of ids in one text ---- */
+
+/* The ids of a hint or an answer, joined by commas; NULL: one is no id, or there is none. */
+const char *pin_ids(grantd_op *op, const char *text)
+{
+    const char *list = NULL;
+    int n = 0;
+
+    while (text && *(text += strspn(text, ", \r\n\t"))) {
+        size_t len = strcspn(text, ", \r\n\t");
+        const char *id = grantd_strf(op, "%.*s", (int)len, text);
+
+        if (!pin_id(id) || ++n > PIN_IDS_MAX)
+            return NULL;
+        list = list ? grantd_strf(op, "%s,%s", list, id) : id;
+        text += len;
+    }
+    return list;
+}
+
+/* The i-th id of a list joined by commas; NULL past the end. */
+const char *pin_nth(grantd_op *op, const char *list, int64_t i)
+{
+    for (; list && i > 0; i--) {
+        list = strchr(list, ',');
+        list = list ? list + 1 : NULL;
+    }
+    return list && *list ? grantd_strf(op, "%.*s", (int)strcspn(list, ","), list) : NULL;
+}
+
 int pin_mode(const grantd_op *op)
 {
     const char *mode = grantd_arg(op, GRANTD_ARG_MODE);
@@ -92,6 +122,8 @@ grantd_next *pin_fail(grantd_op *op, const grantd_doc *a)
                            "Pinterest does not accept the agency's own consent (code "
                            "%lld): grantctl hub connect makes it anew",
                            (long long)code);
+    if (code == -1 && status == 401)
+        return grantd_fail(op, GRANTD_E_PROTOCOL, "HTTP 401, but not in Pinterest's words");
     if (code == -1 && status != 429)
         return grantd_fail_answer(op, a); /* nobody of Pinterest's API wrote this */
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
@@ -214,4 +246,39 @@ grantd_next *pin_look(grantd_op *op, const char *business, grantd_fn *then, gran
         op, PIN_HUB,
         grantd_strf(op, "/businesses/%s/partners/%s/assets", grantd_arg(op, GRANTD_ARG_HUB_ID), business),
         shared_with_us, asset_row, then, refused);
+}
+
+/* ---- what was sent ---- */
+
+/* Spec: InviteResponse; user is whom it was sent to. */
+static void invite_row(grantd_op *op, const grantd_doc *a, const char *at)
+{
+    struct pin *st = pin(op);
+    const char *id = grantd_text(op, a, grantd_strf(op, "%s.id", at));
+    const char *to = grantd_text(op, a, grantd_strf(op, "%s.user.id", at));
+
+    if (!pin_id(id))
+        st->bad = "an invite without an id";
+    else if (pin_is(to, st->who == PIN_HUB ? st->business : grantd_arg(op, GRANTD_ARG_HUB_ID)))
+        st->invite = id;
+}
+
+static const char *const open_invites[] = { "is_member", "false",       "invite_status",
+                                            "PENDING",   "invite_type", "PARTNER_INVITE",
+                                            NULL };
+static const char *const open_requests[] = { "is_member", "false",       "invite_status",
+                                             "PENDING",   "invite_type", "PARTNER_REQUEST",
+                                             NULL };
+
+grantd_next *pin_find_invite(grantd_op *op, const char *kind, const char *business, grantd_fn *then,
+                             grantd_doc_fn *refused)
+{
+    int asked = pin_is(kind, PIN_REQUEST_OUT);
+
+    pin(op)->invite = NULL;
+    pin(op)->business = business;
+    return pin_list(
+        op, asked ? PIN_HUB : PIN_CLIENT,
+        grantd_strf(op, "/businesses/%s/invites", asked ? grantd_arg(op, GRANTD_ARG_HUB_ID) : business),
+        asked ? open_requests : open_invites, invite_row, then, refused);
 }

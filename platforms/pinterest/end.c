@@ -106,6 +106,7 @@ static grantd_next *report(grantd_op *op, uint32_t outcome, const char *text)
 
     grantd_surface(op, .kind = st->kind, .id = st->id, .outcome = outcome, .text = text);
     grantd_note(op, "at", grantd_strf(op, "%lld", (long long)st->at + 1));
+    grantd_note(op, "given", NULL);
     return grantd_continue(op, each);
 }
 
@@ -148,20 +149,153 @@ static grantd_next *on_ended(grantd_op *op, const grantd_doc *a)
 }
 
 /* Spec: EXTERNAL ends the access that we have to the partner's asset. Twice does no harm. */
-static grantd_next *on_look(grantd_op *op)
+static grantd_next *end_access(grantd_op *op, grantd_doc_fn *next)
 {
-    struct pin *st = pin(op);
+    const struct pin *st = pin(op);
 
-    if (!st->held)
-        return on_gone(op);
     return pin_send(op, PIN_HUB, "DELETE",
                     grantd_strf(op, "/businesses/%s/partners/assets", grantd_arg(op, GRANTD_ARG_HUB_ID)),
                     grantd_strf(op,
                                 "{\"accesses\":[{\"partner_id\":\"%s\",\"asset_id\":\"%s\","
                                 "\"partner_type\":\"EXTERNAL\"}]}",
                                 st->business, st->asset),
-                    GRANTD_HTTP_REPEATABLE, on_ended);
+                    GRANTD_HTTP_REPEATABLE, next);
 }
+
+static grantd_next *on_look(grantd_op *op)
+{
+    return pin(op)->held ? end_access(op, on_ended) : on_gone(op);
+}
+
+/* ---- what was sent and not accepted ---- */
+
+static grantd_fn on_sent, on_sent_again, asked_for;
+
+static int is_request(const grantd_op *op)
+{
+    return pin_is(pin(op)->kind, PIN_REQUEST_OUT);
+}
+
+static grantd_next *sent_stays(grantd_op *op, const char *why)
+{
+    return report(op, GRANTD_SURFACE_MANUAL,
+                  grantd_strf(op,
+                              "an administrator of business %s opens Business Manager, Partners, and cancels "
+                              "what was sent to business %s: %s",
+                              is_request(op) ? grantd_arg(op, GRANTD_ARG_HUB_ID) : pin(op)->business,
+                              is_request(op) ? pin(op)->business : grantd_arg(op, GRANTD_ARG_HUB_ID), why));
+}
+
+static grantd_next *on_sent_refused(grantd_op *op, const grantd_doc *a)
+{
+    int status = grantd_status(op, a);
+
+    if (grantd_num(op, a, "code", -1) >= 0 &&
+        (status == 403 || status == 404 || (status == 401 && pin(op)->who == PIN_CLIENT)))
+        return sent_stays(op, "Pinterest does not let grantd do it");
+    return pin_fail(op, a);
+}
+
+/* Spec: DeleteInvitesResultsResponseArray; an exception in place of the invite says why not. */
+static grantd_next *on_withdrawn(grantd_op *op, const grantd_doc *a)
+{
+    struct pin *st = pin(op);
+    const char *done = grantd_text(op, a, "items.0.invite.id");
+
+    if (!grantd_ok(op, a))
+        return on_sent_refused(op, a);
+    if (grantd_type(op, a, "items") != GRANTD_IS_LIST)
+        return pin_fail(op, a);
+    if (done && !pin_is(done, st->invite))
+        return pin_lied(op, "another invitation was cancelled");
+    st->closed = grantd_type(op, a, "items.0.exception") != GRANTD_IS_OBJECT;
+    return pin_find_invite(op, st->kind, st->business, on_sent_again, on_sent_refused);
+}
+
+static grantd_next *on_sent(grantd_op *op)
+{
+    struct pin *st = pin(op);
+
+    if (!st->invite)
+        return asked_for(op);
+    return pin_send(op, is_request(op) ? PIN_HUB : PIN_CLIENT, "DELETE",
+                    grantd_strf(op, "/businesses/%s/invites",
+                                is_request(op) ? grantd_arg(op, GRANTD_ARG_HUB_ID) : st->business),
+                    grantd_strf(op, "{\"invite_ids\":[\"%s\"]}", st->invite), GRANTD_HTTP_REPEATABLE,
+                    on_withdrawn);
+}
+
+static grantd_next *on_sent_again(grantd_op *op)
+{
+    if (!pin(op)->invite)
+        return asked_for(op);
+    return pin(op)->closed
+               ? report(op, GRANTD_SURFACE_FAILED, "Pinterest still shows it although it accepted its end")
+               : sent_stays(op, "Pinterest refused to cancel it");
+}
+
+static grantd_fn on_given;
+static grantd_doc_fn on_given_ended, on_nothing_given;
+
+/* A request may have been agreed to at the last moment: then what it asked for is there, and is given back.
+ */
+static grantd_next *asked_for(grantd_op *op)
+{
+    if (!is_request(op) || pin(op)->closed || !pin_ids(op, grantd_arg(op, GRANTD_ARG_ASSET_ID)))
+        return on_gone(op);
+    pin(op)->asset = NULL;
+    return pin_look(op, pin(op)->business, on_given, on_nothing_given);
+}
+
+static grantd_next *on_nothing_given(grantd_op *op, const grantd_doc *a)
+{
+    return on_gone_refused(op, a);
+}
+
+/* One a run: an item may name more accounts than a run has requests. */
+static grantd_next *on_given(grantd_op *op)
+{
+    struct pin *st = pin(op);
+    const char *hint = pin_ids(op, grantd_arg(op, GRANTD_ARG_ASSET_ID)), *id,
+               *last = grantd_noted(op, "given");
+    int64_t i = 0;
+
+    while ((id = pin_nth(op, hint, i)) && !pin_listed(st->ids, id))
+        i++;
+    st->closed = last != NULL;
+    if (!id)
+        return on_gone(op);
+    if (pin_is(id, last))
+        return report(op, GRANTD_SURFACE_FAILED,
+                      "Pinterest still shows an access although it accepted its end");
+    st->asset = id;
+    return end_access(op, on_given_ended);
+}
+
+static grantd_next *on_given_ended(grantd_op *op, const grantd_doc *a)
+{
+    if (grantd_status(op, a) == 403 && grantd_num(op, a, "code", -1) >= 0)
+        return by_hand(op);
+    if (!grantd_ok(op, a) || grantd_type(op, a, "items") != GRANTD_IS_LIST)
+        return pin_fail(op, a);
+    grantd_note(op, "given", pin(op)->asset);
+    return grantd_continue(op, each);
+}
+
+static grantd_next *take_back(grantd_op *op)
+{
+    struct pin *st = pin(op);
+    grantd_next *bad = is_request(op) ? pin_need_hub(op) : NULL;
+
+    st->business = st->id;
+    if (bad)
+        return bad;
+    if (!is_request(op) && !grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN))
+        return sent_stays(op, "the client's consent is gone");
+    return pin_find_invite(op, st->kind, st->id, on_sent, on_sent_refused);
+}
+
+/* ---- the token ---- */
 
 #define FORGET                                                                                        \
     "Pinterest ends no token of a person through its API: the person removes the app in Pinterest's " \
@@ -239,6 +373,8 @@ static grantd_next *each(grantd_op *op)
         return grantd_finish(op);
     if (pin_is(st->kind, "token"))
         return end_token(op);
+    if ((pin_is(st->kind, PIN_INVITATION) || is_request(op)) && pin_id(st->id))
+        return take_back(op);
     if (!pin_is(st->kind, "partner") || !split(op, st->id))
         return report(op, GRANTD_SURFACE_MANUAL, "this is no access that grantd knows how to end");
     bad = pin_need_hub(op);

@@ -29,7 +29,7 @@ struct pin {
     const char **names;     /* their names, by position */
     int64_t n;              /* of them */
     const char *invite;     /* id of an open invite to the hub */
-    int partner, tried, closed;
+    int partner, closed;
     const char *business;  /* the client's business */
     const char *kind, *id; /* revoke: the surface at hand */
     int64_t at;
@@ -43,8 +43,19 @@ static inline struct pin *pin(const grantd_op *op)
 int pin_mode(const grantd_op *op);
 int pin_id(const char *s);                          /* digits only, at most 20 (spec: pattern) */
 int pin_listed(const char *list, const char *word); /* word in a list joined by commas */
-int pin_is(const char *a, const char *b);           /* both there and equal */
-grantd_next *pin_need_hub(grantd_op *op);           /* NULL: it is there */
+enum { PIN_IDS_MAX = 100 };
+/* The ids of a hint or an answer, joined by commas; NULL: one is no id, or there is none. */
+const char *pin_ids(grantd_op *op, const char *text);
+/* The i-th id of a list joined by commas; NULL past the end. */
+const char *pin_nth(grantd_op *op, const char *list, int64_t i);
+/* The open invitation of the client's business to the hub's, or the hub's open request: sets pin(op)->invite,
+ * NULL when there is none. */
+grantd_next *pin_find_invite(grantd_op *op, const char *kind, const char *business, grantd_fn *then,
+                             grantd_doc_fn *refused);
+#define PIN_INVITATION  "invitation" /* kinds of surfaces; their id is the client's business */
+#define PIN_REQUEST_OUT "request"
+int pin_is(const char *a, const char *b); /* both there and equal */
+grantd_next *pin_need_hub(grantd_op *op); /* NULL: it is there */
 grantd_next *pin_fail(grantd_op *op, const grantd_doc *answer);
 grantd_next *pin_lied(grantd_op *op, const char *what);
 /* One request with JSON text (NULL: none) as its body. */

@@ -3,7 +3,6 @@
  * (request). Every step is a look first, or may be done twice (spec: business_access). */
 #include "pinterest.h"
 
-#define IDS_MAX   100
 #define NAMES_MAX 40
 #define DAY       86400
 
@@ -26,34 +25,6 @@ static const char *role(const grantd_op *op)
     return asked ? asked : "ANALYST";
 }
 
-/* The ids of a hint or an answer, joined by commas; NULL: one is no id, or there is none. */
-static const char *ids_of(grantd_op *op, const char *text)
-{
-    const char *list = NULL;
-    int n = 0;
-
-    while (text && *(text += strspn(text, ", \r\n\t"))) {
-        size_t len = strcspn(text, ", \r\n\t");
-        const char *id = grantd_strf(op, "%.*s", (int)len, text);
-
-        if (!pin_id(id) || ++n > IDS_MAX)
-            return NULL;
-        list = list ? grantd_strf(op, "%s,%s", list, id) : id;
-        text += len;
-    }
-    return list;
-}
-
-/* The i-th id of a list joined by commas; NULL past the end. */
-static const char *nth(grantd_op *op, const char *list, int64_t i)
-{
-    for (; list && i > 0; i--) {
-        list = strchr(list, ',');
-        list = list ? list + 1 : NULL;
-    }
-    return list && *list ? grantd_strf(op, "%.*s", (int)strcspn(list, ","), list) : NULL;
-}
-
 /* ---- the end: what the agency's business sees is what is granted ---- */
 
 static void tell(grantd_op *op, const char *id, uint32_t layers)
@@ -72,13 +43,27 @@ static int keeps(const grantd_op *op)
     return grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN) && pin_is(grantd_option(op, "keep_client_token"), "true");
 }
 
+/* What was sent and waits for a yes, with the first account that is known of: it is withdrawn when the item
+ * ends without a grant. */
+static void tell_sent(grantd_op *op, uint32_t outcome)
+{
+    const char *list = grantd_noted(op, "chosen");
+    const char *hint = list ? list : pin_ids(op, grantd_arg(op, GRANTD_ARG_ASSET_ID));
+
+    if (outcome != GRANTD_SURFACE_OPEN && !grantd_noted(op, "sent"))
+        return;
+    grantd_note(op, "sent", outcome == GRANTD_SURFACE_OPEN ? "yes" : NULL);
+    grantd_surface(op, .kind = pin_mode(op) == PIN_REQUEST ? PIN_REQUEST_OUT : PIN_INVITATION,
+                   .id = business(op), .asset = pin_nth(op, hint, 0), .outcome = outcome);
+}
+
 static grantd_next *on_shared(grantd_op *op)
 {
     const char *list = grantd_noted(op, "chosen"), *id;
     uint32_t layers = GRANTD_LAYER_NATIVE | (keeps(op) ? GRANTD_LAYER_TOKEN : 0);
     int seen = 0;
 
-    for (int64_t i = 0; (id = nth(op, list, i)); i++)
+    for (int64_t i = 0; (id = pin_nth(op, list, i)); i++)
         if (pin_listed(pin(op)->ids, id)) {
             tell(op, id, layers);
             seen = 1;
@@ -88,6 +73,7 @@ static grantd_next *on_shared(grantd_op *op)
         }
     if (seen && keeps(op))
         grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_OPEN);
+    tell_sent(op, GRANTD_SURFACE_GONE);
     return grantd_finish(op);
 }
 
@@ -117,7 +103,7 @@ static grantd_next *permit(grantd_op *op)
 {
     const char *list = grantd_noted(op, "chosen"), *id, *all = "";
 
-    for (int64_t i = 0; (id = nth(op, list, i)); i++)
+    for (int64_t i = 0; (id = pin_nth(op, list, i)); i++)
         all = grantd_strf(op, "%s%s{\"partner_id\":\"%s\",\"asset_id\":\"%s\",\"permissions\":[%s]}", all,
                           *all ? "," : "", hub(op), id, grantd_encode(op, GRANTD_JSON, role(op)));
     return pin_send(op, PIN_CLIENT, "PATCH", grantd_strf(op, "/businesses/%s/partners/assets", business(op)),
@@ -136,20 +122,9 @@ static void partner_row(grantd_op *op, const grantd_doc *a, const char *at)
         pin(op)->partner = 1;
 }
 
-/* Spec: InviteResponse; user is whom it was sent to. */
-static void invite_row(grantd_op *op, const grantd_doc *a, const char *at)
-{
-    const char *id = grantd_text(op, a, grantd_strf(op, "%s.id", at));
-    const char *to = grantd_text(op, a, grantd_strf(op, "%s.user.id", at));
-
-    if (!pin_id(id))
-        pin(op)->bad = "an invite without an id";
-    else if (pin_is(to, hub(op)))
-        pin(op)->invite = id;
-}
-
 static grantd_next *wait_for_agency(grantd_op *op)
 {
+    tell_sent(op, GRANTD_SURFACE_OPEN);
     grantd_step(
         op, .title = "Wait for the agency",
         .text = "Your business has invited the agency as a partner. Somebody of the agency accepts that in "
@@ -180,11 +155,19 @@ static grantd_next *accept(grantd_op *op)
                     0, on_accepted);
 }
 
+/* Nothing is out for certain. */
+static int was_refused(grantd_op *op, const grantd_doc *a)
+{
+    return grantd_status(op, a) / 100 == 4 || grantd_type(op, a, "items.0.exception") == GRANTD_IS_OBJECT;
+}
+
 static grantd_next *on_invited(grantd_op *op, const grantd_doc *a)
 {
     struct pin *st = pin(op);
     const char *why = grantd_text(op, a, "items.0.exception.message");
 
+    if (was_refused(op, a))
+        tell_sent(op, GRANTD_SURFACE_GONE);
     if (!grantd_ok(op, a) || grantd_type(op, a, "items") != GRANTD_IS_LIST)
         return pin_fail(op, a);
     if (grantd_type(op, a, "items.0.exception") == GRANTD_IS_OBJECT)
@@ -194,10 +177,8 @@ static grantd_next *on_invited(grantd_op *op, const grantd_doc *a)
     return pin_id(st->invite) ? accept(op) : pin_fail(op, a);
 }
 
-static grantd_next *on_invites(grantd_op *op)
+static grantd_next *invite(grantd_op *op)
 {
-    if (pin(op)->invite)
-        return accept(op);
     return pin_send(op, PIN_CLIENT, "POST", grantd_strf(op, "/businesses/%s/invites", business(op)),
                     grantd_strf(op,
                                 "{\"invite_type\":\"PARTNER_INVITE\",\"business_role\":\"PARTNER\","
@@ -206,17 +187,22 @@ static grantd_next *on_invites(grantd_op *op)
                     0, on_invited);
 }
 
-static const char *const open_invites[] = { "is_member", "false",       "invite_status",
-                                            "PENDING",   "invite_type", "PARTNER_INVITE",
-                                            NULL };
+/* That one may be out is durable before it is sent. */
+static grantd_next *on_invites(grantd_op *op)
+{
+    if (pin(op)->invite)
+        return accept(op);
+    tell_sent(op, GRANTD_SURFACE_OPEN);
+    return grantd_save(op, invite, .access_token = NULL);
+}
+
 static const char *const partners_of_ours[] = { "partner_type", "INTERNAL", NULL };
 
 static grantd_next *on_partners(grantd_op *op)
 {
     if (pin(op)->partner)
         return permit(op);
-    return pin_list(op, PIN_CLIENT, grantd_strf(op, "/businesses/%s/invites", business(op)), open_invites,
-                    invite_row, on_invites, NULL);
+    return pin_find_invite(op, PIN_INVITATION, business(op), on_invites, NULL);
 }
 
 static grantd_next *look_for_partner(grantd_op *op)
@@ -231,7 +217,7 @@ static grantd_next *tell_tokens(grantd_op *op, const char *list)
 {
     const char *id;
 
-    for (int64_t i = 0; (id = nth(op, list, i)); i++)
+    for (int64_t i = 0; (id = pin_nth(op, list, i)); i++)
         tell(op, id, GRANTD_LAYER_TOKEN);
     grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_OPEN);
     return grantd_finish(op);
@@ -272,7 +258,7 @@ static int all_listed(grantd_op *op, const char *list, const char *in)
 {
     const char *id;
 
-    for (int64_t i = 0; (id = nth(op, list, i)); i++)
+    for (int64_t i = 0; (id = pin_nth(op, list, i)); i++)
         if (!pin_listed(in, id))
             return 0;
     return 1;
@@ -281,8 +267,8 @@ static int all_listed(grantd_op *op, const char *list, const char *in)
 static grantd_next *on_accounts(grantd_op *op)
 {
     struct pin *st = pin(op);
-    const char *hint = ids_of(op, grantd_arg(op, GRANTD_ARG_ASSET_ID)),
-               *said = ids_of(op, grantd_input(op, "accounts"));
+    const char *hint = pin_ids(op, grantd_arg(op, GRANTD_ARG_ASSET_ID)),
+               *said = pin_ids(op, grantd_input(op, "accounts"));
 
     if (!st->ids)
         return grantd_fail(op, GRANTD_E_FORBIDDEN, "this business owns no ad account");
@@ -307,14 +293,15 @@ static void account_row(grantd_op *op, const grantd_doc *a, const char *at)
         st->bad = "an ad account without an id";
         return;
     }
-    if (st->n >= IDS_MAX) {
-        grantd_warn(op, "ACCOUNTS_TOO_MANY", "more than %d ad accounts: name those that are wanted", IDS_MAX);
+    if (st->n >= PIN_IDS_MAX) {
+        grantd_warn(op, "ACCOUNTS_TOO_MANY", "more than %d ad accounts: name those that are wanted",
+                    PIN_IDS_MAX);
         return;
     }
     st->ids = st->ids ? grantd_strf(op, "%s,%s", st->ids, id) : id;
     if (!st->names) {
-        st->choices = grantd_alloc(op, (2 * IDS_MAX + 1) * sizeof *st->choices);
-        st->names = grantd_alloc(op, IDS_MAX * sizeof *st->names);
+        st->choices = grantd_alloc(op, (2 * PIN_IDS_MAX + 1) * sizeof *st->choices);
+        st->names = grantd_alloc(op, PIN_IDS_MAX * sizeof *st->names);
     }
     if (!st->names || !st->choices)
         return;
@@ -335,6 +322,8 @@ static grantd_next *list_accounts(grantd_op *op)
 
 static grantd_next *wait_for_client(grantd_op *op)
 {
+    if (pin(op)->invite || grantd_noted(op, "asked"))
+        tell_sent(op, GRANTD_SURFACE_OPEN);
     grantd_step(op, .title = "Agree in Pinterest's Business Manager",
                 .text =
                     grantd_strf(op,
@@ -348,15 +337,16 @@ static grantd_next *wait_for_client(grantd_op *op)
 
 static grantd_next *on_seen(grantd_op *op)
 {
-    const char *hint = ids_of(op, grantd_arg(op, GRANTD_ARG_ASSET_ID)), *id;
+    const char *hint = pin_ids(op, grantd_arg(op, GRANTD_ARG_ASSET_ID)), *id;
     const char *list = hint ? hint : pin(op)->ids;
 
     if (!pin(op)->ids || !all_listed(op, list, pin(op)->ids))
         return wait_for_client(op);
     if (grantd_noted(op, "asking")) /* the look that follows at once grants it */
         return grantd_pending(op, grantd_now(op));
-    for (int64_t i = 0; (id = nth(op, list, i)); i++)
+    for (int64_t i = 0; (id = pin_nth(op, list, i)); i++)
         tell(op, id, GRANTD_LAYER_NATIVE);
+    tell_sent(op, GRANTD_SURFACE_GONE);
     return grantd_finish(op);
 }
 
@@ -372,6 +362,8 @@ static grantd_next *on_requested(grantd_op *op, const grantd_doc *a)
 {
     const char *why = grantd_text(op, a, "items.0.exception.message");
 
+    if (was_refused(op, a))
+        tell_sent(op, GRANTD_SURFACE_GONE);
     if (!grantd_ok(op, a) || grantd_type(op, a, "items") != GRANTD_IS_LIST)
         return pin_fail(op, a);
     if (grantd_type(op, a, "items.0.exception") == GRANTD_IS_OBJECT)
@@ -383,18 +375,8 @@ static grantd_next *on_requested(grantd_op *op, const grantd_doc *a)
     return wait_for_client(op);
 }
 
-static void request_row(grantd_op *op, const grantd_doc *a, const char *at)
+static grantd_next *send_request(grantd_op *op)
 {
-    const char *to = grantd_text(op, a, grantd_strf(op, "%s.user.id", at));
-
-    if (pin_is(to, business(op)))
-        pin(op)->invite = to;
-}
-
-static grantd_next *on_requests(grantd_op *op)
-{
-    if (pin(op)->invite || grantd_noted(op, "asked"))
-        return wait_for_client(op);
     return pin_send(op, PIN_HUB, "POST", grantd_strf(op, "/businesses/%s/invites", hub(op)),
                     grantd_strf(op,
                                 "{\"invite_type\":\"PARTNER_REQUEST\",\"business_role\":\"PARTNER\","
@@ -403,17 +385,20 @@ static grantd_next *on_requests(grantd_op *op)
                     0, on_requested);
 }
 
-static const char *const open_requests[] = { "is_member", "false",       "invite_status",
-                                             "PENDING",   "invite_type", "PARTNER_REQUEST",
-                                             NULL };
+static grantd_next *on_requests(grantd_op *op)
+{
+    if (pin(op)->invite || grantd_noted(op, "asked"))
+        return wait_for_client(op);
+    tell_sent(op, GRANTD_SURFACE_OPEN);
+    return grantd_save(op, send_request, .access_token = NULL);
+}
 
 /* Not shared yet: is the request out? */
 static grantd_next *on_first_look(grantd_op *op)
 {
     if (pin(op)->ids)
         return on_seen(op);
-    return pin_list(op, PIN_HUB, grantd_strf(op, "/businesses/%s/invites", hub(op)), open_requests,
-                    request_row, on_requests, NULL);
+    return pin_find_invite(op, PIN_REQUEST_OUT, business(op), on_requests, NULL);
 }
 
 static grantd_next *on_first_refused(grantd_op *op, const grantd_doc *a)
