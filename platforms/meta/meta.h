@@ -147,6 +147,12 @@ const char *me_target(grantd_op *op, int i);
 int me_mark_of(const grantd_op *op, int i);
 grantd_next *me_mark(grantd_op *op, int mark); /* and on to the next target */
 void me_remark(grantd_op *op, int mark);
+/* The surface "request": something was sent for the target in work that somebody has to agree to (or that was
+ * not seen to have arrived yet). Told open before it is sent, gone when it is settled. */
+void me_tell_sent(grantd_op *op);
+void me_tell_settled(grantd_op *op);
+/* The same after an answer: what was refused for good is not out. */
+void me_tell_refused(grantd_op *op, const grantd_doc *a);
 /* This one was not granted; the only one of an item fails with that class. */
 grantd_next *me_problem(grantd_op *op, int class, const char *word, const char *text);
 grantd_next *me_granted(grantd_op *op);

@@ -106,6 +106,7 @@ static grantd_next *on_pending_refused(grantd_op *op, const grantd_doc *a)
 
 static grantd_next *ask_now(grantd_op *op)
 {
+    me_tell_sent(op);
     return grantd_save(op, send_ask, .access_token = NULL);
 }
 
@@ -124,6 +125,7 @@ static grantd_next *on_asked(grantd_op *op, const grantd_doc *a)
 {
     const char *status = grantd_text(op, a, "access_status");
 
+    me_tell_refused(op, a);
     if (me_bad(op, a)) {
         if (me_is(op, a, 3944, 0))
             return me_mark(op, ME_SHARED);

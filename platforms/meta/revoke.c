@@ -28,6 +28,16 @@ static const char *surface(grantd_op *op, const char *kind, const char **ret_id)
     return NULL;
 }
 
+static const char *in_work(grantd_op *op, const char **ret_id)
+{
+    static const char *const kinds[] = { "member", "partner", "request" };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (surface(op, kinds[i], ret_id))
+            return kinds[i];
+    return "token";
+}
+
 /* This one is through, whatever came of it; a crash does not begin with it again. */
 static grantd_next *report(grantd_op *op, const char *kind, const char *id, uint32_t outcome,
                            const char *text)
@@ -71,7 +81,7 @@ static grantd_next *partner(grantd_op *op, const char *id)
     const struct me *m = me(op);
 
     if (!m->id || (id && !me_digits(id)))
-        return report(op, "partner", id, GRANTD_SURFACE_MANUAL,
+        return report(op, in_work(op, &id), id, GRANTD_SURFACE_MANUAL,
                       "Remove the partner from the asset in Business settings.");
     if (!grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN))
         return give_up(op);
@@ -90,7 +100,7 @@ static grantd_next *on_page(grantd_op *op, const grantd_doc *a)
     if (me_bad(op, a) || !me_same_id(grantd_text(op, a, "id"), me(op)->id) || !token || !*token)
         return give_up(op);
     me(op)->page_token = token;
-    (void)surface(op, "partner", &id);
+    (void)in_work(op, &id);
     return as_owner(op, ME_PAGE, id);
 }
 
@@ -98,7 +108,7 @@ static grantd_next *next_surface(grantd_op *op)
 {
     struct me *m = me(op);
     const char *asset = grantd_arg(op, GRANTD_ARG_ASSET_ID), *id = NULL;
-    int native = surface(op, "member", &id) || surface(op, "partner", &id);
+    int native = surface(op, "member", &id) || surface(op, "partner", &id) || surface(op, "request", &id);
     grantd_next *stop = native ? me_need_hub(op) : NULL;
 
     if (stop)
@@ -107,7 +117,7 @@ static grantd_next *next_surface(grantd_op *op)
     m->id = asset ? me_id(op, m->kind, asset, strlen(asset)) : NULL;
     if (surface(op, "member", &id))
         return member(op, id);
-    if (surface(op, "partner", &id))
+    if (surface(op, "partner", &id) || surface(op, "request", &id))
         return partner(op, id);
     if (surface(op, "token", &id))
         return grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN)
@@ -121,7 +131,13 @@ grantd_next *me_revoke(grantd_op *op)
     return !strcmp(me_mode(op), GRANTD_MODE_HUB) ? me_hub_revoke(op) : next_surface(op);
 }
 
-enum { TRIED = 64, LOOKED_AT_SHARES = 128, SOON = 3 * 3600 }; /* the first two in .told */
+enum {
+    TRIED = 64,
+    LOOKED_AT_SHARES = 128,
+    LOOKED_AT_PENDING = 256,
+    SOON = 3 * 3600
+}; /* all but the last in
+      .told */
 
 /* ---- looking again
  * ------------------------------------------------------------------------------------------ */
@@ -134,7 +150,7 @@ static int remember(grantd_op *op, const grantd_doc *a)
     return me_waits(me(op)->refused);
 }
 
-static grantd_next *look(grantd_op *op, const char *edge, const char *const *query, const char *id)
+static void prepare(grantd_op *op, const char *edge, const char *const *query, const char *id)
 {
     struct me *m = me(op);
 
@@ -142,6 +158,11 @@ static grantd_next *look(grantd_op *op, const char *edge, const char *const *que
     m->find.found = on_still;
     m->find.absent = closed_already;
     m->find.refused = on_look_refused;
+}
+
+static grantd_next *look(grantd_op *op, const char *edge, const char *const *query, const char *id)
+{
+    prepare(op, edge, query, id);
     return me_search(op);
 }
 
@@ -180,15 +201,19 @@ static grantd_next *look_partner(grantd_op *op)
                 grantd_pairs("fields", m->kind->fields), m->id);
 }
 
-static const char *in_work(grantd_op *op, const char **ret_id)
-{
-    return surface(op, "member", ret_id) ? "member" : surface(op, "partner", ret_id) ? "partner" : "token";
-}
-
+/* A request is not among what is shared; it may still be among what waits. */
 static grantd_next *closed_already(grantd_op *op)
 {
+    struct me *m = me(op);
     const char *id = NULL, *kind = in_work(op, &id);
 
+    if (!strcmp(kind, "request") && !(m->told & LOOKED_AT_PENDING)) {
+        m->told |= LOOKED_AT_PENDING;
+        prepare(op, grantd_strf(op, "%s/%s", grantd_arg(op, GRANTD_ARG_HUB_ID), m->kind->pending),
+                grantd_pairs("fields", m->kind->pending_fields), m->id);
+        m->find.inner = m->kind->inner;
+        return me_search(op);
+    }
     return report(op, kind, id, me(op)->refused ? GRANTD_SURFACE_GONE : GRANTD_SURFACE_CLOSED, NULL);
 }
 
@@ -203,6 +228,13 @@ static grantd_next *still_there(grantd_op *op)
 {
     const char *id = NULL, *kind = in_work(op, &id), *why = me(op)->refusal;
 
+    if (!strcmp(kind, "request"))
+        return report(
+            op, kind, id, GRANTD_SURFACE_MANUAL,
+            grantd_strf(op,
+                        "An admin of the agency's portfolio takes the request for %s back, or an admin "
+                        "of the portfolio that owns it declines it, in Business settings > Requests%s%s.",
+                        me(op)->id, why ? ": " : "", why ? why : ""));
     if (me(op)->refused && me(op)->refused != GRANTD_E_PROTOCOL)
         return report(
             op, kind, id, GRANTD_SURFACE_MANUAL,
@@ -225,6 +257,8 @@ static grantd_next *on_look_refused(grantd_op *op, const grantd_doc *a)
         me(op)->told |= LOOKED_AT_SHARES;
         return look_partner(op);
     }
+    if (!strcmp(kind, "request"))
+        return still_there(op);
     return report(op, kind, id, GRANTD_SURFACE_FAILED,
                   grantd_strf(op, "it could not be looked at afterwards: %s", me_why(op, a)));
 }

@@ -132,6 +132,7 @@ static grantd_next *on_agencies_refused(grantd_op *op, const grantd_doc *a)
 static grantd_next *share_now(grantd_op *op)
 {
     grantd_note(op, "posted", me(op)->id);
+    me_tell_sent(op);
     return grantd_save(op, send_share, .access_token = NULL);
 }
 
@@ -158,6 +159,7 @@ static grantd_next *on_shared(grantd_op *op, const grantd_doc *a)
 {
     int class = me_bad(op, a) ? me_class(op, a) : 0;
 
+    me_tell_refused(op, a);
     if (!class && grantd_num(op, a, "success", 0) != 1)
         return grantd_fail(op, GRANTD_E_PROTOCOL, "Meta did not say whether %s was shared", me(op)->id);
     if (!class && grantd_num(op, a, "requires_admin_approval", 0) == 1)

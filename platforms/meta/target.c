@@ -81,22 +81,62 @@ int me_mark_of(const grantd_op *op, int i)
     return marks && i >= 0 && i < me_targets(op) ? marks[i] : ME_PROBLEM;
 }
 
-void me_remark(grantd_op *op, int mark)
+/* A note of one letter for each target. */
+static void set_letter(grantd_op *op, const char *note, char letter)
 {
-    const char *marks = grantd_noted(op, "marks");
-    size_t n = marks ? strlen(marks) : 0;
+    const char *old = grantd_noted(op, note);
+    size_t n = (size_t)me_targets(op);
     char *copy = grantd_alloc(op, n + 1);
 
     if (!copy || me(op)->at < 0 || (size_t)me(op)->at >= n)
         return;
-    memcpy(copy, marks, n);
-    copy[me(op)->at] = (char)mark;
-    grantd_note(op, "marks", copy);
+    for (size_t i = 0; i < n; i++)
+        copy[i] = old && i < strlen(old) ? old[i] : ME_NEW;
+    copy[me(op)->at] = letter;
+    grantd_note(op, note, copy);
+}
+
+void me_remark(grantd_op *op, int mark)
+{
+    set_letter(op, "marks", (char)mark);
+}
+
+/* ---- what is out
+ * ----------------------------------------------------------------------------------------------- */
+enum { OUT = 's' };
+
+static void tell(grantd_op *op, uint32_t outcome)
+{
+    grantd_surface(op, .kind = "request", .id = grantd_arg(op, GRANTD_ARG_HUB_ID), .asset = me(op)->id,
+                   .outcome = outcome);
+    set_letter(op, "sent", outcome == GRANTD_SURFACE_OPEN ? OUT : ME_NEW);
+}
+
+void me_tell_sent(grantd_op *op)
+{
+    tell(op, GRANTD_SURFACE_OPEN);
+}
+
+void me_tell_settled(grantd_op *op)
+{
+    const char *sent = grantd_noted(op, "sent");
+    int at = me(op)->at;
+
+    if (sent && at >= 0 && (size_t)at < strlen(sent) && sent[at] == OUT)
+        tell(op, GRANTD_SURFACE_GONE);
+}
+
+void me_tell_refused(grantd_op *op, const grantd_doc *a)
+{
+    if (me_bad(op, a) && !me_waits(me_class(op, a)) && me_class(op, a) != GRANTD_E_PROTOCOL)
+        me_tell_settled(op);
 }
 
 grantd_next *me_mark(grantd_op *op, int mark)
 {
     me_remark(op, mark);
+    if (mark == ME_ASKED || mark == ME_REVIEW)
+        me_tell_sent(op);
     grantd_note(op, "at", grantd_strf(op, "%d", me(op)->at + 1));
     return grantd_continue(op, me_work);
 }
@@ -109,6 +149,7 @@ static int asking(const grantd_op *op)
 
 grantd_next *me_problem(grantd_op *op, int class, const char *word, const char *text)
 {
+    me_tell_settled(op);
     if (asking(op))
         return me_mark(op, ME_NEW);
     if (class == GRANTD_E_DECLINED && me_targets(op) == 1)
@@ -207,6 +248,7 @@ grantd_next *me_granted(grantd_op *op)
     if (asking(op))
         return me_mark(op, ME_SHARED);
     tell_role(op);
+    me_tell_settled(op);
     grantd_asset(op, .kind = m->kind->name, .id = m->id, .name = m->name, .parent = m->parent,
                  .role = m->role ? m->role : me_asked_role(op),
                  .layers = GRANTD_LAYER_NATIVE | (keeps_token(op) ? GRANTD_LAYER_TOKEN : 0u));
