@@ -290,6 +290,13 @@ static grantd_next *member_over(grantd_op *op, const char *role)
     return grantd_save(op, share_next);
 }
 
+/* Told before it is given: what an item has begun is closed when it ends without a grant. */
+static void tell_seat(grantd_op *op, const char *account, const char *member, uint32_t outcome)
+{
+    grantd_surface(op, .kind = "member", .id = grantd_strf(op, "%s/%s", account, member), .asset = account,
+                   .outcome = outcome);
+}
+
 static grantd_next *put_role(grantd_op *op)
 {
     const struct li *st = li(op);
@@ -299,6 +306,7 @@ static grantd_next *put_role(grantd_op *op)
                     "\"role\":\"%s\"}",
                     st->at->id, st->member[st->m], role_asked(op));
 
+    tell_seat(op, st->at->id, st->member[st->m], GRANTD_SURFACE_OPEN);
     return li_send(op, &(struct li_call){ .method = "PUT",
                                           .url = key_url(op),
                                           .body = body,
@@ -357,6 +365,8 @@ static grantd_next *on_put(grantd_op *op, const grantd_doc *answer)
     int status = grantd_status(op, answer);
     const char *word = li_word(op, answer), *role;
 
+    if (status / 100 == 4)
+        tell_seat(op, st->at->id, st->member[st->m], GRANTD_SURFACE_GONE);
     if (status == 400 && word && !strcmp(word, "MEMBER_HAD_UNCONFIRMED_EMAIL"))
         return confirm_email(op);
     if (status == 403 || status == 404 || (status == 400 && li_class(op, answer) == GRANTD_E_PROTOCOL))
@@ -451,8 +461,7 @@ static grantd_next *end_sharing(grantd_op *op)
     }
     for (size_t i = 0; (id = li_nth(op, done, i)); i++)
         for (size_t m = 0; m < st->members; m++)
-            grantd_surface(op, .kind = "member", .id = grantd_strf(op, "%s/%s", id, st->member[m]),
-                           .asset = id, .outcome = GRANTD_SURFACE_OPEN);
+            tell_seat(op, id, st->member[m], GRANTD_SURFACE_OPEN);
     return grantd_finish(op);
 }
 

@@ -282,11 +282,18 @@ static const char *days(grantd_op *op)
     return "365";
 }
 
+/* Told before it is made: what an item has begun is closed when it ends without a grant. */
+static void tell_code(grantd_op *op, uint32_t outcome)
+{
+    grantd_surface(op, .kind = "authorization", .id = post(op), .asset = post(op), .outcome = outcome);
+}
+
 grantd_next *sp_mint(grantd_op *op)
 {
     if (!post(op))
         return sp_go(op, "status");
     grantd_note(op, "at", "status");
+    tell_code(op, GRANTD_SURFACE_OPEN);
     return grantd_save(op, mint_now, .scope = NULL);
 }
 
@@ -309,6 +316,8 @@ static grantd_next *refused(grantd_op *op, const grantd_doc *a)
     const struct sp_verdict *v = sp_verdict_of(op, a);
     const char *said = tt_said(op, a);
 
+    if (!tt_equal(grantd_noted(op, "how"), "extend"))
+        tell_code(op, GRANTD_SURFACE_GONE);
     if (v && v->word && strcmp(v->word, "NOT_YOURS") != 0)
         sp_problem(op, "post", post(op), v->word, v->text);
     else

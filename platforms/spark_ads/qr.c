@@ -165,6 +165,7 @@ static grantd_next *decide(grantd_op *op)
 
     if (id) {
         grantd_note(op, "acct", id);
+        grantd_surface(op, .kind = "account", .id = id, .asset = id, .outcome = GRANTD_SURFACE_OPEN);
         tt_note(op, "j", 0);
         return sp_go(op, "link");
     }
@@ -233,14 +234,19 @@ static grantd_next *next_link(grantd_op *op)
     return sp_go(op, "link");
 }
 
+/* Told before it is ordered: what an item has begun is closed when it ends without a grant. */
+static void tell_link(grantd_op *op, uint32_t outcome)
+{
+    grantd_surface(op, .kind = "link", .id = advertiser(op), .asset = account(op), .outcome = outcome);
+}
+
 static grantd_next *is_linked(grantd_op *op)
 {
     const char *name = grantd_noted(op, grantd_strf(op, "name.%s", account(op)));
 
     grantd_asset(op, .kind = "tiktok_account", .id = account(op), .name = name, .parent = hub(op),
                  .role = grantd_arg(op, GRANTD_ARG_ROLE), .layers = GRANTD_LAYER_NATIVE);
-    grantd_surface(op, .kind = "link", .id = advertiser(op), .asset = account(op),
-                   .outcome = GRANTD_SURFACE_OPEN);
+    tell_link(op, GRANTD_SURFACE_OPEN);
     if (!grantd_noted(op, "told"))
         grantd_surface(op, .kind = "account", .id = account(op), .asset = account(op),
                        .outcome = GRANTD_SURFACE_OPEN);
@@ -263,6 +269,7 @@ static grantd_next *on_links(grantd_op *op, const grantd_doc *a)
     }
     if (!grantd_noted(op, "ordered"))
         return sp_go(op, "linked");
+    tell_link(op, GRANTD_SURFACE_GONE);
     grantd_warn(op, "NOT_LINKED",
                 "TikTok took the order, but does not show ad account %s with this TikTok account",
                 advertiser(op));
@@ -273,6 +280,7 @@ grantd_next *sp_linked(grantd_op *op)
 {
     if (!account(op) || !advertiser(op))
         return sp_go(op, "seats");
+    tell_link(op, GRANTD_SURFACE_OPEN);
     return tt_post(op, TT_HUB, GRANTD_HTTP_REPEATABLE, "bc/asset/advertiser/assign/",
                    grantd_pairs("bc_id", hub(op), "asset_type", "TT_ACCOUNT", "asset_id", account(op),
                                 "advertiser_id", advertiser(op)),

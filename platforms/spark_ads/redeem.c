@@ -36,6 +36,7 @@ static grantd_next *begin(grantd_op *op, int64_t i)
     tt_note(op, "j", 0);
     grantd_note(op, "item", NULL);
     grantd_note(op, "good", NULL);
+    grantd_note(op, "told", NULL);
     return sp_go(op, "info");
 }
 
@@ -92,11 +93,22 @@ static grantd_next *dealt_with(grantd_op *op)
     return leave(op);
 }
 
+/* Told before it is sent, when its post is known: what an item has begun is closed when it ends without a
+ * grant. */
+static void tell_code(grantd_op *op, uint32_t outcome)
+{
+    if (item(op))
+        grantd_surface(op, .kind = "code", .id = advertiser(op), .asset = item(op), .outcome = outcome);
+}
+
 /* This code cannot be used, or not for this ad account when it is good for another. */
 static grantd_next *verdict(grantd_op *op, const struct sp_verdict *v)
 {
     if (v->later && tt_noted(op, "round", 0) < 3 && !grantd_noted(op, "good"))
         return leave(op);
+    if (grantd_noted(op, "told"))
+        tell_code(op, GRANTD_SURFACE_GONE);
+    grantd_note(op, "told", NULL);
     if (grantd_noted(op, "good"))
         grantd_warn(op, "NOT_IN_ADVERTISER", "post %s cannot be used in ad account %s: %s", item(op),
                     advertiser(op), v->text);
@@ -176,6 +188,8 @@ grantd_next *sp_send(grantd_op *op)
     if (!advertiser(op))
         return dealt_with(op);
     grantd_note(op, "at", "look");
+    grantd_note(op, "told", "1");
+    tell_code(op, GRANTD_SURFACE_OPEN);
     return grantd_save(op, send_now, .scope = NULL);
 }
 

@@ -13,6 +13,9 @@ int bc_rank(const char *role);            /* 0: unknown */
 
 /* An ad account is shared: asset, surfaces, and what is to be said of its role. */
 void bc_report(grantd_op *op, const char *id, const char *name, const char *role, const char *parent);
+/* The surfaces of an ad account that a Business Center shares: told before it is asked to, so that they are
+ * closed when the item ends without a grant. */
+void bc_tell(grantd_op *op, const char *id, const char *parent, uint32_t outcome);
 /* It is not, and why; the others are not affected. */
 void bc_problem(grantd_op *op, const char *id, const char *word, const char *text);
 /* Notes where to go on, and goes on there in a new run. */

@@ -295,6 +295,8 @@ grantd_next *bc_share(grantd_op *op)
         return bc_go(op, tt_nth(op, "done", 0) ? "check" : "center");
     grantd_note(op, "at", "look");
     tt_note(op, "page", 1);
+    for (int64_t i = 0; !cut && i < batch(op, "own"); i++)
+        bc_tell(op, tt_nth(op, "own", i), center(op), GRANTD_SURFACE_OPEN);
     return grantd_save(op, cut ? send_cut : send_add, .scope = NULL);
 }
 
@@ -374,6 +376,7 @@ static grantd_next *refused(grantd_op *op, const grantd_doc *a)
         tt_note(op, "size", n / 2);
         return bc_go(op, "share");
     }
+    bc_tell(op, id, center(op), GRANTD_SURFACE_GONE);
     bc_problem(op, id, tt_class(op, a) == GRANTD_E_FORBIDDEN ? "NOT_ALLOWED" : "REFUSED", refusal(op, a));
     tt_drop(op, "own", id);
     return bc_go(op, "share");

@@ -252,17 +252,21 @@ static uint32_t layers(const grantd_op *op)
     return GRANTD_LAYER_NATIVE | (tt_token(op, TT_CLIENT) && keep ? (uint32_t)GRANTD_LAYER_TOKEN : 0);
 }
 
+void bc_tell(grantd_op *op, const char *id, const char *parent, uint32_t outcome)
+{
+    grantd_surface(op, .kind = "partner_asset", .id = parent, .asset = id, .outcome = outcome);
+    if (tt_equal(grantd_noted(op, "was"), "0"))
+        grantd_surface(op, .kind = "partner", .id = parent, .asset = id, .outcome = outcome);
+}
+
 void bc_report(grantd_op *op, const char *id, const char *name, const char *role, const char *parent)
 {
     grantd_asset(op, .kind = "ad_account", .id = id, .name = name, .role = role, .parent = parent,
                  .layers = layers(op));
     if (parent)
-        grantd_surface(op, .kind = "partner_asset", .id = parent, .asset = id,
-                       .outcome = GRANTD_SURFACE_OPEN);
+        bc_tell(op, id, parent, GRANTD_SURFACE_OPEN);
     else
         grantd_surface(op, .kind = "access", .id = id, .asset = id, .outcome = GRANTD_SURFACE_OPEN);
-    if (parent && tt_equal(grantd_noted(op, "was"), "0"))
-        grantd_surface(op, .kind = "partner", .id = parent, .asset = id, .outcome = GRANTD_SURFACE_OPEN);
     tell_role(op, id, role);
     tt_note(op, "granted", tt_noted(op, "granted", 0) + 1);
 }
