@@ -292,6 +292,7 @@ static void free_broker(uv_handle_t *h)
     json_decref(b->titles);
     gd_map_done(&b->flights, NULL);
     gd_map_done(&b->closings, NULL);
+    gd_map_done(&b->leaving, NULL);
     gd_map_done(&b->deks, NULL);
     gd_buf_done(&b->endings);
     gd_tokens_free(b->tokens);

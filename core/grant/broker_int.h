@@ -4,6 +4,7 @@
  *   load.c     start-up: keys, spool, intents, index      refresh.c  the refresh protocol, single flight
  *   keys.c     data keys of clients                       vend.c     the hot path and grant.token
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
+ *   exchange.c made.c settle.c  one run of grant, what comes of it
  *   close.c    revoke                                     look.c     verify, polls of pending asks
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
  *   hub.c scan.c  the agency's own identities             sweep.c    looks that are due, and at all of them
@@ -64,6 +65,7 @@ struct gd_broker {
     struct gd_vends *vends;
     struct gd_map flights;  /* credential id -> struct gd_flight */
     struct gd_map closings; /* grant id, or that of an orphaned credential -> what closes it */
+    struct gd_map leaving;  /* flow id -> what settles it: settle.c */
     unsigned busy;          /* operations and commits that a drain waits for */
     bool draining;
     struct gd_list ready; /* replies that wait for the loop's next turn */
@@ -78,7 +80,7 @@ struct gd_broker {
     void *skew_arg;
     struct gd_mailer *mail; /* NULL: none is configured */
     struct gd_buf endings;  /* workspace and id, one a line: grants whose closing was interrupted, clients
-                               whose erasing was: gd_broker_resume */
+                               whose erasing was, flows that were left: gd_broker_resume */
 };
 
 /* ---- broker.c ---- */
@@ -196,6 +198,10 @@ void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cre
 /* After the start: what a crash left between the first tokens of a flow and its grants. Nobody could ever
  * vend or revoke it. */
 void gd_close_orphans(struct gd_broker *b);
+
+/* ---- settle.c ---- */
+/* A flow that is "left": what it has opened becomes grants that end. */
+void gd_flow_leave(struct gd_broker *b, const char *workspace, const char *flow);
 
 /* ---- client.c, erase.c ---- */
 void gd_client_reply(struct gd_call *c, const char *client); /* ends the call with {"client": ...} */

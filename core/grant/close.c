@@ -336,6 +336,8 @@ static void add_end(struct gd_closing *x, struct gd_tx *tx, int64_t now)
 {
     if (token_note(x))
         gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_TOKEN, "closed", token_note(x), now);
+    gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_HELD, "closed",
+                     "another grant stands on the same access: it ends with that one", now);
     if (x->grant[0]) {
         gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now),
                   GD_P_TEXT(x->why), GD_P_INT(now + LEFT_LOOK_MS));
@@ -611,5 +613,7 @@ static void on_closed(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         gd_cred_at(&x->b->ix, x->ix_cred)->status = GD_CRED_REVOKED;
     if (x->ncalls == 0)
         audit_end(x);
+    if (x->grant[0] && x->cred[0] && x->shared) /* those who needed it may have ended beside this one */
+        gd_close_orphan(x->b, x->workspace, x->cred);
     close_done(x);
 }

@@ -25,9 +25,10 @@ struct gd_closing {
     struct gd_secret access, refresh;
     json_t *kept;
     json_int_t siblings;
-    bool shared; /* others need the credential: its token is only a tool */
-    bool spent;  /* the credential is revoked already, or another one holds the same token */
-    bool force;  /* what cannot be closed is left to a person */
+    bool
+        shared; /* others need the credential, or have still to be closed with it: its token is only a tool */
+    bool spent; /* the credential is revoked already, or another one holds the same token */
+    bool force; /* what cannot be closed is left to a person */
     unsigned attempts;
 };
 
@@ -39,7 +40,8 @@ enum {
     GD_FACTS_USERS,
     GD_FACTS_FLOWS,
     GD_FACTS_HUBS,
-    GD_FACTS_SIBLINGS
+    GD_FACTS_SIBLINGS,
+    GD_FACTS_HELD
 };
 void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx);
 void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx);

@@ -12,17 +12,6 @@
 #define LOOK_FIRST_MS   5000
 #define CLOCK_SLACK_MS  2000 /* a date that was told in two ways is the same within this */
 
-GD_SQL(sql_items_back,
-       "UPDATE items SET state = $1, reason = $2, reason_text = $3, next_look_at = 0, updated_at = $4"
-       " WHERE workspace = $5 AND flow_id = $6 AND state IN ('open', 'started', 'waiting')");
-GD_SQL(sql_flow_end, "UPDATE flows SET status = $1, outcome = $2, reason = $3, reason_text = $4, notes = NULL"
-                     " WHERE workspace = $5 AND id = $6");
-GD_SQL(sql_items_wait,
-       "UPDATE items SET state = 'waiting', steps = COALESCE($1, steps), next_look_at = $2,"
-       " reason = NULL, reason_text = NULL, updated_at = $3 WHERE workspace = $4 AND flow_id = $5"
-       " AND state IN ('open', 'started', 'waiting')");
-GD_SQL(sql_flow_wait, "UPDATE flows SET status = 'waiting', outcome = 'waiting', notes = $1, sealed = $2"
-                      " WHERE workspace = $3 AND id = $4");
 GD_SQL(sql_flow_progress, "UPDATE flows SET notes = $1, sealed = $2 WHERE workspace = $3 AND id = $4");
 GD_SQL(sql_cred, "SELECT current_attempt, gen FROM credentials WHERE workspace = $1 AND id = $2");
 
@@ -37,8 +26,8 @@ static void on_closed(uv_handle_t *h)
 {
     struct gd_exchange *x = h->data;
     struct gd_broker *b = x->b;
-    json_t *held[] = { x->rec,     x->rest,  x->kept,   x->assets,   x->surfaces, x->same,         x->others,
-                       x->orphans, x->query, x->inputs, x->warnings, x->news,     x->result.grants };
+    json_t *held[] = { x->rec,    x->rest,    x->kept,  x->assets, x->surfaces, x->same, x->opened,
+                       x->others, x->orphans, x->query, x->inputs, x->warnings, x->news, x->result.grants };
 
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         json_decref(held[i]);
@@ -87,7 +76,7 @@ static void on_recorded(void *arg, const struct gd_err *err)
 }
 
 /* The outcome is in the audit log before anybody is told. */
-static void finish(struct gd_exchange *x)
+void gd_exchange_finish(struct gd_exchange *x)
 {
     bool bad = x->result.end == GD_EXCHANGE_FAILED || x->result.end == GD_EXCHANGE_DECLINED;
     GD_AUTO_JSON data =
@@ -115,7 +104,7 @@ static void finish(struct gd_exchange *x)
 
 /* ---- the start ---- */
 
-static struct gd_exchange *exchange_new(struct gd_broker *b, struct gd_flow *f, gd_exchange_fn *fn, void *arg)
+struct gd_exchange *gd_exchange_new(struct gd_broker *b, struct gd_flow *f, gd_exchange_fn *fn, void *arg)
 {
     struct gd_exchange *x = gd_new(sizeof *x);
     int64_t now = gd_now(b->d.clock);
@@ -148,7 +137,7 @@ static struct gd_exchange *exchange_new(struct gd_broker *b, struct gd_flow *f, 
 void gd_exchange_start(struct gd_broker *b, struct gd_flow *f, json_t *query, const char *raw, json_t *inputs,
                        gd_exchange_fn *fn, void *arg)
 {
-    struct gd_exchange *x = exchange_new(b, f, fn, arg);
+    struct gd_exchange *x = gd_exchange_new(b, f, fn, arg);
     struct gd_tx *tx = gd_tx_new(b->d.store);
 
     x->waiting = query == NULL;
@@ -190,7 +179,7 @@ static void start_op(struct gd_exchange *x)
 /* ---- answers ---- */
 
 /* What the platform wants an operator to know, once. */
-static void add_warnings(struct gd_exchange *x, struct gd_tx *tx)
+void gd_exchange_add_warnings(struct gd_exchange *x, struct gd_tx *tx)
 {
     const char *word;
     json_t *text;
@@ -206,7 +195,7 @@ static void add_warnings(struct gd_exchange *x, struct gd_tx *tx)
 
 /* The record with its progress. What is too large for the spool is stored without it: it can be asked for
  * again, tokens cannot. */
-static void commit_record(struct gd_exchange *x)
+void gd_exchange_commit(struct gd_exchange *x)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
     GD_AUTO_FREE char *text = gd_json_dump(x->rec);
@@ -222,7 +211,7 @@ static void commit_record(struct gd_exchange *x)
                   GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
     }
     if (x->last && !x->rest) {
-        add_warnings(x, tx);
+        gd_exchange_add_warnings(x, tx);
         gd_made_after(x, tx);
     }
     x->outcome = gd_tx_add(tx, &sql_cred, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->cred));
@@ -231,7 +220,7 @@ static void commit_record(struct gd_exchange *x)
 
 static void on_again(uv_timer_t *t)
 {
-    commit_record(t->data);
+    gd_exchange_commit(t->data);
 }
 
 static void keep_text(char **to, const char *text)
@@ -415,7 +404,7 @@ static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
         return;
     }
     set_progress(x, r->notes, false);
-    commit_record(x);
+    gd_exchange_commit(x);
 }
 
 /* As with a refresh: again while the process lives; after a drain the next start reads the spool. */
@@ -432,7 +421,7 @@ static void commit_again(struct gd_exchange *x, const struct gd_err *err)
     gd_err_set(&x->result.err, GD_R_STORE_FAILED,
                "what the platform answered is in the spool and becomes durable at the next start");
     json_array_clear(x->orphans);
-    finish(x);
+    gd_exchange_finish(x);
 }
 
 /* Somebody else, a refresh, may have moved the credential meanwhile: then the answer stays a candidate. */
@@ -469,97 +458,14 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     if (x->account)
         start_others(x);
     if (x->rec)
-        commit_record(x);
+        gd_exchange_commit(x);
     else if (x->last)
-        finish(x);
+        gd_exchange_finish(x);
     else
         gd_op_saved(x->op, !x->mismatch);
 }
 
 /* ---- how a run ends ---- */
-
-static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
-
-/* Not the end: it waits, with all that is known. */
-static void put_back(struct gd_exchange *x)
-{
-    struct gd_tx *tx = gd_tx_new(x->b->d.store);
-    const struct gd_flow *f = x->f;
-    GD_AUTO_FREE unsigned char *sealed = NULL;
-    struct gd_err err;
-    size_t n = 0;
-
-    sealed = gd_flow_seal(x->b, f, &n, &err);
-    gd_tx_add(tx, &sql_items_wait, GD_P_TEXT(x->steps), GD_P_INT(x->look_at), GD_P_INT(gd_now(x->b->d.clock)),
-              GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
-    gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(f->workspace),
-              GD_P_TEXT(f->id));
-    add_warnings(x, tx);
-    gd_store_commit(x->b->d.store, tx, on_settled, x);
-}
-
-static void open_again(struct gd_exchange *x)
-{
-    struct gd_tx *tx = gd_tx_new(x->b->d.store);
-    const struct gd_flow *f = x->f;
-    bool declined = x->result.end == GD_EXCHANGE_DECLINED;
-    const char *word = gd_reason_word(x->result.err.reason);
-
-    gd_tx_add(tx, &sql_items_back, GD_P_TEXT(declined ? "declined" : "open"), GD_P_TEXT(word),
-              GD_P_TEXT(x->result.err.text), GD_P_INT(gd_now(x->b->d.clock)), GD_P_TEXT(f->workspace),
-              GD_P_TEXT(f->id));
-    gd_tx_add(tx, &sql_flow_end, GD_P_TEXT("failed"), GD_P_TEXT(gd_exchange_word(x->result.end)),
-              GD_P_TEXT(word), GD_P_TEXT(x->result.err.text), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
-    if (x->mismatch && x->rec)
-        gd_journal_statements(x->b, tx, x->rec, true, NULL);
-    gd_event_add(x->b->d.events, tx, f->workspace, declined ? "request.declined" : "request.failed",
-                 f->request, NULL);
-    gd_store_commit(x->b->d.store, tx, on_settled, x);
-}
-
-static void on_settle_again(uv_timer_t *t)
-{
-    struct gd_exchange *x = t->data;
-
-    if (x->back)
-        put_back(x);
-    else
-        open_again(x);
-}
-
-static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
-{
-    struct gd_exchange *x = arg;
-
-    (void)GD_FAULT(x->back ? "flow.waits" : "flow.failed");
-    if (r != GD_STORE_OK) {
-        GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.settle_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
-        if (!x->b->draining) { /* until then the item stands still: nobody could begin it again */
-            uv_timer_start(&x->again, on_settle_again, COMMIT_RETRY_MS, 0);
-            return;
-        }
-        json_array_clear(x->orphans);                  /* the next start settles it */
-    } else if (x->back && gd_tx_changes(tx, 0) == 0) { /* taken back meanwhile: nobody waits any more */
-        if (x->gen > 0)
-            json_array_append_new(x->orphans, json_string(x->cred));
-    } else if (x->back && x->look_at && x->b->ears.look) {
-        x->b->ears.look(x->b->ears.arg, x->f->workspace, x->f->items[0].id, x->look_at);
-    }
-    finish(x);
-}
-
-static void fail(struct gd_exchange *x, bool declined)
-{
-    x->result.end = declined ? GD_EXCHANGE_DECLINED : GD_EXCHANGE_FAILED;
-    if (gd_made_failed(x)) {
-        x->last = true;
-        commit_record(x);
-        return;
-    }
-    if (x->gen > 0) /* tokens without a grant: ended, unless others use them */
-        json_array_append_new(x->orphans, json_string(x->cred));
-    open_again(x);
-}
 
 static void end_failed(struct gd_exchange *x, const struct gd_op_result *r)
 {
@@ -573,18 +479,7 @@ static void end_failed(struct gd_exchange *x, const struct gd_op_result *r)
                    "the platform answered with another account's tokens; they are kept aside");
     else if (declined)
         gd_err_set(&x->result.err, GD_R_CONSENT_DENIED, "the platform says that access was not approved");
-    fail(x, declined && !x->mismatch);
-}
-
-void gd_exchange_refuse(struct gd_broker *b, struct gd_flow *f, const struct gd_err *err, gd_exchange_fn *fn,
-                        void *arg)
-{
-    struct gd_exchange *x = exchange_new(b, f, fn, arg);
-
-    x->result.err = *err;
-    if (f->cred.id[0])
-        x->gen = x->gen > 0 ? x->gen : 1; /* it is there, though it may not be opened */
-    fail(x, false);
+    gd_exchange_fail(x, declined && !x->mismatch);
 }
 
 static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
@@ -594,7 +489,7 @@ static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     if (r != GD_STORE_OK) {
         gd_err_set(&x->result.err, GD_R_STORE_FAILED, "%s",
                    err && err->text[0] ? err->text : "the store could not be read");
-        fail(x, false);
+        gd_exchange_fail(x, false);
         return;
     }
     gd_made_same(x, tx);
@@ -605,7 +500,7 @@ static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     x->rec = gd_made_record(x);
     x->last = true;
     gd_made(x);
-    commit_record(x);
+    gd_exchange_commit(x);
 }
 
 /* Tokens and very many grants: the tokens first, with the progress; a crash in between goes on from there. */
@@ -635,18 +530,19 @@ static void end_done(struct gd_exchange *x, const struct gd_op_result *r)
 
     if (take_answer(x, r, &err) || (!x->mismatch && split(x, &err))) {
         x->result.err = err;
-        fail(x, false);
+        gd_exchange_fail(x, false);
         return;
     }
     x->last = true;
     if (x->mismatch) {
         json_object_del(x->rec, "of");
+        set_progress(x, r->notes, false);
         end_failed(x, r);
         return;
     }
     gd_made(x);
     part(x, r->notes);
-    commit_record(x);
+    gd_exchange_commit(x);
 }
 
 /* What passes is not the client's business: the run is made again, with all it knows. */
@@ -660,7 +556,7 @@ static void look_again(struct gd_exchange *x, const struct gd_op_result *r)
     x->result.err = r->err;
     x->back = true;
     x->look_at = r->retry_at > at ? r->retry_at : at;
-    put_back(x);
+    gd_exchange_put_back(x);
 }
 
 static bool is_passing(int fail_class)
@@ -680,7 +576,7 @@ static void end_waiting(struct gd_exchange *x, const struct gd_op_result *r)
     x->steps = json_array_size(r->steps) ? gd_json_dump(r->steps) : NULL;
     x->back = true;
     x->look_at = r->next_look_at;
-    put_back(x);
+    gd_exchange_put_back(x);
 }
 
 static void on_end(void *arg, struct gd_op *op, const struct gd_op_result *r)

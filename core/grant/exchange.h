@@ -76,8 +76,8 @@ struct gd_flow_place {
     const char *workspace, *request, *item;
 };
 void gd_flow_start_item(struct gd_broker *b, const struct gd_flow_place *at, gd_reply_fn *reply, void *arg);
-/* Credentials that flows of the request had and that no item goes on with any more: read in a transaction
- * that changes items, closed after its commit. */
+/* Flows of the request that no item goes on with any more: marked and read in a transaction that changes
+ * items; after its commit what they have opened is closed. */
 size_t gd_flow_left(struct gd_tx *tx, const char *workspace, const char *request);
 void gd_flow_close_left(struct gd_broker *b, const struct gd_tx *tx, size_t stmt, const char *workspace);
 

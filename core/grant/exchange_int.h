@@ -1,5 +1,5 @@
 /* grant/exchange_int.h - inside of one run of a platform's grant function: exchange.c runs and commits it,
- * made.c turns what came out into grants. */
+ * made.c turns what came out into grants, settle.c is its end when there are none. */
 #ifndef GD_GRANT_EXCHANGE_INT_H
 #define GD_GRANT_EXCHANGE_INT_H
 
@@ -23,6 +23,7 @@ struct gd_exchange {
     json_t *kept, *assets, *surfaces, *warnings;
     json_t *news;    /* warnings that were not told yet */
     json_t *same;    /* living grants of this client and app that a new consent may renew, by asset */
+    json_t *opened;  /* surfaces that are open, by asset; "": those of none */
     json_t *others;  /* items that have been given flows of their own, to be started */
     json_t *orphans; /* credentials that may be of no use any more */
     char *account, *scope;
@@ -30,9 +31,11 @@ struct gd_exchange {
     bool last, waiting;      /* waiting: not from a callback, may go back to waiting */
     bool split, mismatch;    /* mismatch: rec holds another account's tokens: kept, not used */
     bool ends;               /* failed after half of the work: what was opened is to be closed */
+    bool leaves;             /* no item goes on with it: nobody is told of a failure */
     bool one, uses_token;    /* what made.c found: something was granted; and needs the token */
     size_t outcome;          /* statement that reads the row after the answer */
     size_t taken;            /* the same of the item and what is ending of it, at the end */
+    size_t left;             /* the same of flows that no item goes on with */
     bool back; /* it goes on waiting, to be looked at at look_at (0: when somebody hands something in) */
     int64_t look_at;
     char *steps;    /* for a person; NULL: those that are shown already */
@@ -40,6 +43,17 @@ struct gd_exchange {
     uv_timer_t again;
     struct gd_exchange_result result;
 };
+
+/* ---- exchange.c ---- */
+struct gd_exchange *gd_exchange_new(struct gd_broker *b, struct gd_flow *f, gd_exchange_fn *fn, void *arg);
+/* The record with its progress; then on, or to the end. */
+void gd_exchange_commit(struct gd_exchange *x);
+void gd_exchange_add_warnings(struct gd_exchange *x, struct gd_tx *tx);
+void gd_exchange_finish(struct gd_exchange *x); /* the outcome is durable */
+
+/* ---- settle.c ---- */
+void gd_exchange_put_back(struct gd_exchange *x); /* it waits, with all that is known */
+void gd_exchange_fail(struct gd_exchange *x, bool declined);
 
 /* ---- made.c ---- */
 /* Adds the read of the grants that may be renewed, and takes its rows. */

@@ -13,15 +13,18 @@ GD_SQL(sql_cred, "SELECT c.client_id, c.app, c.account_id, c.status, c.attempts,
                  "v.attempt_id = c.current_attempt"
                  " WHERE c.workspace = $1 AND c.id = $2");
 /* Who else needs the credential: grants, what is still being set up with it, a hub. */
-GD_SQL(sql_others, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2 AND id <> $3"
-                   " AND lifecycle IN ('confirming', 'live')");
+GD_SQL(sql_others,
+       "SELECT COUNT(*) FROM grants g WHERE g.workspace = $1 AND g.credential_id = $2 AND g.id <> $3"
+       " AND (g.lifecycle IN ('confirming', 'live') OR (g.lifecycle = 'ending' AND EXISTS"
+       " (SELECT 1 FROM surfaces s WHERE s.workspace = g.workspace AND s.grant_id = g.id"
+       " AND s.kind <> 'token' AND s.outcome IN ('open', 'failed'))))");
 GD_SQL(sql_any, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND credential_id = $2"
                 " AND lifecycle NOT IN ('ended', 'erased')");
-GD_SQL(
-    sql_flows,
-    "SELECT COUNT(*) FROM flows f WHERE f.workspace = $1 AND f.credential_id = $2 AND (f.status = "
-    "'exchanging' OR (f.status = 'waiting' AND EXISTS (SELECT 1 FROM items i WHERE i.workspace = f.workspace"
-    " AND i.flow_id = f.id AND i.state IN ('started', 'waiting'))))");
+GD_SQL(sql_flows,
+       "SELECT COUNT(*) FROM flows f WHERE f.workspace = $1 AND f.credential_id = $2 AND (f.status "
+       "IN ('exchanging', 'left') OR (f.status = 'waiting' AND EXISTS (SELECT 1 FROM items i"
+       " WHERE i.workspace = f.workspace AND i.request_id = f.request_id AND i.flow_id = f.id"
+       " AND i.state IN ('started', 'waiting'))))");
 GD_SQL(sql_hubs, "SELECT COUNT(*) FROM hubs WHERE workspace = $1 AND credential_id = $2");
 /* Living credentials of the same account: some platforms give the same token again. */
 GD_SQL(sql_siblings,
@@ -30,6 +33,16 @@ GD_SQL(sql_siblings,
        " AND o.account_id = c.account_id AND o.id <> c.id AND o.status <> 'revoked'"
        " JOIN token_versions v ON v.workspace = o.workspace AND v.attempt_id = o.current_attempt"
        " WHERE c.workspace = $1 AND c.id = $2");
+/* What another living grant stands on as well: the same place of the same asset. */
+GD_SQL(sql_held,
+       "SELECT s.id FROM surfaces s JOIN grants g ON g.workspace = s.workspace AND g.id = s.grant_id"
+       " WHERE s.workspace = $1 AND s.grant_id = $2 AND s.kind <> 'token' AND s.ref IS NOT NULL"
+       " AND s.outcome IN ('open', 'failed') AND EXISTS (SELECT 1 FROM grants o JOIN surfaces t"
+       " ON t.workspace = o.workspace AND t.grant_id = o.id WHERE o.workspace = g.workspace"
+       " AND o.asset_id = g.asset_id AND o.app = g.app AND o.id <> g.id"
+       " AND o.lifecycle IN ('confirming', 'live') AND t.kind = s.kind AND t.ref = s.ref"
+       " AND t.outcome NOT IN ('closed', 'gone'))");
+
 void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx)
 {
     const struct gd_param id[] = { GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_TEXT(x->grant) };
@@ -44,6 +57,7 @@ void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx)
     gd_tx_add_(tx, &sql_flows, id, 2);
     gd_tx_add_(tx, &sql_hubs, id, 2);
     gd_tx_add_(tx, &sql_siblings, id, 2);
+    gd_tx_add(tx, &sql_held, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
 }
 
 static int open_version(const struct gd_closing *x, const struct gd_tx *tx, size_t stmt, size_t row, int col,
@@ -104,6 +118,8 @@ void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx)
     const char *params = gd_tx_rows(tx, GD_FACTS_GRANT) ? gd_tx_text(tx, GD_FACTS_GRANT, 0, 8) : NULL;
 
     gd_surfaces_take(&x->surfaces, tx, GD_FACTS_SURFACES);
+    for (size_t i = 0; i < gd_tx_rows(tx, GD_FACTS_HELD); i++)
+        gd_surfaces_hold(&x->surfaces, gd_tx_text(tx, GD_FACTS_HELD, i, 0));
     json_decref(x->params);
     x->params = params ? gd_json_parse(params, strlen(params), GD_CRED_BLOB_MAX, NULL) : NULL;
     if (gd_tx_rows(tx, GD_FACTS_GRANT)) {

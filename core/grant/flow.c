@@ -340,7 +340,9 @@ static void store_flow(struct gd_call *c, const char *status, const char *item_s
     int64_t now = gd_now(b->d.clock);
     unsigned char state[32], session[32];
     const struct gd_flow_progress p = { .notes = f->notes, .surfaces = f->surfaces, .warnings = f->warnings };
-    GD_AUTO_FREE char *notes = gd_flow_progress_text(&p);
+    bool opened = !strcmp(status, "waiting") || json_object_size(f->notes) || json_array_size(f->surfaces) ||
+                  json_object_size(f->warnings);
+    GD_AUTO_FREE char *notes = opened ? gd_flow_progress_text(&p) : NULL;
     GD_AUTO_FREE unsigned char *sealed = NULL;
     GD_AUTO_JSON ids = json_array();
     GD_AUTO_FREE char *ids_text = NULL;

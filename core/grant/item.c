@@ -62,6 +62,7 @@ struct page {
     char *flow, *session, *outcome, *reason, *text;
     json_t *inputs;
     char *item;
+    size_t left; /* statement of the declining that reads what flows left */
 };
 
 static void on_show(void *arg)
@@ -141,11 +142,10 @@ void gd_flow_show(struct gd_broker *b, const char *flow, const struct gd_visitor
 
 /* ---- decline ---- */
 
-enum { DECLINE_LEFT = 1 }; /* statement of the declining that reads what flows left */
-
 static void on_declined(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_call *c = arg;
+    const struct page *p = c->state;
 
     if (gd_call_store_failed(c, r, err))
         return;
@@ -154,7 +154,7 @@ static void on_declined(void *arg, struct gd_tx *tx, enum gd_store_result r, con
         return;
     }
     (void)GD_FAULT("item.declined");
-    gd_flow_close_left(c->b, tx, DECLINE_LEFT, ((struct page *)c->state)->link.workspace);
+    gd_flow_close_left(c->b, tx, p->left, p->link.workspace);
     gd_events_wake(c->b->d.events);
     gd_call_done(c, json_pack("{s:s}", "outcome", "declined"));
 }
@@ -173,7 +173,7 @@ static void on_decline_recorded(void *arg, const struct gd_err *err)
     tx = gd_tx_new(c->b->d.store);
     gd_tx_add(tx, &sql_decline, GD_P_INT(gd_now(c->b->d.clock)), GD_P_TEXT(p->link.workspace),
               GD_P_TEXT(p->item), GD_P_TEXT(p->link.request));
-    (void)gd_flow_left(tx, p->link.workspace, p->link.request);
+    p->left = gd_flow_left(tx, p->link.workspace, p->link.request);
     gd_event_add(c->b->d.events, tx, p->link.workspace, "request.declined", p->link.request, NULL);
     gd_link_done(&p->link);
     gd_store_commit(c->b->d.store, tx, on_declined, c);

@@ -70,7 +70,7 @@ GD_SQL(sql_surface_insert,
 GD_SQL(sql_item_end,
        "UPDATE items SET state = $3, reason = $4, reason_text = $5, problems = $6, steps = NULL,"
        " next_look_at = 0, updated_at = $7 WHERE workspace = $1 AND id = $2"
-       " AND state IN ('open', 'started', 'waiting')");
+       " AND state IN ('open', 'started', 'waiting') AND ($3 = 'granted' OR flow_id = $8)");
 GD_SQL(sql_flow_end, "UPDATE flows SET status = $3, outcome = $4, reason = $5, reason_text = $6, notes = NULL"
                      " WHERE workspace = $1 AND id = $2");
 /* The client said no, or the agency took the request back, while the platform was being asked: what the
@@ -460,14 +460,14 @@ static void add_grant(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, 
     gd_event_add(b->d.events, tx, ws, old ? "grant.renewed" : "grant.created", id, NULL);
 }
 
-/* Granted, or open again with the reason. */
+/* Granted, or open again with the reason: that only when no new flow has begun for it. */
 static void add_item(struct gd_tx *tx, const json_t *rec)
 {
     const json_t *g = json_object_get(rec, "item"), *problems = json_object_get(g, "problems");
     GD_AUTO_FREE char *text = problems ? gd_json_dump(problems) : NULL;
 
     gd_tx_add(tx, &sql_item_end, T("workspace"), G("id"), G("state"), G("reason"), G("reason_text"),
-              GD_P_TEXT(text), I("at"));
+              GD_P_TEXT(text), I("at"), T("flow"));
 }
 
 /* The end of a flow: what became of its item, and the grants. */

@@ -26,6 +26,16 @@ GD_SQL(
 GD_SQL(sql_flows_waiting,
        "UPDATE flows SET status = 'waiting', outcome = 'waiting' WHERE status = 'exchanging'"
        " AND (outcome = 'waiting' OR credential_id IS NOT NULL)");
+/* What a run without a credential has noted: nobody goes on with it. */
+GD_SQL(sql_flows_broken, "UPDATE flows SET status = 'left', outcome = 'failed', reason = $1,"
+                         " reason_text = 'grantd was stopped while the platform was being asked'"
+                         " WHERE status = 'exchanging' AND outcome IS NULL AND notes IS NOT NULL");
+/* What was taken back or begun anew while it was run. */
+GD_SQL(sql_flows_left,
+       "UPDATE flows SET status = 'left' WHERE status IN ('pending', 'waiting')"
+       " AND (credential_id IS NOT NULL OR notes IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM items i"
+       " WHERE i.workspace = flows.workspace AND i.request_id = flows.request_id AND i.flow_id = flows.id"
+       " AND i.state IN ('started', 'waiting'))");
 GD_SQL(
     sql_intents_open,
     "SELECT i.workspace, i.attempt_id, i.credential_id, i.created_at, i.deadline, i.node, c.retry_class,"
@@ -40,6 +50,7 @@ GD_SQL(sql_creds, "SELECT workspace, id, client_id, app, gen, status, shape, ret
                   " FROM credentials WHERE status <> 'revoked'");
 GD_SQL(sql_grants, "SELECT workspace, id, credential_id, client_id, app, lifecycle, native FROM grants"
                    " WHERE lifecycle IN ('confirming', 'live', 'ending')");
+GD_SQL(sql_left, "SELECT workspace, id FROM flows WHERE status = 'left'");
 GD_SQL(sql_looks, "SELECT workspace, id, next_look_at FROM items WHERE state = 'waiting' AND next_look_at > 0"
                   " ORDER BY next_look_at");
 
@@ -262,7 +273,9 @@ static int settle_interrupted(struct loading *l)
     l->n = 0;
     gd_tx_add(l->tx, &sql_items_resumed, GD_P_INT(gd_now(l->b->d.clock)));
     gd_tx_add_(l->tx, &sql_flows_waiting, NULL, 0);
+    gd_tx_add(l->tx, &sql_flows_broken, GD_P_TEXT(gd_reason_word(GD_R_FLOW_INTERRUPTED)));
     gd_tx_add(l->tx, &sql_flows_interrupted, GD_P_TEXT(gd_reason_word(GD_R_FLOW_INTERRUPTED)));
+    gd_tx_add_(l->tx, &sql_flows_left, NULL, 0);
     if (gd_store_scan(l->b->d.store, &sql_intents_open, on_open_intent, l, l->err)) {
         gd_tx_free(l->tx);
         return -1;
@@ -353,6 +366,13 @@ static void on_grant(void *arg, const struct gd_row *row)
         gd_buf_addf(&l->b->endings, "%s %s\n", gd_row_text(row, 0), gd_row_text(row, 1));
 }
 
+static void on_left_row(void *arg, const struct gd_row *row)
+{
+    struct loading *l = arg;
+
+    gd_buf_addf(&l->b->endings, "%s %s\n", gd_row_text(row, 0), gd_row_text(row, 1));
+}
+
 static void on_look_row(void *arg, const struct gd_row *row)
 {
     struct loading *l = arg;
@@ -368,6 +388,7 @@ static int load_index(struct loading *l)
     return gd_store_scan(s, &sql_clients, on_client, l, l->err) ||
                    gd_store_scan(s, &sql_creds, on_cred, l, l->err) ||
                    gd_store_scan(s, &sql_grants, on_grant, l, l->err) ||
+                   gd_store_scan(s, &sql_left, on_left_row, l, l->err) ||
                    gd_store_scan(s, &sql_looks, on_look_row, l, l->err)
                ? -1
                : 0;
@@ -404,6 +425,8 @@ void gd_broker_resume(struct gd_broker *b)
         *space = *end = '\0';
         if (!strncmp(space + 1, "cl", 2))
             gd_erase_resume(b, p, space + 1);
+        else if (!strncmp(space + 1, "fl", 2))
+            gd_flow_leave(b, p, space + 1);
         else
             gd_close_resume(b, p, space + 1);
         p = end + 1;

@@ -94,6 +94,43 @@ json_t *gd_made_merge(json_t *before, json_t *now, const char *const *keys)
 
 /* ---- the surfaces of one grant ---- */
 
+/* By asset, as thousands are looked up for thousands. */
+static void sort_opened(struct gd_exchange *x)
+{
+    json_t *s, *list;
+    size_t i;
+
+    x->opened = json_object();
+    json_array_foreach(x->surfaces, i, s)
+    {
+        const char *asset = gd_json_text(s, "asset", "");
+
+        if (strcmp(gd_json_text(s, "outcome", ""), "open") != 0)
+            continue;
+        list = json_object_get(x->opened, asset);
+        if (!list) {
+            list = json_array();
+            json_object_set_new(x->opened, asset, list);
+        }
+        json_array_append(list, s);
+    }
+}
+
+static bool is_token(const json_t *surface)
+{
+    return !strcmp(gd_json_text(surface, "kind", ""), "token");
+}
+
+/* Is there anything of this asset that is no token? */
+static bool has_native(const struct gd_exchange *x, const char *asset)
+{
+    json_t *s;
+    size_t i;
+
+    json_array_foreach(json_object_get(x->opened, asset), i, s) if (!is_token(s)) return true;
+    return false;
+}
+
 static void add_surface(struct gd_exchange *x, json_t *list, const char *kind, const char *ref)
 {
     char id[GD_ID_TEXT_MAX];
@@ -105,25 +142,23 @@ static void add_surface(struct gd_exchange *x, json_t *list, const char *kind, c
 /* Each layer can be closed somewhere: where the platform named no place, there is one all the same. */
 static json_t *surfaces_of(struct gd_exchange *x, const char *asset, bool token, bool native)
 {
+    const char *of[] = { "", asset };
     json_t *list = json_array(), *s;
-    bool has_token = false, has_native = false;
+    bool tokens = false, natives = false;
     size_t i;
 
-    json_array_foreach(x->surfaces, i, s)
-    {
-        const char *kind = gd_json_text(s, "kind", ""), *of = gd_json_text(s, "asset", NULL);
-        bool is_token = !strcmp(kind, "token");
-
-        if (strcmp(gd_json_text(s, "outcome", ""), "open") != 0 || (is_token && !token) ||
-            (of && (!asset || strcmp(of, asset) != 0)))
-            continue;
-        has_token = has_token || is_token;
-        has_native = has_native || !is_token;
-        add_surface(x, list, kind, gd_json_text(s, "id", NULL));
-    }
-    if (token && !has_token)
+    for (size_t k = 0; k < (asset ? 2 : 1); k++)
+        json_array_foreach(json_object_get(x->opened, of[k]), i, s)
+        {
+            if (is_token(s) && !token)
+                continue;
+            tokens = tokens || is_token(s);
+            natives = natives || !is_token(s);
+            add_surface(x, list, gd_json_text(s, "kind", ""), gd_json_text(s, "id", NULL));
+        }
+    if (token && !tokens)
         add_surface(x, list, "token", NULL);
-    if (native && !has_native)
+    if (native && !natives)
         add_surface(x, list, "partner", NULL);
     return list;
 }
@@ -334,14 +369,8 @@ static bool was_asked(const char *hint, const char *id)
 /* Whatever was asked: what the platform has opened must be closed one day. */
 static bool was_opened(const struct gd_exchange *x, const json_t *asset)
 {
-    const char *id = gd_json_text(asset, "id", "");
-    json_t *s;
-    size_t i;
-
-    if (layers_of(x, asset) & GRANTD_LAYER_NATIVE)
-        return true;
-    json_array_foreach(x->surfaces, i, s) if (!strcmp(gd_json_text(s, "asset", ""), id)) return true;
-    return false;
+    return (layers_of(x, asset) & GRANTD_LAYER_NATIVE) ||
+           json_object_get(x->opened, gd_json_text(asset, "id", ""));
 }
 
 static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, json_t *problems)
@@ -412,6 +441,7 @@ void gd_made(struct gd_exchange *x)
         json_object_set_new(x->rec, "cred", json_string(x->cred));
     json_object_set_new(x->rec, "flow", json_string(x->f->id));
     x->result.end = GD_EXCHANGE_GRANTED;
+    sort_opened(x);
     if (hub)
         make_hub(x, hub, item);
     else
@@ -445,34 +475,26 @@ json_t *gd_made_record(const struct gd_exchange *x)
                      x->f->id);
 }
 
-/* Was it opened in this run, and stands no living grant on it? */
-static bool was_left(const struct gd_exchange *x, const json_t *asset)
-{
-    const char *id = gd_json_text(asset, "id", ""), *kind;
-    bool opened = false;
-    json_t *one;
-    size_t i;
-
-    json_array_foreach(x->surfaces, i, one)
-    {
-        kind = gd_json_text(one, "kind", "");
-        opened = opened || (strcmp(kind, "token") != 0 && !strcmp(gd_json_text(one, "asset", ""), id) &&
-                            !strcmp(gd_json_text(one, "outcome", ""), "open"));
-    }
-    return opened && !json_object_get(x->same, id) && !gd_json_text(asset, "problem", NULL);
-}
-
+/* What another grant stands on as well is not closed with these: facts.c. */
 static void add_left(struct gd_exchange *x)
 {
     uint32_t layers = GRANTD_LAYER_NATIVE | (x->gen > 0 ? GRANTD_LAYER_TOKEN : 0);
-    json_t *asset;
+    const struct gd_flow_item *it = &x->f->items[0];
+    GD_AUTO_JSON known = json_object();
+    const char *id;
+    json_t *one;
     size_t i;
 
-    json_array_foreach(x->assets, i, asset)
+    json_array_foreach(x->assets, i, one) json_object_set(known, gd_json_text(one, "id", ""), one);
+    json_object_foreach(x->opened, id, one)
     {
-        if (was_left(x, asset))
-            add_grant(x, &x->f->items[0], asset, layers);
+        GD_AUTO_JSON bare = json_pack("{s:s}", "id", id);
+
+        if (*id && has_native(x, id))
+            add_grant(x, it, json_object_get(known, id) ? json_object_get(known, id) : bare, layers);
     }
+    if (!x->one && has_native(x, ""))
+        add_grant(x, it, NULL, layers);
 }
 
 bool gd_made_failed(struct gd_exchange *x)
@@ -484,11 +506,13 @@ bool gd_made_failed(struct gd_exchange *x)
         return false;
     x->ends = true;
     x->rec = gd_made_record(x);
+    sort_opened(x);
     add_left(x);
     if (!x->one) {
         x->ends = false;
         json_decref(x->rec);
-        x->rec = NULL;
+        json_decref(x->opened);
+        x->rec = x->opened = NULL;
         return false;
     }
     if (x->gen > 0)
@@ -505,7 +529,7 @@ bool gd_made_failed(struct gd_exchange *x)
 
 void gd_made_after(struct gd_exchange *x, struct gd_tx *tx)
 {
-    if (x->ends)
+    if (x->ends && !x->leaves)
         gd_event_add(x->b->d.events, tx, x->f->workspace, "request.failed", x->f->request, NULL);
     x->taken = gd_tx_add(tx, &sql_item_after, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->items[0].id),
                          GD_P_TEXT(x->f->client));

@@ -25,24 +25,6 @@ const char *gd_exchange_word(enum gd_exchange_end e)
     return words[e];
 }
 
-/* ---- what was left ---- */
-
-GD_SQL(sql_left, "SELECT DISTINCT f.credential_id FROM flows f WHERE f.workspace = $1 AND f.request_id = $2"
-                 " AND f.credential_id IS NOT NULL AND f.status NOT IN ('exchanging', 'done') AND NOT EXISTS"
-                 " (SELECT 1 FROM items i WHERE i.workspace = f.workspace AND i.flow_id = f.id"
-                 " AND i.state IN ('started', 'waiting'))");
-
-size_t gd_flow_left(struct gd_tx *tx, const char *workspace, const char *request)
-{
-    return gd_tx_add(tx, &sql_left, GD_P_TEXT(workspace), GD_P_TEXT(request));
-}
-
-void gd_flow_close_left(struct gd_broker *b, const struct gd_tx *tx, size_t stmt, const char *workspace)
-{
-    for (size_t i = 0; i < gd_tx_rows(tx, stmt); i++)
-        gd_close_orphan(b, workspace, gd_tx_text(tx, stmt, i, 0));
-}
-
 /* ---- secrets ---- */
 
 static struct gd_seal_name flow_name(const struct gd_flow *f)

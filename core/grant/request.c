@@ -455,15 +455,13 @@ void gd_request_remind(struct gd_broker *b, const struct gd_actor *who, json_t *
     gd_store_read(b->d.store, tx, on_remind, c);
 }
 
-enum { CANCEL_LEFT = 3 }; /* statement of the cancelling that reads what flows left */
-
 static void on_cancelled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_call *c = arg;
 
     if (gd_call_store_failed(c, r, err))
         return;
-    gd_flow_close_left(c->b, tx, CANCEL_LEFT, c->workspace);
+    gd_flow_close_left(c->b, tx, *(const size_t *)c->state, c->workspace);
     gd_events_wake(c->b->d.events);
     gd_request_reply(c, gd_param(c, "request"), NULL, NULL);
 }
@@ -474,12 +472,14 @@ void gd_request_cancel(struct gd_broker *b, const struct gd_actor *who, json_t *
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
     const char *request = gd_param(c, "request");
     struct gd_tx *tx = gd_tx_new(b->d.store);
+    size_t *left = gd_arena_alloc(c->arena, sizeof *left);
     int64_t now = gd_now(b->d.clock);
 
+    c->state = left;
     gd_tx_add(tx, &sql_cancel, GD_P_TEXT(c->workspace), GD_P_TEXT(request));
     gd_tx_add(tx, &sql_cancel_items, GD_P_TEXT(c->workspace), GD_P_TEXT(request), GD_P_INT(now));
     gd_tx_add(tx, &sql_cancel_links, GD_P_TEXT(c->workspace), GD_P_TEXT(request), GD_P_INT(now));
-    (void)gd_flow_left(tx, c->workspace, request);
+    *left = gd_flow_left(tx, c->workspace, request);
     gd_event_add(b->d.events, tx, c->workspace, "request.cancelled", request, NULL);
     gd_store_commit(b->d.store, tx, on_cancelled, c);
 }

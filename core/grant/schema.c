@@ -31,8 +31,8 @@ static const char *const spine[] = {
     " created_at bigint NOT NULL, expires_at bigint NOT NULL, ended_at bigint, PRIMARY KEY (workspace, id))",
     "CREATE INDEX links_by_id ON links (id)",
 
-    /* state_hash and session_hash: HMACs; sealed: verifier and nonce. status: pending, exchanging, done,
-       failed. */
+    /* state_hash and session_hash: HMACs; sealed: verifier and nonce. status: pending, exchanging, waiting,
+       done, failed, left (no item goes on with it: what it has opened is to be closed). */
     "CREATE TABLE flows (workspace text NOT NULL, id text NOT NULL, link_id text NOT NULL, request_id text "
     "NOT NULL,"
     " client_id text NOT NULL, app text NOT NULL, context text NOT NULL, state_hash bytea NOT NULL,"
@@ -143,10 +143,17 @@ static const char *const codes[] = {
     NULL,
 };
 
+/* What is looked up when a grant ends: who else stands on the same access. */
+static const char *const ends[] = {
+    "CREATE INDEX grants_by_asset ON grants (workspace, asset_id)",
+    NULL,
+};
+
 const struct gd_migration gd_broker_migrations[] = {
     { .name = "spine", .statements = spine },
     { .name = "platforms", .statements = platforms },
     { .name = "codes", .statements = codes },
+    { .name = "ends", .statements = ends },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

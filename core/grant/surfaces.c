@@ -37,6 +37,23 @@ void gd_surfaces_done(struct gd_surfaces *s)
     s->rows = NULL;
 }
 
+void gd_surfaces_hold(struct gd_surfaces *s, const char *row)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(s->rows, i, one)
+    {
+        if (!strcmp(gd_json_text(one, "row", ""), row))
+            json_object_set_new(one, "held", json_true());
+    }
+}
+
+static bool is_held(const json_t *row)
+{
+    return gd_json_bool(row, "held", false);
+}
+
 static bool is_token(const json_t *row)
 {
     return !strcmp(gd_json_text(row, "kind", ""), "token");
@@ -56,7 +73,7 @@ json_t *gd_surfaces_listed(const struct gd_surfaces *s, bool with_token)
 
     json_array_foreach(s->rows, i, row)
     {
-        if (is_open(row) && (with_token || !is_token(row)))
+        if (is_open(row) && !is_held(row) && (with_token || !is_token(row)))
             json_array_append_new(list, json_pack("{s:O, s:O, s:O}", "kind", json_object_get(row, "kind"),
                                                   "id", json_object_get(row, "id"), "outcome",
                                                   json_object_get(row, "outcome")));
@@ -156,7 +173,9 @@ void gd_surfaces_rest(struct gd_surfaces *s, struct gd_tx *tx, enum gd_surfaces_
     json_array_foreach(s->rows, i, row)
     {
         if (!is_open(row) || gd_json_bool(row, "said", false) ||
-            (which != GD_SURFACES_ALL && (which == GD_SURFACES_TOKEN) != is_token(row)))
+            is_held(row) != (which == GD_SURFACES_HELD) ||
+            (which < GD_SURFACES_HELD && which != GD_SURFACES_ALL &&
+             (which == GD_SURFACES_TOKEN) != is_token(row)))
             continue;
         set(s, tx, row, word, note, NULL, now);
     }
@@ -167,5 +186,9 @@ void gd_surfaces_give_up(struct gd_surfaces *s, struct gd_tx *tx, const char *no
     json_t *row;
     size_t i;
 
-    json_array_foreach(s->rows, i, row) if (is_open(row)) set(s, tx, row, "manual", note, NULL, now);
+    json_array_foreach(s->rows, i, row)
+    {
+        if (is_open(row) && !is_held(row))
+            set(s, tx, row, "manual", note, NULL, now);
+    }
 }

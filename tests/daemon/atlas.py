@@ -17,6 +17,7 @@ class Atlas:
         self.seen, self.bodies, self.faults = [], [], {}
         self.hub_token, self.account, self.scope, self.expires_in = "hub-" + secrets.token_hex(8), "anna", None, 3600
         self.consents, self.ahead = 0, 0
+        self.same_ids, self.refused = False, set()
         self.hold = threading.Event()
         self.held = threading.Event()
         atlas = self
@@ -141,12 +142,15 @@ class Atlas:
     def on_share(self, query, form, bearer):
         if not self.knows(bearer):
             return 401, {"error": "invalid_token"}, None
-        share = {"id": "s" + secrets.token_hex(4), **form}
+        if form.get("account") in self.refused:
+            return 403, {"error": "forbidden"}, None
+        name = form["account"] if self.same_ids else secrets.token_hex(4)
+        share = {"id": "s" + name, **form}
         self.shares[share["id"]] = share
         return 200, share, None
 
     def on_unshare(self, query, form, bearer):
-        if bearer != self.hub_token:
+        if not self.knows(bearer):
             return 401, {"error": "invalid_token"}, None
         return (200, {}, None) if self.shares.pop(form.get("id"), None) else (404, {}, None)
 

@@ -38,6 +38,15 @@ def program(name):
     raise RuntimeError(f"{name} is not built in {BUILD}")
 
 
+def has_faults():
+    """What GRANTD_FAULT names can be met."""
+    try:
+        with open(os.path.join(BUILD, "CMakeCache.txt"), encoding="utf-8") as cache:
+            return "GRANTD_FAULTS:BOOL=ON" in cache.read()
+    except FileNotFoundError:
+        return False
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -2,11 +2,12 @@
 """What happens while something else is under way: a no while the platform is being asked, an end or a new token while a
 grant is looked at, a new consent of the hub while the old one is looked at; thousands
 of accounts; and who may ask for the agency's own consent."""
+import contextlib
 import threading
 import time
 import unittest
 
-from harness import Rpc, RpcError, wait_for
+from harness import Daemon, Rpc, RpcError, has_faults, wait_for
 from test_native import AtlasTest
 
 
@@ -112,6 +113,150 @@ class Meanwhile(MeanwhileTest):
         self.atlas.hold.set()
         self.assertEqual(line.reply()["differences"], [])
         self.assertEqual((self.events("grant.drift"), self.atlas.count("/token", grant_type="refresh_token")), ([], 1))
+
+
+class Left(MeanwhileTest):
+    """A fan-out waits, after two accounts were shared, when nobody goes on with it: each share becomes a grant that is
+    closed at the platform, with the client's token, which goes last."""
+    ACCOUNTS = 6
+
+    def half_done(self, *before):
+        """before: browsers that open the link while there is something to approve."""
+        self.atlas.fail("/share", 503, 100, skip=2)
+        link, request = self.ask({"mode": "both"})
+        for browser in before:
+            browser.open(link)
+        self.approve(link)
+        self.assertEqual(self.states(request), ["waiting"])
+        self.assertEqual(len(self.atlas.shares), 2)
+        return link, request
+
+    def closed(self, request, shares=2):
+        """All of it is, at the platform and here, by this order."""
+        wait_for(lambda: not self.atlas.shares and not self.atlas.living())
+        grants = [g for g in self.rpc.call("grant.list")["grants"] if g["request"] == request]
+        wait_for(lambda: {self.box.grant(g["id"])["state"] for g in grants} == {"ended"})
+        self.assertEqual(sorted(g["asset"]["id"] for g in grants), [f"a{n + 1}" for n in range(shares)])
+        for grant in grants:
+            self.assertEqual(self.surfaces(grant["id"]), {"partner": "closed", "token": "closed"})
+        self.assertEqual((self.atlas.count("/unshare"), self.atlas.count("/revoke")), (shares, 1))
+        self.assertEqual([p for p, _ in self.atlas.bodies if p in ("/unshare", "/revoke")][-1], "/revoke")
+
+    def test_cancelled(self):
+        _, request = self.half_done()
+        self.rpc.call("request.cancel", request=request)
+        self.closed(request)
+        self.assertEqual((self.states(request), self.events("request.failed")), (["cancelled"], []))
+
+    def test_declined(self):
+        link, request = self.half_done()
+        self.decline(link)
+        self.closed(request)
+        self.assertEqual((self.states(request), self.events("request.failed")), (["declined"], []))
+
+    def test_begun_anew(self):
+        """Approved once more in another window: the new attempt has grants of its own, the old one's are closed."""
+        browser = self.box.browser()
+        _, request = self.half_done(browser)
+        old = set(self.atlas.shares)
+        self.atlas.faults.clear()
+        browser.walk(login="anna")
+        self.assertEqual(self.states(request), ["granted"])
+        wait_for(lambda: not old & set(self.atlas.shares) and len(self.atlas.living()) == 1)
+        (grants,) = self.granted(request)
+        by = {state: sorted(g["asset"]["id"] for g in grants if g["state"] == state) for state in ("active", "ended")}
+        self.assertEqual(by, {"active": ["a1", "a2", "a3", "a4", "a5", "a6"], "ended": ["a1", "a2"]})
+        self.assertEqual(len(self.atlas.shares), 6)
+        for grant in grants:
+            self.assertEqual(set(self.surfaces(grant["id"]).values()), {"open" if grant["state"] == "active" else "closed"})
+
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_a_crash_right_after(self):
+        """Killed when the order is durable and nothing of it was done yet: the next start does it."""
+        for way in ("cancel", "decline"):
+            with self.subTest(way=way):
+                self.atlas.bodies.clear()
+                link, request = self.half_done()
+                self.assertEqual(self.box.daemon.stop(), 0)
+                self.box.start("flow.left:kill9")
+                with contextlib.suppress(Exception):  # it dies before it answers
+                    if way == "cancel":
+                        self.rpc.call("request.cancel", request=request)
+                    else:
+                        self.decline(link)
+                self.assertEqual(self.box.daemon.wait_dead(), -9)
+                self.assertEqual(len(self.atlas.shares), 2)
+                self.box.start()
+                self.closed(request)
+                self.assertEqual(self.states(request), ["cancelled" if way == "cancel" else "declined"])
+
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_crashes_on_the_way(self):
+        """Killed again while it is settled, and once more while the places are closed."""
+        _, request = self.half_done()
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start("flow.left:kill9")
+        with contextlib.suppress(Exception):
+            self.rpc.call("request.cancel", request=request)
+        self.assertEqual(self.box.daemon.wait_dead(), -9)
+        for fault in ("flow.left:kill9", "F19:kill9", "F28:kill9:2"):
+            daemon = Daemon(self.box, fault)
+            self.assertEqual(daemon.wait_dead(20), -9)
+        self.box.start()
+        self.closed(request)
+
+    def test_a_crash_while_it_is_run(self):
+        """Taken back while the platform is being asked, and killed before that run is over."""
+        self.atlas.hang("/share", skip=2)
+        link, request = self.ask({"mode": "both"})
+        browser = self.box.browser()
+        browser.open(link)
+        walking = threading.Thread(target=self.walk, args=(browser,), daemon=True)
+        walking.start()
+        self.assertTrue(self.atlas.held.wait(10))
+        self.rpc.call("request.cancel", request=request)
+        self.box.daemon.kill9()
+        self.atlas.hold.set()
+        walking.join(10)
+        self.box.start()
+        wait_for(lambda: len(self.atlas.shares) == 1 and not self.atlas.living())  # the one that was never answered
+        self.assertEqual(self.atlas.count("/unshare"), 2)
+        self.assertEqual(self.states(request), ["cancelled"])
+
+    def walk(self, browser):
+        try:
+            browser.walk(login="anna")
+        except Exception:  # the daemon is killed under it
+            pass
+
+    def test_taken_back_while_it_is_run(self):
+        """The run ends by waiting for an outage to pass: nobody waits any more."""
+        _, request = self.half_done()
+        self.atlas.faults.clear()
+        self.atlas.fail("/share", 503, 100, skip=1)
+        self.atlas.hang("/accounts", how="slow")
+        self.assertTrue(self.atlas.held.wait(20))  # it is looked at again
+        self.rpc.call("request.cancel", request=request)
+        self.atlas.hold.set()
+        self.closed(request, shares=3)
+
+    def test_what_another_grant_stands_on(self):
+        """Two items name the same account, and the platform knows one share of it: what the failed one has opened is
+        closed, but for what the other one lives by."""
+        self.atlas.same_ids, self.atlas.refused = True, {"a3"}
+        link, request = self.ask({"mode": "both", "asset": "a1"}, {"mode": "both", "asset": "a1,a2,a3"})
+        self.approve(link)
+        wait_for(lambda: self.states(request) == ["granted", "open"])
+        wait_for(lambda: [s["account"] for s in self.atlas.shares.values()] == ["a1"])
+        (grant,) = self.items(request)[0]["grants"]
+        others = [g["id"] for g in self.rpc.call("grant.list")["grants"] if g["id"] != grant]
+        wait_for(lambda: {self.box.grant(g)["state"] for g in others} == {"ended"})
+        self.assertEqual((self.box.grant(grant)["state"], self.surfaces(grant)),
+                         ("active", {"partner": "open", "token": "open"}))
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+        self.assertEqual(self.rpc.call("grant.token", grant=grant)["token_type"], "Bearer")
+        self.rpc.call("grant.revoke", grant=grant)
+        self.assertEqual((self.atlas.shares, self.atlas.living()), ({}, set()))
 
 
 class Hubs(MeanwhileTest):

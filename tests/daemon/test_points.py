@@ -171,6 +171,25 @@ class No(AtlasKilled):
         self.whole()
 
 
+class TakenBack(AtlasKilled):
+    """The agency cancels while a fan-out waits: what was shared so far is closed."""
+    POINTS = ("flow.left",)
+
+    def scenario(self):
+        self.atlas.fail("/share", 503, 100, skip=2)
+        link, request = self.ask({"mode": "both"})
+        self.approve(link)
+        wait_for(lambda: self.states(request) == ["waiting"])
+        self.assertEqual(len(self.atlas.shares), 2)
+        self.arm()
+        self.do(lambda: self.rpc.call("request.cancel", request=request))
+        wait_for(lambda: not self.atlas.shares and not self.atlas.living(), 20)
+        wait_for(lambda: [g["state"] for g in self.rpc.call("grant.list")["grants"]] == ["ended", "ended"])
+        self.assertEqual((self.atlas.count("/unshare"), self.atlas.count("/revoke")), (2, 1))
+        self.assertEqual([len(self.events(f"grant.{kind}")) for kind in ("created", "ended")], [2, 2])
+        self.whole()
+
+
 class Refused(AtlasKilled):
     """The platform refuses the second of three: what was opened is closed, and the client may ask again."""
     POINTS = ("flow.failed",)

@@ -370,16 +370,15 @@ static grantd_next *close_one(grantd_op *op, int64_t i, int token)
             op, "/revoke",
             grantd_pairs("token", grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN), "all", grantd_input(op, "all")),
             NULL, on_closed);
-    return post(op, "/unshare", grantd_pairs("id", listed_at(op, i, "id")),
-                grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN), on_closed);
+    return post(op, "/unshare", grantd_pairs("id", listed_at(op, i, "id")), any_token(op), on_closed);
 }
 
-/* Progress: a mark for each that is done. */
+/* Progress: a mark for each that is done. The token stays while anything is still to be closed with it. */
 static grantd_next *close_next(grantd_op *op)
 {
     int64_t n = grantd_len(op, grantd_document(op, GRANTD_DOC_GRANT), "surfaces");
 
-    for (int token = 0; token < 2; token++)
+    for (int token = 0; token < (grantd_noted(op, "left") ? 1 : 2); token++)
         for (int64_t i = 0; i < n; i++) {
             const char *kind = listed_at(op, i, "kind");
 
@@ -399,6 +398,8 @@ static grantd_next *on_closed(grantd_op *op, const grantd_doc *a)
                    .outcome = ok ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_FAILED,
                    .text = ok ? NULL : "the server could not do it now");
     grantd_note(op, grantd_strf(op, "closed%d", (int)st->at), "1");
+    if (!ok)
+        grantd_note(op, "left", "1");
     return grantd_continue(op, close_next);
 }
 
