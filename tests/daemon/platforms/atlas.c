@@ -370,7 +370,9 @@ static grantd_next *close_one(grantd_op *op, int64_t i, int token)
             op, "/revoke",
             grantd_pairs("token", grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN), "all", grantd_input(op, "all")),
             NULL, on_closed);
-    return post(op, "/unshare", grantd_pairs("id", listed_at(op, i, "id")), any_token(op), on_closed);
+    return post(op, "/unshare", grantd_pairs("id", listed_at(op, i, "id")),
+                grantd_noted(op, "dead") ? grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN) : any_token(op),
+                on_closed);
 }
 
 /* Progress: a mark for each that is done. The token stays while anything is still to be closed with it. */
@@ -394,6 +396,10 @@ static grantd_next *on_closed(grantd_op *op, const grantd_doc *a)
     struct state *st = op->state;
     int ok = grantd_ok(op, a) || grantd_status(op, a) == 404;
 
+    if (grantd_status(op, a) == 401 && !grantd_noted(op, "dead")) { /* the client's token: the hub's may do */
+        grantd_note(op, "dead", "1");
+        return grantd_continue(op, close_next);
+    }
     grantd_surface(op, .kind = listed_at(op, st->at, "kind"), .id = listed_at(op, st->at, "id"),
                    .outcome = ok ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_FAILED,
                    .text = ok ? NULL : "the server could not do it now");
