@@ -15,7 +15,7 @@ struct gd_id {
 };
 
 /* Kinds: cl client, rq request, it item, ln link, fl flow, cr credential, gr grant, at attempt, ev event,
- * dk data key, nd node, sf surface. */
+ * dk data key, bk backup, nd node, sf surface. */
 void gd_id_new(struct gd_id *id, int64_t unix_ms, struct gd_rng *rng);
 /* out: GD_ID_TEXT_MAX bytes. */
 void gd_id_text(char *out, const char *kind, const struct gd_id *id);

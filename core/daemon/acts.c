@@ -215,4 +215,5 @@ const struct gd_rpc_daemon gd_daemon_acts_template = {
     .reload = reload,
     .drain = drain,
     .clock = gd_daemon_travel,
+    .storage = gd_daemon_storage,
 };

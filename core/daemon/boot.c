@@ -150,30 +150,28 @@ static int boot_keys(struct gd_daemon *d, struct gd_err *err)
     return rc;
 }
 
-static int open_store(struct gd_daemon *d, struct gd_store **ret, const char *path, const char *spool,
-                      const struct gd_migration *m, size_t n, struct gd_err *err)
+struct gd_store_options gd_daemon_store_options(const struct gd_daemon *d, bool keys)
 {
-    struct gd_store_options o = { .path = path,
-                                  .spool_path = spool,
-                                  .migrations = m,
-                                  .nmigrations = n,
-                                  .group_wait_us = (unsigned)d->config->store_group_wait_us,
-                                  .group_max = GD_STORE_GROUP_MAX };
+    return (struct gd_store_options){ .path = keys ? d->keys_path : d->config->store_path,
+                                      .spool_path = keys ? NULL : d->spool_path,
+                                      .migrations = keys ? gd_keys_migrations : gd_broker_migrations,
+                                      .nmigrations = keys ? gd_keys_nmigrations : gd_broker_nmigrations,
+                                      .group_wait_us = (unsigned)d->config->store_group_wait_us,
+                                      .group_max = GD_STORE_GROUP_MAX };
+}
+
+static int open_store(struct gd_daemon *d, struct gd_store **ret, bool keys, struct gd_err *err)
+{
+    struct gd_store_options o = gd_daemon_store_options(d, keys);
 
     return gd_store_open(ret, &d->loop, &o, d->clock, d->log, err);
 }
 
 static int boot_stores(struct gd_daemon *d, struct gd_err *err)
 {
-    const char *dir = d->config->state_dir;
-    GD_AUTO_FREE char *keys = gd_strf("%s/keyring.db", dir);
-    GD_AUTO_FREE char *spool = gd_strf("%s/spool", dir);
-
-    return open_store(d, &d->keys, keys, NULL, gd_keys_migrations, gd_keys_nmigrations, err) ||
-                   open_store(d, &d->store, d->config->store_path, spool, gd_broker_migrations,
-                              gd_broker_nmigrations, err)
-               ? -1
-               : 0;
+    d->keys_path = gd_strf("%s/keyring.db", d->config->state_dir);
+    d->spool_path = gd_strf("%s/spool", d->config->state_dir);
+    return open_store(d, &d->keys, true, err) || open_store(d, &d->store, false, err) ? -1 : 0;
 }
 
 static int boot_audit(struct gd_daemon *d, struct gd_err *err)

@@ -10,6 +10,8 @@
 #include "rpc/rpc.h"
 #include "sched/sched.h"
 
+#include <stdatomic.h>
+
 struct gd_daemon_options { /* from the command line */
     const char *config;    /* NULL: defaults */
     const char *state_dir, *platform_dir, *socket;
@@ -37,7 +39,11 @@ struct gd_daemon {
     struct gd_policy *policy;
     struct gd_rpc *rpc;
     struct gd_portal *portal;
-    char *audit_path, *node;
+    char *audit_path, *node, *keys_path, *spool_path;
+    unsigned jobs;         /* of storage.c that are under way */
+    atomic_bool stop_jobs; /* they end early */
+    void (*jobs_done)(void *);
+    void *jobs_arg;
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t heartbeat, minute, sweep;
     int64_t started_at;
@@ -58,6 +64,12 @@ void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, v
 int gd_daemon_virtual(struct gd_daemon *d, struct gd_err *err);
 /* {"by": seconds}: goes there from deadline to deadline, so that everything happens in its time. */
 void gd_daemon_travel(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
+/* storage.c: what is done to the stores as a whole, on a worker: store.backup, store.check. */
+void gd_daemon_storage(void *arg, const char *method, json_t *params, gd_reply_fn *reply, void *reply_arg);
+/* Ends what is under way; done (on the loop, perhaps inside) when nothing is. */
+void gd_daemon_storage_stop(struct gd_daemon *d, void (*done)(void *), void *arg);
+/* boot.c: what opens the data, or with keys the keyring. The texts are the configuration's and d's. */
+struct gd_store_options gd_daemon_store_options(const struct gd_daemon *d, bool keys);
 /* notify.c: sd_notify and socket activation. */
 void gd_notify(const char *state);
 int gd_notify_listen_fd(void);       /* -1: none was handed over */

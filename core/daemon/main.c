@@ -208,6 +208,8 @@ static int run(struct gd_daemon *d)
     gd_platforms_free(&d->platforms);
     gd_free(d->audit_path);
     gd_free(d->node);
+    gd_free(d->keys_path);
+    gd_free(d->spool_path);
     uv_loop_close(&d->loop);
     return 0;
 }

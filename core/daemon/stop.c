@@ -12,6 +12,7 @@ static void on_rpc_closed(void *arg);
 static void on_sched_closed(void *arg);
 static void on_http_closed(void *arg);
 static void on_mail_closed(void *arg);
+static void on_storage_stopped(void *arg);
 static void on_store_closed(void *arg);
 static void on_keys_closed(void *arg);
 static void on_audit_closed(void *arg);
@@ -23,6 +24,7 @@ void gd_daemon_stop(struct gd_daemon *d)
     d->stopping = true;
     GD_LOG(d->log, GD_LOG_INFO, "draining");
     gd_notify("STOPPING=1");
+    gd_daemon_storage_stop(d, NULL, NULL);
     gd_rpc_drain(d->rpc);
     gd_broker_drain(d->broker, on_drained, d);
     (void)GD_FAULT("F24"); /* first passage: answers may be on their way */
@@ -68,6 +70,11 @@ static void on_http_closed(void *arg)
 }
 
 static void on_mail_closed(void *arg)
+{
+    gd_daemon_storage_stop(arg, on_storage_stopped, arg);
+}
+
+static void on_storage_stopped(void *arg)
 {
     struct gd_daemon *d = arg;
 

@@ -87,6 +87,12 @@ static void daemon_clock(struct call *call)
     call->rpc->daemon.clock(call->rpc->daemon.arg, call->params, on_reply, call);
 }
 
+static void storage(struct call *call)
+{
+    call->rpc->daemon.storage(call->rpc->daemon.arg, call->method->schema->method, call->params, on_reply,
+                              call);
+}
+
 static void daemon_drain(struct call *call)
 {
     call->rpc->daemon.drain(call->rpc->daemon.arg, call->params, on_reply, call);
@@ -316,6 +322,8 @@ static const struct {
     { "request.get", gd_request_get, NULL },
     { "request.list", gd_request_list, NULL },
     { "request.remind", gd_request_remind, NULL },
+    { "store.backup", NULL, storage },
+    { "store.check", NULL, storage },
 };
 
 /* Every schema has a handler and every handler a schema, or the program does not start. */

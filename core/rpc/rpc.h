@@ -20,6 +20,8 @@ struct gd_rpc_daemon {
     void (*reload)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
     void (*drain)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
     void (*clock)(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
+    /* store.backup, store.check: method says which. */
+    void (*storage)(void *arg, const char *method, json_t *params, gd_reply_fn *reply, void *reply_arg);
 };
 struct gd_rpc_options {
     const char *socket_path;

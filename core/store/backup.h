@@ -36,6 +36,9 @@ int gd_backup_make(const struct gd_backup *b, json_t **ret, struct gd_err *err);
 int gd_backup_check(const char *dir, const char *kind, const unsigned char pub[32],
                     const struct gd_migration *migrations, size_t n, json_t **ret, struct gd_err *err);
 
+/* "data" or "keyring", as its manifest says without being checked; "" when there is none to be read. */
+void gd_backup_kind(const char *dir, char ret[16]);
+
 /* Fills an empty store with a backup that was checked (again: the files may have changed since). The store
  * says "arriving" until it is whole, and "restored" from then on. The spool goes beside to->spool_path and is
  * read by the next start. STORE_NOT_EMPTY. */

@@ -274,6 +274,20 @@ int gd_backup_check(const char *dir, const char *kind, const unsigned char pub[3
     return rc;
 }
 
+void gd_backup_kind(const char *dir, char ret[16])
+{
+    struct gd_err err = { 0 };
+    struct reading r = { .dir = dir, .err = &err };
+    GD_AUTO_FREE char *text = NULL;
+    size_t n = 0;
+
+    r.fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    text = r.fd < 0 ? NULL : small_file(&r, GD_BACKUP_MANIFEST, MANIFEST_MAX, &n);
+    r.manifest = text ? gd_json_parse(text, n, MANIFEST_MAX, &err) : NULL;
+    (void)snprintf(ret, 16, "%s", gd_json_text(r.manifest, "kind", ""));
+    reading_done(&r);
+}
+
 /* ---- into a store ---- */
 
 /* Empty, or what an earlier try of the same backup left. */

@@ -22,8 +22,14 @@ static void d_act(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg
     gd_client_list(NULL, NULL, params, reply, reply_arg);
 }
 
+static void d_storage(void *arg, const char *method, json_t *params, gd_reply_fn *reply, void *reply_arg)
+{
+    (void)method;
+    d_act(arg, params, reply, reply_arg);
+}
+
 static const struct gd_rpc_daemon daemon_part = {
-    .status = d_status, .check = d_act, .reload = d_act, .drain = d_act, .clock = d_act
+    .status = d_status, .check = d_act, .reload = d_act, .drain = d_act, .clock = d_act, .storage = d_storage
 };
 
 static void on_tick(uv_timer_t *t)
