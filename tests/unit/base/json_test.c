@@ -249,6 +249,76 @@ static void dumps_like_jansson(void **state)
     assert_null(gd_json_dump(NULL));
 }
 
+static void same_as_jansson(const char *text, size_t n)
+{
+    json_error_t e;
+    GD_AUTO_JSON ours = gd_json_parse(text, n, SIZE_MAX, NULL);
+    GD_AUTO_JSON theirs = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
+
+    if (!ours != !theirs || (ours && !json_equal(ours, theirs)))
+        fail_msg("read otherwise than by jansson: %.*s", (int)n, text);
+}
+
+/* What is plain is read without jansson; nothing may come of that. One character of a text that is right is
+ * replaced, left out or put in, since most of what is wrong is nearly right. */
+static void reads_like_jansson(void **state)
+{
+    static const char signs[] = "{}[]:,\"\\ \n\t0123456789-+.eEtfnula\x01\x7f\x80\xc3\xa9/";
+    static const char *const texts[] = { "[-0]",
+                                         "[0]",
+                                         "[-1]",
+                                         "[00]",
+                                         "[1 2]",
+                                         "[tru]",
+                                         "[truex]",
+                                         "[nullnull]",
+                                         "[true\"x\"]",
+                                         "[1\"x\"]",
+                                         "{\"a\":1,}",
+                                         "[1,]",
+                                         "[,1]",
+                                         "{,}",
+                                         "{\"a\" 1}",
+                                         "{\"a\":}",
+                                         "{1:2}",
+                                         "[\"\\u0041\"]",
+                                         "[1]\v",
+                                         "[\f1]",
+                                         "[999999999999999999]",
+                                         "[1000000000000000000]",
+                                         "{\"\":{}}",
+                                         "{\"a\":[],\"a\":1}",
+                                         "[\"x\"\"y\"]",
+                                         "[[]",
+                                         "[]]" };
+    static const char *const plain[] = {
+        "{\"access_token\":\"AbC-_.~\",\"expires_in\":3600,\"a\":{\"b\":[true,false,null,-17,0]},\"c\":[]}",
+        " {\n  \"data\" : [ { \"id\" : 12 , \"name\" : \"x y\" } , { } ]\t}\r\n",
+        "[[1,2],[3,[4,{\"five\":6}]],\"a longer text, so that eight bytes are looked at\"]",
+    };
+    struct gd_rng_seeded rng;
+    char text[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        same_as_jansson(texts[i], strlen(texts[i]));
+    gd_rng_seed(&rng, 11);
+    for (int i = 0; i < 30000; i++) {
+        size_t n = (size_t)snprintf(text, sizeof text, "%s", plain[i % 3]);
+
+        same_as_jansson(text, n);
+        for (uint64_t k = gd_rng_below(&rng.rng, 2) + 1; k; k--) {
+            size_t at = gd_rng_below(&rng.rng, n);
+
+            if (i & 1)
+                memmove(text + at, text + at + 1, n-- - at - 1);
+            else
+                text[at] = signs[gd_rng_below(&rng.rng, sizeof signs)];
+        }
+        same_as_jansson(text, n);
+    }
+}
+
 static void a_ring_is_not_dumped(void **state)
 {
     json_t *a = json_array(), *b = json_array();
@@ -274,6 +344,7 @@ int main(void)
         cmocka_unit_test(dumps_are_canonical),
         cmocka_unit_test(noise_is_judged),
         cmocka_unit_test(dumps_like_jansson),
+        cmocka_unit_test(reads_like_jansson),
         cmocka_unit_test(a_ring_is_not_dumped),
     };
 
