@@ -157,7 +157,22 @@ struct gd_answer {                                    /* made by refresh.c and f
     json_t *old_kept;
     bool known; /* the tokens that r names are durable already: a record without them */
 };
-/* The record (new reference), with the tokens sealed; NULL with an error. */
+/* Tokens of an answer, sealed, and what they make of their credential. Texts are borrowed; NULL: none. */
+struct gd_version {
+    const char *workspace, *client, *app, *cred, *attempt, *intent, *account_id, *account_name, *scope;
+    const unsigned char *sealed;
+    size_t nsealed;
+    int64_t gen, at, issued_at, expires_at, refresh_expires_at, horizon_at, due, grace, shape, retry_class;
+    bool is_new, rejected;
+};
+/* What a refresh brought, as a record of bytes; the caller frees it. NULL with an error. */
+unsigned char *gd_journal_bytes(struct gd_broker *b, const struct gd_answer *a, bool rejected, size_t *ret_n,
+                                struct gd_err *err);
+/* Adds the statements; hands the record to the spool when bytes is not NULL. */
+void gd_journal_add_version(struct gd_tx *tx, const struct gd_version *v, const void *bytes, size_t n);
+void gd_journal_publish_version(struct gd_broker *b, const struct gd_version *v, const char *access_token,
+                                bool current);
+/* The record (new reference) of a flow, with the tokens sealed; NULL with an error. */
 json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err);
 /* More parts of a record: grants that came out of a flow. */
 void gd_journal_add_grant(json_t *rec, json_t *grant);
@@ -165,12 +180,16 @@ void gd_journal_add_grant(json_t *rec, json_t *grant);
  * own ({"flow","item","sealed"}). */
 void gd_journal_add_move(json_t *rec, json_t *move);
 void gd_journal_add_split(json_t *rec, json_t *split);
-/* Adds the statements; also hands the record to the spool. *ret_promote: number of the statement whose
- * changes tell whether it became current (1) or stayed a candidate (0). */
-void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool,
-                           size_t *ret_promote);
+/* Adds the statements; also hands the record to the spool. */
+void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool);
 /* After the commit: index, cache, scheduler. */
 void gd_journal_publish(struct gd_broker *b, const json_t *rec, const char *access_token, bool current);
+
+/* ---- record.c: a version as bytes ---- */
+bool gd_record_is_bytes(const void *p, size_t n);                          /* else it is JSON */
+unsigned char *gd_record_write(const struct gd_version *v, size_t *ret_n); /* caller frees */
+/* The texts of *ret stand in p. SPOOL_CORRUPT; STORE_TOO_NEW: written by a later grantd. */
+int gd_record_read(struct gd_version *ret, const void *p, size_t n, struct gd_err *err);
 
 /* ---- refresh.c ---- */
 typedef void gd_refresh_fn(void *arg, const struct gd_err *err);
@@ -225,8 +244,9 @@ struct gd_hub_given {
 void gd_given_hub(struct gd_broker *b, const struct gd_app_state *a, struct gd_op_given *g,
                   struct gd_hub_given *ret);
 void gd_hub_given_done(struct gd_hub_given *g);
-/* A record that became current: when it is a hub's (or "hub" in it names one), the hub works with it. */
-void gd_hub_published(struct gd_broker *b, const json_t *rec, const char *access_token);
+/* A version that became current: when it is a hub's (or hub names one), the hub works with it. */
+void gd_hub_published(struct gd_broker *b, const struct gd_version *v, const char *hub,
+                      const char *access_token);
 void gd_hub_clear(struct gd_hub_state *h);
 void gd_hubs_copy(struct gd_broker *b, const struct gd_hub *hubs, size_t n);
 int gd_hubs_load(struct gd_broker *b, struct gd_err *err);

@@ -204,7 +204,7 @@ void gd_exchange_commit(struct gd_exchange *x)
     struct gd_err err;
     size_t n = 0;
 
-    gd_journal_statements(x->b, tx, x->rec, lasting && strlen(text) <= GD_SPOOL_RECORD_MAX, NULL);
+    gd_journal_statements(x->b, tx, x->rec, lasting && strlen(text) <= GD_SPOOL_RECORD_MAX);
     if (x->progress) {
         sealed = gd_flow_seal(x->b, x->f, &n, &err);
         gd_tx_add(tx, &sql_flow_progress, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n),

@@ -35,15 +35,17 @@ struct gd_flight {
     int64_t others;                   /* intents of other attempts that are still open */
     struct gd_secret access, refresh; /* what is being spent */
     json_t *kept;
-    json_t *rec;             /* the answer on its way to the store */
-    struct gd_secret answer; /* its access token, to publish */
-    bool mismatch;           /* rec holds another account's tokens: kept, not used */
-    bool last;               /* rec came with the end of the operation, not with a save */
-    bool saved;              /* something became durable in this flight */
-    bool admitted;           /* by the scheduler, which is told of the end */
-    size_t outcome;          /* statement that reads the row after the answer */
-    unsigned tries;          /* of its commit, in a drain */
-    struct verdict verdict;  /* being stored */
+    unsigned char *bytes; /* the answer on its way to the store, as the spool has it */
+    size_t nbytes;
+    struct gd_version version; /* what stands in bytes */
+    struct gd_secret answer;   /* its access token, to publish */
+    bool mismatch;             /* the version holds another account's tokens: kept, not used */
+    bool last;                 /* it came with the end of the operation, not with a save */
+    bool saved;                /* something became durable in this flight */
+    bool admitted;             /* by the scheduler, which is told of the end */
+    size_t outcome;            /* statement that reads the row after the answer */
+    unsigned tries;            /* of its commit, in a drain */
+    struct verdict verdict;    /* being stored */
     struct gd_err err;
     bool failed;
     uv_timer_t again;

@@ -133,25 +133,24 @@ bool gd_hub_uses(struct gd_broker *b, const char *cred)
     return hub_of_cred(b, cred) != NULL;
 }
 
-void gd_hub_published(struct gd_broker *b, const json_t *rec, const char *access_token)
+void gd_hub_published(struct gd_broker *b, const struct gd_version *v, const char *hub,
+                      const char *access_token)
 {
-    const char *cred = gd_json_text(rec, "cred", ""), *id = gd_json_text(rec, "hub", NULL);
-    const char *account = gd_json_text(rec, "account_id", NULL), *ws = gd_json_text(rec, "workspace", "");
-    int64_t horizon = gd_json_i64(rec, "horizon_at", 0);
-    struct gd_hub_state *h = id ? gd_hub_find(b, ws, id) : hub_of_cred(b, cred);
+    const char *cred = v->cred ? v->cred : "";
+    struct gd_hub_state *h = hub ? gd_hub_find(b, v->workspace, hub) : hub_of_cred(b, cred);
     char old[GD_ID_TEXT_MAX];
 
     if (!h)
         return;
     (void)snprintf(old, sizeof old, "%s", h->cred);
     (void)snprintf(h->cred, sizeof h->cred, "%s", cred);
-    if (horizon > 0 || strcmp(old, cred) != 0)
-        h->horizon_at = horizon;
+    if (v->horizon_at > 0 || strcmp(old, cred) != 0)
+        h->horizon_at = v->horizon_at;
     if (access_token)
         take_token(b, h, access_token);
-    if (account) {
+    if (v->account_id) {
         gd_free(h->account);
-        h->account = gd_strdup(account);
+        h->account = gd_strdup(v->account_id);
     }
     gd_hub_clear(h);
     if (old[0] && strcmp(old, cred) != 0) /* a newer consent has taken its place */

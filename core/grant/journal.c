@@ -121,116 +121,6 @@ static int64_t expiry(int64_t at, int64_t in, int64_t sent_at)
     return sent_at + (in > ten_years ? ten_years : in) * 1000;
 }
 
-/* ---- the blob: a credential's secrets as they are sealed. "GB1", then three lines of a length and that many
- * bytes, or "-" for none: access token, refresh token, what the platform wants kept (JSON). Not JSON as a
- * whole: each refresh opens one and makes one. ---- */
-
-static const char blob_mark[] = "GB1\n";
-
-static void add_field(struct gd_buf *b, const char *s)
-{
-    char text[24], *p = text + sizeof text;
-    size_t n = s ? strlen(s) : 0;
-
-    if (!s) {
-        gd_buf_adds(b, "-\n");
-        return;
-    }
-    *--p = ' ';
-    for (size_t left = n; left || p == text + sizeof text - 1; left /= 10)
-        *--p = (char)('0' + left % 10);
-    gd_buf_add(b, p, (size_t)(text + sizeof text - p));
-    gd_buf_add(b, s, n);
-    gd_buf_addc(b, '\n');
-}
-
-char *gd_blob_make(const char *access, const char *refresh, const json_t *kept)
-{
-    GD_AUTO_FREE char *kept_text = json_object_size(kept) ? gd_json_dump(kept) : NULL;
-    struct gd_buf b;
-
-    gd_buf_init(&b, SIZE_MAX / 2);
-    gd_buf_adds(&b, blob_mark);
-    add_field(&b, access);
-    add_field(&b, refresh);
-    add_field(&b, kept_text);
-    return gd_buf_steal(&b);
-}
-
-/* Ends the field in place; *p becomes what follows it. False: this is no field. */
-static bool next_field(char **p, char **ret)
-{
-    size_t n = 0;
-    char *s = *p;
-
-    if (!strncmp(s, "-\n", 2)) {
-        *ret = NULL;
-        *p = s + 2;
-        return true;
-    }
-    while (*s >= '0' && *s <= '9' && n <= GD_CRED_BLOB_MAX)
-        n = n * 10 + (size_t)(*s++ - '0');
-    if (s == *p || *s++ != ' ' || n > GD_CRED_BLOB_MAX || strnlen(s, n + 1) < n + 1 || s[n] != '\n')
-        return false;
-    s[n] = '\0';
-    *ret = s;
-    *p = s + n + 1;
-    return true;
-}
-
-/* The first version was JSON. */
-static int read_json(struct gd_blob *ret, const char *text, struct gd_err *err)
-{
-    json_t *j = gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, err);
-
-    if (!j)
-        return -1;
-    *ret = (struct gd_blob){ .access = gd_json_text(j, "access_token", NULL),
-                             .refresh = gd_json_text(j, "refresh_token", NULL),
-                             .kept = json_incref(json_object_get(j, "kept")),
-                             .from = j };
-    return 0;
-}
-
-int gd_blob_read(struct gd_blob *ret, char *text, struct gd_err *err)
-{
-    struct gd_blob blob = { 0 };
-    char *p = text + sizeof blob_mark - 1, *access, *refresh, *kept;
-
-    if (strncmp(text, blob_mark, sizeof blob_mark - 1) != 0)
-        return read_json(ret, text, err);
-    if (!next_field(&p, &access) || !next_field(&p, &refresh) || !next_field(&p, &kept) || *p)
-        return gd_err_set(err, GD_R_SEAL_FORMAT, "what was sealed is not whole");
-    blob.access = access;
-    blob.refresh = refresh;
-    if (kept && !(blob.kept = gd_json_parse(kept, strlen(kept), GD_CRED_BLOB_MAX, err)))
-        return -1;
-    *ret = blob;
-    return 0;
-}
-
-void gd_blob_done(struct gd_blob *blob)
-{
-    json_decref(blob->kept);
-    json_decref(blob->from);
-    *blob = (struct gd_blob){ 0 };
-}
-
-json_t *gd_blob_json(char *text, struct gd_err *err)
-{
-    struct gd_blob blob;
-    json_t *j;
-
-    if (gd_blob_read(&blob, text, err))
-        return NULL;
-    j = json_object();
-    json_object_set_new(j, "access_token", gd_text_json(blob.access));
-    json_object_set_new(j, "refresh_token", gd_text_json(blob.refresh));
-    json_object_set_new(j, "kept", blob.kept ? json_incref(blob.kept) : json_object());
-    gd_blob_done(&blob);
-    return j;
-}
-
 static char *blob_of(const struct gd_answer *a)
 {
     const struct grantd_result *res = &a->r->res;
@@ -243,7 +133,8 @@ static char *blob_of(const struct gd_answer *a)
                         kept);
 }
 
-static char *sealed_text(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err)
+static unsigned char *seal_answer(struct gd_broker *b, const struct gd_answer *a, size_t *ret_n,
+                                  struct gd_err *err)
 {
     struct gd_seal_name name = { .workspace = a->workspace,
                                  .client = a->client,
@@ -253,17 +144,10 @@ static char *sealed_text(struct gd_broker *b, const struct gd_answer *a, struct 
                                  .column = "tok",
                                  .created_at = a->created_at };
     GD_AUTO_FREE char *text = blob_of(a);
-    GD_AUTO_FREE unsigned char *sealed = NULL;
-    char *b64;
-    size_t n;
+    unsigned char *sealed = gd_seal_text(b, &name, text, ret_n, err);
 
-    sealed = gd_seal_text(b, &name, text, &n, err);
-    if (!sealed)
-        return NULL;
-    b64 = gd_new(4 * ((n + 2) / 3) + 1);
-    gd_b64url(b64, sealed, n);
     (void)GD_FAULT("F11");
-    return b64;
+    return sealed;
 }
 
 static struct gd_clocks clocks_of(const struct gd_answer *a, const struct grantd_platform *p)
@@ -301,6 +185,55 @@ static int64_t due_of(struct gd_broker *b, const struct gd_clocks *c, const stru
     return due > now + GD_PLAN_GAP_MS ? due : now + GD_PLAN_GAP_MS;
 }
 
+/* Borrows from a; what is sealed is the caller's. */
+static int make_version(struct gd_broker *b, const struct gd_answer *a, struct gd_version *ret,
+                        unsigned char **ret_sealed, struct gd_err *err)
+{
+    const struct grantd_result *res = &a->r->res;
+    struct gd_clocks c = clocks_of(a, &gd_app_find(b, a->app)->app.platform->p);
+    size_t n;
+    unsigned char *sealed = seal_answer(b, a, &n, err);
+
+    if (!sealed)
+        return -1;
+    *ret = (struct gd_version){ .workspace = a->workspace,
+                                .client = a->client,
+                                .app = a->app,
+                                .cred = a->cred,
+                                .attempt = a->attempt,
+                                .intent = a->intent,
+                                .account_id = res->account_id,
+                                .account_name = res->account_name,
+                                .scope = res->scope,
+                                .sealed = sealed,
+                                .nsealed = n,
+                                .gen = a->parent_gen,
+                                .at = a->created_at,
+                                .issued_at = c.issued_at,
+                                .expires_at = c.expires_at,
+                                .refresh_expires_at = c.refresh_expires_at,
+                                .horizon_at = c.horizon_at,
+                                .due = due_of(b, &c, res),
+                                .grace = c.retry_grace_ms,
+                                .shape = c.shape,
+                                .retry_class = c.retry_class,
+                                .is_new = a->is_new };
+    *ret_sealed = sealed;
+    return 0;
+}
+
+unsigned char *gd_journal_bytes(struct gd_broker *b, const struct gd_answer *a, bool rejected, size_t *ret_n,
+                                struct gd_err *err)
+{
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    struct gd_version v;
+
+    if (make_version(b, a, &v, &sealed, err))
+        return NULL;
+    v.rejected = rejected;
+    return gd_record_write(&v, ret_n);
+}
+
 static void set_text(json_t *rec, const char *key, const char *text)
 {
     json_object_set_new(rec, key, gd_text_json(text));
@@ -311,52 +244,47 @@ static void set_num(json_t *rec, const char *key, int64_t n)
     json_object_set_new(rec, key, json_integer((json_int_t)n));
 }
 
-/* In the order of their names, in which they are written. */
-static void add_token(struct gd_broker *b, json_t *rec, const struct gd_answer *a,
-                      const struct grantd_platform *p, const char *sealed)
+static void set_version(json_t *rec, const struct gd_version *v)
 {
-    const struct grantd_result *res = &a->r->res;
-    struct gd_clocks c = clocks_of(a, p);
+    GD_AUTO_FREE char *sealed = gd_new(4 * ((v->nsealed + 2) / 3) + 1);
 
-    set_text(rec, "account_id", res->account_id);
-    set_text(rec, "account_name", res->account_name);
-    set_text(rec, "app", a->app);
-    set_num(rec, "at", a->created_at);
-    set_text(rec, "attempt", a->attempt);
-    set_text(rec, "client", a->client);
-    set_text(rec, "cred", a->cred);
-    set_num(rec, "due", due_of(b, &c, res));
-    set_num(rec, "expires_at", c.expires_at);
-    set_num(rec, "gen", a->parent_gen);
-    set_num(rec, "grace", c.retry_grace_ms);
-    set_num(rec, "horizon_at", c.horizon_at);
-    if (a->intent)
-        set_text(rec, "intent", a->intent);
-    set_num(rec, "issued_at", c.issued_at);
-    json_object_set_new(rec, "new", json_boolean(a->is_new));
-    set_num(rec, "refresh_expires_at", c.refresh_expires_at);
-    set_num(rec, "retry_class", c.retry_class);
-    set_text(rec, "scope", res->scope);
+    gd_b64url(sealed, v->sealed, v->nsealed);
+    set_text(rec, "account_id", v->account_id);
+    set_text(rec, "account_name", v->account_name);
+    set_text(rec, "attempt", v->attempt);
+    set_text(rec, "cred", v->cred);
+    set_num(rec, "due", v->due);
+    set_num(rec, "expires_at", v->expires_at);
+    set_num(rec, "gen", v->gen);
+    set_num(rec, "grace", v->grace);
+    set_num(rec, "horizon_at", v->horizon_at);
+    if (v->intent)
+        set_text(rec, "intent", v->intent);
+    set_num(rec, "issued_at", v->issued_at);
+    json_object_set_new(rec, "new", json_boolean(v->is_new));
+    set_num(rec, "refresh_expires_at", v->refresh_expires_at);
+    set_num(rec, "retry_class", v->retry_class);
+    set_text(rec, "scope", v->scope);
     set_text(rec, "sealed", sealed);
-    set_num(rec, "shape", c.shape);
+    set_num(rec, "shape", v->shape);
 }
 
 json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err)
 {
-    bool token = a->r->res.access_token && !a->known;
-    GD_AUTO_FREE char *sealed = token ? sealed_text(b, a, err) : NULL;
+    bool token =
+        a->r->res.access_token && !a->known; /* else native access only: grants without a credential */
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    struct gd_version v;
     json_t *rec;
 
-    if (token && !sealed)
+    if (token && make_version(b, a, &v, &sealed, err))
         return NULL;
     rec = json_object();
-    if (sealed) {
-        add_token(b, rec, a, &gd_app_find(b, a->app)->app.platform->p, sealed);
-    } else { /* native access only: grants without a credential */
-        set_text(rec, "app", a->app);
-        set_num(rec, "at", a->created_at);
-        set_text(rec, "client", a->client);
-    }
+    if (token)
+        set_version(rec, &v);
+    set_text(rec, "app", a->app);
+    set_num(rec, "at", a->created_at);
+    set_text(rec, "client", a->client);
     set_num(rec, "v", 1);
     set_text(rec, "workspace", a->workspace);
     return rec;
@@ -391,43 +319,83 @@ void gd_journal_add_split(json_t *rec, json_t *split)
 #define T(key) GD_P_TEXT(gd_json_text(rec, key, NULL))
 #define I(key) GD_P_INT(gd_json_i64(rec, key, 0))
 
-static void insert_version(struct gd_tx *tx, const struct gd_sql *sql, const json_t *rec)
+/* What a JSON record says of a version, as far as it says anything. The caller frees *ret_sealed. */
+static void read_version(const json_t *rec, struct gd_version *ret, unsigned char **ret_sealed)
 {
     const char *b64 = gd_json_text(rec, "sealed", "");
     size_t cap = strlen(b64);
-    GD_AUTO_FREE unsigned char *sealed = gd_new(cap + 1);
+    unsigned char *sealed = gd_new(cap + 1);
     long n = gd_b64url_decode(sealed, cap, b64, cap);
 
-    gd_tx_add(tx, sql, T("workspace"), T("attempt"), T("cred"), I("gen"),
-              GD_P_BYTES(sealed, (size_t)(n < 0 ? 0 : n)), I("at"), I("issued_at"), I("expires_at"),
-              I("refresh_expires_at"));
+    *ret = (struct gd_version){ .workspace = gd_json_text(rec, "workspace", ""),
+                                .client = gd_json_text(rec, "client", ""),
+                                .app = gd_json_text(rec, "app", ""),
+                                .cred = gd_json_text(rec, "cred", NULL),
+                                .attempt = gd_json_text(rec, "attempt", NULL),
+                                .intent = gd_json_text(rec, "intent", NULL),
+                                .account_id = gd_json_text(rec, "account_id", NULL),
+                                .account_name = gd_json_text(rec, "account_name", NULL),
+                                .scope = gd_json_text(rec, "scope", NULL),
+                                .sealed = sealed,
+                                .nsealed = (size_t)(n < 0 ? 0 : n),
+                                .gen = gd_json_i64(rec, "gen", 0),
+                                .at = gd_json_i64(rec, "at", 0),
+                                .issued_at = gd_json_i64(rec, "issued_at", 0),
+                                .expires_at = gd_json_i64(rec, "expires_at", 0),
+                                .refresh_expires_at = gd_json_i64(rec, "refresh_expires_at", 0),
+                                .horizon_at = gd_json_i64(rec, "horizon_at", 0),
+                                .due = gd_json_i64(rec, "due", GD_NEVER_DUE),
+                                .grace = gd_json_i64(rec, "grace", 0),
+                                .shape = gd_json_i64(rec, "shape", 0),
+                                .retry_class = gd_json_i64(rec, "retry_class", 0),
+                                .is_new = gd_json_bool(rec, "new", false),
+                                .rejected = gd_json_bool(rec, "rejected", false) };
+    *ret_sealed = sealed;
+}
+
+static void insert_version(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_version *v)
+{
+    gd_tx_add(tx, sql, GD_P_TEXT(v->workspace), GD_P_TEXT(v->attempt), GD_P_TEXT(v->cred), GD_P_INT(v->gen),
+              GD_P_BYTES(v->sealed, v->nsealed), GD_P_INT(v->at), GD_P_INT(v->issued_at),
+              GD_P_INT(v->expires_at), GD_P_INT(v->refresh_expires_at));
+}
+
+static void close_intent(struct gd_tx *tx, const struct gd_version *v)
+{
+    if (v->intent)
+        gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(v->workspace), GD_P_TEXT(v->intent));
 }
 
 /* The credential first: whether it now stands on this answer says what the answer is. */
-static size_t add_version(struct gd_tx *tx, const json_t *rec)
+static void add_version(struct gd_tx *tx, const struct gd_version *v)
 {
-    size_t promote;
-
-    if (gd_json_bool(rec, "rejected", false)) { /* kept, never used: the wrong account's tokens */
-        insert_version(tx, &sql_version_reject, rec);
-        gd_tx_add(tx, &sql_intent_close, T("workspace"), T("intent"));
-        return SIZE_MAX;
+    if (v->rejected) { /* kept, never used: the wrong account's tokens */
+        insert_version(tx, &sql_version_reject, v);
+        close_intent(tx, v);
+        return;
     }
-    if (gd_json_bool(rec, "new", false))
-        gd_tx_add(tx, &sql_cred_insert, T("workspace"), T("cred"), T("client"), T("app"), T("account_id"),
-                  T("account_name"), I("shape"), I("retry_class"), I("grace"), T("scope"), I("horizon_at"),
-                  I("at"));
-    promote = gd_tx_add(tx, &sql_cred_promote, T("attempt"), I("shape"), I("retry_class"), I("grace"),
-                        T("scope"), T("account_id"), T("account_name"), I("issued_at"), I("expires_at"),
-                        I("refresh_expires_at"), I("horizon_at"), I("due"), I("at"), T("workspace"),
-                        T("cred"), I("gen"));
-    insert_version(tx, &sql_version_insert, rec);
-    gd_tx_add(tx, &sql_version_supersede, T("workspace"), T("attempt"), T("cred"));
-    gd_tx_add(tx, &sql_version_collect, T("workspace"), T("cred"),
-              GD_P_INT(gd_json_i64(rec, "gen", 0) - GD_KEEP_VERSIONS));
-    if (json_object_get(rec, "intent"))
-        gd_tx_add(tx, &sql_intent_close, T("workspace"), T("intent"));
-    return promote;
+    if (v->is_new)
+        gd_tx_add(tx, &sql_cred_insert, GD_P_TEXT(v->workspace), GD_P_TEXT(v->cred), GD_P_TEXT(v->client),
+                  GD_P_TEXT(v->app), GD_P_TEXT(v->account_id), GD_P_TEXT(v->account_name), GD_P_INT(v->shape),
+                  GD_P_INT(v->retry_class), GD_P_INT(v->grace), GD_P_TEXT(v->scope), GD_P_INT(v->horizon_at),
+                  GD_P_INT(v->at));
+    gd_tx_add(tx, &sql_cred_promote, GD_P_TEXT(v->attempt), GD_P_INT(v->shape), GD_P_INT(v->retry_class),
+              GD_P_INT(v->grace), GD_P_TEXT(v->scope), GD_P_TEXT(v->account_id), GD_P_TEXT(v->account_name),
+              GD_P_INT(v->issued_at), GD_P_INT(v->expires_at), GD_P_INT(v->refresh_expires_at),
+              GD_P_INT(v->horizon_at), GD_P_INT(v->due), GD_P_INT(v->at), GD_P_TEXT(v->workspace),
+              GD_P_TEXT(v->cred), GD_P_INT(v->gen));
+    insert_version(tx, &sql_version_insert, v);
+    gd_tx_add(tx, &sql_version_supersede, GD_P_TEXT(v->workspace), GD_P_TEXT(v->attempt), GD_P_TEXT(v->cred));
+    gd_tx_add(tx, &sql_version_collect, GD_P_TEXT(v->workspace), GD_P_TEXT(v->cred),
+              GD_P_INT(v->gen - GD_KEEP_VERSIONS));
+    close_intent(tx, v);
+}
+
+void gd_journal_add_version(struct gd_tx *tx, const struct gd_version *v, const void *bytes, size_t n)
+{
+    if (bytes)
+        gd_tx_spool(tx, bytes, n);
+    add_version(tx, v);
 }
 
 #define G(key)  GD_P_TEXT(gd_json_text(g, key, NULL))
@@ -510,10 +478,12 @@ static void add_split(struct gd_tx *tx, const json_t *rec, const json_t *g)
     gd_tx_add(tx, &sql_item_split, T("workspace"), G("item"), T("of"), G("flow"), I("at"));
 }
 
-void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool,
-                           size_t *ret_promote)
+void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool)
 {
-    size_t i, promote = SIZE_MAX;
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    bool token = json_object_get(rec, "sealed") != NULL;
+    struct gd_version v;
+    size_t i;
     json_t *g;
 
     if (spool) {
@@ -521,44 +491,56 @@ void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *
 
         gd_tx_spool(tx, text, strlen(text));
     }
-    if (json_object_get(rec, "sealed"))
-        promote = add_version(tx, rec);
-    if (json_object_get(rec, "of") && json_object_get(rec, "sealed") && !gd_json_bool(rec, "rejected", false))
+    if (token) {
+        read_version(rec, &v, &sealed);
+        add_version(tx, &v);
+    }
+    if (token && json_object_get(rec, "of") && !v.rejected)
         gd_tx_add(tx, &sql_flow_consented, T("workspace"), T("of"), T("cred"));
     if (json_object_get(rec, "progress"))
         gd_tx_add(tx, &sql_flow_progress, T("workspace"), T("of"), T("progress"));
     json_array_foreach(json_object_get(rec, "split"), i, g) add_split(tx, rec, g);
     add_end(b, tx, rec);
-    if (ret_promote)
-        *ret_promote = promote;
 }
 
 /* ---- after the commit ---- */
 
-static uint32_t publish_cred(struct gd_broker *b, const json_t *rec, const char *access_token)
+static uint32_t publish_cred(struct gd_broker *b, const struct gd_version *v, const char *access_token)
 {
-    const char *text = gd_json_text(rec, "cred", ""), *client = gd_json_text(rec, "client", "");
+    const char *text = v->cred ? v->cred : "";
     struct gd_id id, cid;
     struct gd_ix_cred *c;
     uint32_t n;
 
-    if (!gd_id_parse(&id, "cr", text, strlen(text)) || !gd_id_parse(&cid, "cl", client, strlen(client)))
+    if (!gd_id_parse(&id, "cr", text, strlen(text)) || !gd_id_parse(&cid, "cl", v->client, strlen(v->client)))
         return GD_NONE;
     n = gd_index_add_cred(&b->ix, &id);
     c = gd_cred_at(&b->ix, n);
     c->client = gd_index_client(&b->ix, &cid);
-    c->app = (uint16_t)gd_app_number(b, gd_app_find(b, gd_json_text(rec, "app", "")));
-    c->gen = (uint32_t)gd_json_i64(rec, "gen", 0) + 1;
-    c->expires_at = gd_json_i64(rec, "expires_at", 0);
-    c->shape = (uint8_t)gd_json_i64(rec, "shape", 0);
-    c->retry_class = (uint8_t)gd_json_i64(rec, "retry_class", 0);
+    c->app = (uint16_t)gd_app_number(b, gd_app_find(b, v->app));
+    c->gen = (uint32_t)v->gen + 1;
+    c->expires_at = v->expires_at;
+    c->shape = (uint8_t)v->shape;
+    c->retry_class = (uint8_t)v->retry_class;
     c->status = GD_CRED_CURRENT;
     if (access_token)
         gd_tokens_put(b->tokens, n, access_token, strlen(access_token));
     else
         gd_tokens_drop(b->tokens, n);
-    gd_cred_due(b, n, gd_json_i64(rec, "due", GD_NEVER_DUE));
+    gd_cred_due(b, n, v->due);
     return n;
+}
+
+void gd_journal_publish_version(struct gd_broker *b, const struct gd_version *v, const char *access_token,
+                                bool current)
+{
+    (void)GD_FAULT("F19");
+    if (current) {
+        (void)publish_cred(b, v, access_token);
+        gd_hub_published(b, v, NULL, access_token);
+    }
+    gd_events_wake(b->d.events);
+    (void)GD_FAULT("F21");
 }
 
 static void publish_grant(struct gd_broker *b, const json_t *rec, const json_t *g, uint32_t cred)
@@ -603,19 +585,23 @@ static void publish_move(struct gd_broker *b, const json_t *move, uint32_t cred)
 
 void gd_journal_publish(struct gd_broker *b, const json_t *rec, const char *access_token, bool current)
 {
-    const char *text = gd_json_text(rec, "cred", NULL);
+    GD_AUTO_FREE unsigned char *sealed = NULL;
+    bool token = json_object_get(rec, "sealed") != NULL;
+    const char *hub = gd_json_text(rec, "hub", NULL);
     uint32_t cred = GD_NONE;
+    struct gd_version v;
     struct gd_id id;
     size_t i;
     json_t *g;
 
     (void)GD_FAULT("F19");
-    if (json_object_get(rec, "sealed") && current)
-        cred = publish_cred(b, rec, access_token);
-    else if (text && gd_id_parse(&id, "cr", text, strlen(text)))
+    read_version(rec, &v, &sealed);
+    if (token && current)
+        cred = publish_cred(b, &v, access_token);
+    else if (v.cred && gd_id_parse(&id, "cr", v.cred, strlen(v.cred)))
         cred = gd_index_cred(&b->ix, &id);
-    if (current && (json_object_get(rec, "sealed") || json_object_get(rec, "hub")))
-        gd_hub_published(b, rec, access_token);
+    if (current && (token || hub))
+        gd_hub_published(b, &v, hub, access_token);
     json_array_foreach(json_object_get(rec, "grants"), i, g) publish_grant(b, rec, g, cred);
     json_array_foreach(json_object_get(rec, "moves"), i, g) publish_move(b, g, cred);
     gd_events_wake(b->d.events);

@@ -192,22 +192,38 @@ static void on_known(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
                                gd_tx_int(tx, 2, 0, 0) > l->gen + GD_KEEP_VERSIONS + 1)); /* collected since */
 }
 
-/* The spool is not emptied after every commit, so most of what is in it is in the store. Doing that again
- * would tell events twice and bring versions back, as candidates, that were collected long ago. */
-static bool is_known(struct loading *l, const json_t *rec)
+/* What tells whether the store has a record; texts are empty where the record has none. */
+struct known_by {
+    const char *workspace, *client, *attempt, *cred, *grant, *flow;
+    int64_t gen;
+};
+
+static void known_by_json(struct known_by *k, const json_t *rec)
 {
-    const char *ws = gd_json_text(rec, "workspace", ""), *attempt = gd_json_text(rec, "attempt", "");
     const json_t *grant = json_array_get(json_object_get(rec, "grants"), 0);
     bool old = gd_json_bool(grant, "old", false); /* it was there before */
+
+    *k = (struct known_by){ .workspace = gd_json_text(rec, "workspace", ""),
+                            .client = gd_json_text(rec, "client", ""),
+                            .attempt = json_object_get(rec, "sealed") ? gd_json_text(rec, "attempt", "") : "",
+                            .cred = gd_json_text(rec, "cred", ""),
+                            .grant = old ? "" : gd_json_text(grant, "id", ""),
+                            .flow = gd_json_text(rec, "flow", ""),
+                            .gen = gd_json_i64(rec, "gen", 0) };
+}
+
+/* The spool is not emptied after every commit, so most of what is in it is in the store. Doing that again
+ * would tell events twice and bring versions back, as candidates, that were collected long ago. */
+static bool is_known(struct loading *l, const struct known_by *k)
+{
     struct gd_tx *tx = gd_tx_new(l->b->d.store);
 
     l->done = l->known = false;
-    l->gen = gd_json_i64(rec, "gen", 0);
-    gd_tx_add(tx, &sql_known_grant, GD_P_TEXT(ws), GD_P_TEXT(old ? "" : gd_json_text(grant, "id", "")));
-    gd_tx_add(tx, &sql_known_version, GD_P_TEXT(ws),
-              GD_P_TEXT(json_object_get(rec, "sealed") ? attempt : ""));
-    gd_tx_add(tx, &sql_known_cred, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(rec, "cred", "")));
-    gd_tx_add(tx, &sql_known_end, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(rec, "flow", "")));
+    l->gen = k->gen;
+    gd_tx_add(tx, &sql_known_grant, GD_P_TEXT(k->workspace), GD_P_TEXT(k->grant));
+    gd_tx_add(tx, &sql_known_version, GD_P_TEXT(k->workspace), GD_P_TEXT(k->attempt));
+    gd_tx_add(tx, &sql_known_cred, GD_P_TEXT(k->workspace), GD_P_TEXT(k->cred));
+    gd_tx_add(tx, &sql_known_end, GD_P_TEXT(k->workspace), GD_P_TEXT(k->flow));
     gd_store_read(l->b->d.store, tx, on_known, l);
     while (!l->done)
         uv_run(l->b->d.loop, UV_RUN_ONCE);
@@ -215,26 +231,66 @@ static bool is_known(struct loading *l, const json_t *rec)
     return l->known;
 }
 
-static void on_spooled(void *arg, const void *rec, size_t n)
+/* Not of a client that is erased, and not in the store. */
+static bool is_wanted(struct loading *l, const struct known_by *k)
 {
-    struct loading *l = arg;
-    GD_AUTO_JSON j = gd_json_parse(rec, n, GD_SPOOL_RECORD_MAX, l->err);
+    return !is_tomb(l, k->workspace, k->client) && !is_known(l, k) && !l->failed;
+}
+
+static void store_spooled(struct loading *l, struct gd_tx *tx)
+{
+    if (commit_now(l, l->b->d.store, tx))
+        l->failed = true;
+    l->n++;
+}
+
+static void on_spooled_bytes(struct loading *l, const void *rec, size_t n)
+{
+    struct gd_version v;
+    struct known_by k;
     struct gd_tx *tx;
 
-    (void)GD_FAULT("F22");
+    if (gd_record_read(&v, rec, n, l->err)) {
+        l->failed = true;
+        return;
+    }
+    k = (struct known_by){ v.workspace, v.client, v.attempt, v.cred, "", "", v.gen };
+    if (!is_wanted(l, &k))
+        return;
+    tx = gd_tx_new(l->b->d.store);
+    gd_journal_add_version(tx, &v, NULL, 0);
+    store_spooled(l, tx);
+}
+
+static void on_spooled_json(struct loading *l, const void *rec, size_t n)
+{
+    GD_AUTO_JSON j = gd_json_parse(rec, n, GD_SPOOL_RECORD_MAX, l->err);
+    struct known_by k;
+    struct gd_tx *tx;
+
     if (!j) {
         l->failed = true;
         return;
     }
-    if (is_tomb(l, gd_json_text(j, "workspace", ""), gd_json_text(j, "client", "")))
-        return;
-    if (is_known(l, j) || l->failed)
+    known_by_json(&k, j);
+    if (!is_wanted(l, &k))
         return;
     tx = gd_tx_new(l->b->d.store);
-    gd_journal_statements(l->b, tx, j, false, NULL);
-    if (commit_now(l, l->b->d.store, tx))
-        l->failed = true;
-    l->n++;
+    gd_journal_statements(l->b, tx, j, false);
+    store_spooled(l, tx);
+}
+
+static void on_spooled(void *arg, const void *rec, size_t n)
+{
+    struct loading *l = arg;
+
+    (void)GD_FAULT("F22");
+    if (l->failed)
+        return;
+    if (gd_record_is_bytes(rec, n))
+        on_spooled_bytes(l, rec, n);
+    else
+        on_spooled_json(l, rec, n);
 }
 
 static int replay(struct loading *l)

@@ -41,7 +41,7 @@ static void commit_answer(struct gd_flight *f)
 {
     struct gd_tx *tx = gd_tx_new(f->b->d.store);
 
-    gd_journal_statements(f->b, tx, f->rec, true, NULL);
+    gd_journal_add_version(tx, &f->version, f->bytes, f->nbytes);
     f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     gd_store_commit(f->b->d.store, tx, on_committed, f);
 }
@@ -71,11 +71,10 @@ static int take_answer(struct gd_flight *f, const struct gd_op_result *r, bool *
     *ret = r->res.access_token && !(f->saved && gd_same_text(r->res.access_token, f->answer.ptr));
     if (!*ret)
         return 0;
-    f->rec = gd_journal_record(f->b, &a, err);
-    if (!f->rec)
+    gd_free(f->bytes);
+    f->bytes = gd_journal_bytes(f->b, &a, f->mismatch, &f->nbytes, err);
+    if (!f->bytes || gd_record_read(&f->version, f->bytes, f->nbytes, err))
         return -1;
-    if (f->mismatch)
-        json_object_set_new(f->rec, "rejected", json_true());
     gd_secret_set(&f->answer, r->res.access_token, strlen(r->res.access_token));
     if (r->res.refresh_token)
         gd_secret_set(&f->refresh, r->res.refresh_token, strlen(r->res.refresh_token));
@@ -156,13 +155,11 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     current = became_current(f, tx);
     if (current)
         gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
-    gd_journal_publish(f->b, f->rec, f->answer.ptr, current);
+    gd_journal_publish_version(f->b, &f->version, f->answer.ptr, current);
     if (current)
-        f->due = gd_json_i64(f->rec, "due", 0);
+        f->due = f->version.due;
     else
         follow_store(f, tx);
-    json_decref(f->rec);
-    f->rec = NULL;
     f->saved = true;
     f->gen++;
     gd_id_make(f->attempt, "at", gd_now(f->b->d.clock), f->b->d.rng);

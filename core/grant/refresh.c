@@ -72,7 +72,7 @@ static void on_again_closed(uv_handle_t *h)
     struct gd_broker *b = f->b;
 
     json_decref(f->kept);
-    json_decref(f->rec);
+    gd_free(f->bytes);
     gd_secret_done(&f->access);
     gd_secret_done(&f->refresh);
     gd_secret_done(&f->answer);

@@ -89,7 +89,7 @@ static void open_again(struct gd_exchange *x)
         gd_tx_add(tx, &sql_flow_end, GD_P_TEXT("failed"), GD_P_TEXT(end), GD_P_TEXT(word), GD_P_TEXT(text),
                   GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     if (x->mismatch && x->rec)
-        gd_journal_statements(x->b, tx, x->rec, true, NULL);
+        gd_journal_statements(x->b, tx, x->rec, true);
     if (!x->leaves)
         gd_event_add(x->b->d.events, tx, f->workspace, declined ? "request.declined" : "request.failed",
                      f->request, NULL);

@@ -8,6 +8,7 @@ import sqlite3
 import time
 import unittest
 
+import spool
 from harness import GrantdTest, Rpc, RpcError, wait_for
 
 
@@ -116,6 +117,40 @@ class Commits(GrantdTest):
         self.rpc.call("grant.refresh", grant=grant)
         report = server.get("/_ctl/report")["families"][-1]
         self.assertEqual((report["accepted"], report["reuse_presented"]), (2, 0))
+
+    def left_in_the_spool(self):
+        """An answer that reached the spool and not the store, by a daemon that ended; (server, grant, its gen)."""
+        server = self.box.accounting()
+        self.box.policy_app(server, "strict", at_ttl=600)
+        self.box.start()
+        grant = self.box.consent("strict")
+        gen = self.rpc.call("grant.token", grant=grant)["gen"]
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start(faults="F16:eio:1")
+        self.rpc.send("grant.refresh", grant=grant)
+        wait_for(lambda: "refresh.commit_failed" in self.box.log_tail(), 10)
+        self.assertEqual(self.box.daemon.stop(), 0)
+        return server, grant, gen
+
+    def test_a_spool_of_the_first_form_is_read(self):
+        """The first releases wrote JSON for refreshes too."""
+        server, grant, gen = self.left_in_the_spool()
+        self.assertGreater(spool.rewrite(self.box.state, lambda r: spool.as_json(r) if r[:3] == b"GDV" else r), 0)
+        self.box.start()
+        self.assertEqual(self.rpc.call("grant.token", grant=grant)["gen"], gen + 1)
+        self.rpc.call("grant.refresh", grant=grant)
+        report = server.get("/_ctl/report")["families"][-1]
+        self.assertEqual((report["accepted"], report["reuse_presented"]), (2, 0))
+
+    def test_a_spool_of_a_later_form_is_refused(self):
+        """A grantd that was set back to an older release touches nothing and says which one is needed."""
+        _, grant, gen = self.left_in_the_spool()
+        self.assertGreater(spool.rewrite(self.box.state, lambda r: b"GDV2" + r[4:] if r[:3] == b"GDV" else r), 0)
+        with self.assertRaisesRegex(AssertionError, "STORE_TOO_NEW"):
+            self.box.start()
+        self.assertGreater(spool.rewrite(self.box.state, lambda r: b"GDV1" + r[4:] if r[:3] == b"GDV" else r), 0)
+        self.box.start()
+        self.assertEqual(self.rpc.call("grant.token", grant=grant)["gen"], gen + 1)
 
 
 class Platforms(GrantdTest):
