@@ -15,8 +15,11 @@ struct gd_err {
     char text[GD_ERR_TEXT_MAX];
 };
 
-/* Fills err (when not NULL) and returns -1, so that `return gd_err_set(err, ...)` reads well. */
+/* Fills err (when not NULL) and returns -1, so that `return gd_err_set(err, ...)` reads well. The text is
+ * clean as gd_text_clean says, whatever was quoted in it. */
 int gd_err_set(struct gd_err *err, enum gd_reason reason, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* For who fills text by other means. */
+void gd_err_clean(struct gd_err *err);
 
 #endif

@@ -136,6 +136,7 @@ void gd_call_fail(struct gd_call *c, enum gd_reason r, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(err.text, sizeof err.text, fmt, ap);
     va_end(ap);
+    gd_err_clean(&err);
     gd_call_error(c, &err);
 }
 

@@ -118,6 +118,8 @@ grantd_next *gd_op_h_pending(grantd_op *p, int64_t next_look_at)
         gd_op_stick(op, GRANTD_E_PLUGIN, "only request and grant may be pending");
     if (next_look_at <= now)
         next_look_at = now + 1;
+    if (next_look_at > now + GD_OP_LOOK_MAX)
+        next_look_at = now + GD_OP_LOOK_MAX;
     op->ask = (struct gd_op_ask){ .next_look_at = next_look_at };
     return put(op, GD_NEXT_PENDING);
 }

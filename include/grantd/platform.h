@@ -428,7 +428,7 @@ static inline GRANTD_MUST_USE_ grantd_next *grantd_continue(grantd_op *op, grant
 }
 
 /* Nothing to do until somebody else acted: look again (the same function from its start, notes kept) at that
- * time. */
+ * time: in a second at the soonest, in a year at the latest. */
 static inline GRANTD_MUST_USE_ grantd_next *grantd_pending(grantd_op *op, int64_t next_look_at)
 {
     return op->host->pending(op, next_look_at);

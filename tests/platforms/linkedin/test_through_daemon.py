@@ -217,7 +217,7 @@ class LinkedIn(SandboxTest):
         self.begin()
         grant, = self.granted(asset=CANDLES)
         for args in ({}, {"retry_after": "1"}):
-            self.sandbox.fault("linkedin", "throttle", times=1, **args)
+            self.sandbox.fault("linkedin", "throttle", times=1, match="*/rest/adAccountUsers/(account*", **args)
             with self.assertRaises(RpcError) as caught:
                 self.rpc.call("grant.verify", grant=grant)
             self.assertEqual(caught.exception.reason, "OP_LIMITED")

@@ -1,7 +1,9 @@
 /* The table of reason words: what the manual, the pages and the exit codes are made from. */
 #include "base/err.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "base/reason.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <setjmp.h>
@@ -61,12 +63,38 @@ static void errors_carry_word_and_sentence(void **state)
     assert_int_equal(strlen(err.text), GD_ERR_TEXT_MAX - 1);
 }
 
+/* It is stored and answered: what was quoted, and where it was cut, may not make it something else than text.
+ */
+static void a_sentence_is_clean(void **state)
+{
+    struct gd_err err = { 0 };
+    GD_AUTO_FREE char *long_one = gd_new(2 * GD_ERR_TEXT_MAX);
+
+    (void)state;
+    gd_err_set(&err, GD_R_INTERNAL, "%s is no method", "GET\r\n\x1b\xff\xc3");
+    assert_string_equal(err.text, "GET?\n??? is no method");
+    gd_err_set(&err, GD_R_INTERNAL, "%s",
+               "Gr\xc3\xb6\xc3\x9f"
+               "e\t\xf0\x9f\x98\x80");
+    assert_string_equal(err.text, "Gr\xc3\xb6\xc3\x9f"
+                                  "e\t\xf0\x9f\x98\x80");
+    for (size_t shift = 0; shift < 4; shift++) {
+        memset(long_one, 'x', shift);
+        for (size_t i = 0; i + 4 < GD_ERR_TEXT_MAX + 40; i += 4)
+            memcpy(long_one + shift + i, "\xf0\x9f\x98\x80", 5);
+        gd_err_set(&err, GD_R_INTERNAL, "%s", long_one);
+        assert_int_equal(strlen(err.text), GD_ERR_TEXT_MAX - 1);
+        assert_true(gd_text_clean(err.text, strlen(err.text)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_word_is_whole_and_there_once),
         cmocka_unit_test(unknown_ones_are_internal),
         cmocka_unit_test(errors_carry_word_and_sentence),
+        cmocka_unit_test(a_sentence_is_clean),
     };
 
     return cmocka_run_group_tests_name("base reason", tests, NULL, NULL);
