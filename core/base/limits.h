@@ -58,6 +58,7 @@
 #define GD_STORE_PARAMS_MAX         64     /* parameters of one statement */
 #define GD_STORE_SCRUB_MAX          (64 * 1024 * 1024) /* a file of more bytes is not rewritten by a scrub */
 #define GD_STORE_NEWS_MAX           16384              /* changes of other nodes that wait for the loop */
+#define GD_STORE_CHECK_FIRST        (64 * 1024 * 1024) /* a file of more bytes is looked at beside the vends */
 #define GD_STORE_BALLAST            (4 * 1024 * 1024)  /* space kept for answers that arrive on a full disk */
 #define GD_SPOOL_TRIM               (1024 * 1024)      /* a spool with nothing open is emptied beyond this */
 #define GD_SPOOL_FILE_MAX           (256 * 1024 * 1024)

@@ -396,11 +396,9 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
     harden();
     d->started_at = gd_now(d->clock);
     if (boot_config(d, err) || gd_daemon_virtual(d, err) || make_state_dir(d->config->state_dir, err) ||
-        boot_keys(d, err) || boot_stores(d, err) || boot_audit(d, err) || boot_http(d, err))
+        boot_keys(d, err) || boot_stores(d, err) || gd_daemon_look_first(d, err) || boot_audit(d, err) ||
+        boot_http(d, err))
         return -1;
     d->events = gd_events_new(d->store, d->clock, d->rng);
-    if (boot_broker(d, err) || boot_rpc(d, err) || boot_portal(d, err) || gd_sched_start(d->sched, err))
-        return -1;
-    gd_broker_resume(d->broker);
-    return 0;
+    return boot_broker(d, err) || boot_rpc(d, err) || boot_portal(d, err) || gd_daemon_begin(d, err) ? -1 : 0;
 }

@@ -48,6 +48,12 @@ struct gd_daemon {
     uv_timer_t heartbeat, minute, sweep;
     int64_t started_at;
     bool stopping;
+    unsigned looking;  /* files of the store that are being looked at: whole.c */
+    bool whole;        /* they are */
+    bool acting;       /* the scheduler runs */
+    int64_t looked_at; /* monotonic */
+    bool failed;       /* ends with 1 */
+    struct gd_err why;
 };
 
 /* boot.c: everything up to the ready line. The error says what to do. */
@@ -55,6 +61,13 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err);
 /* Configuration alone, platforms included; errors are printed by the caller. */
 int gd_daemon_load_config(struct gd_daemon *d, const char *path, struct gd_platforms *platforms,
                           struct gd_config **ret, struct gd_config_errors *errors);
+/* whole.c: looks at the store's files, where they are small. */
+int gd_daemon_look_first(struct gd_daemon *d, struct gd_err *err);
+/* Starts the scheduler and goes on with what was interrupted, unless the files have still to be looked at. */
+int gd_daemon_begin(struct gd_daemon *d, struct gd_err *err);
+/* When all is ready: looks at what was not looked at, then begins; or ends the daemon. */
+void gd_daemon_look_beside(struct gd_daemon *d);
+void gd_daemon_say_failed(struct gd_daemon *d, const struct gd_err *err); /* main.c */
 /* stop.c: drains, closes from the top down, ends the loop. */
 void gd_daemon_stop(struct gd_daemon *d);
 /* acts.c: what rpc asks of the daemon itself. */

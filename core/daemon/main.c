@@ -152,14 +152,18 @@ static void on_minute(uv_timer_t *t)
     GD_AUTO_JSON counts = gd_broker_counts(d->broker);
 
     gd_audit_set_counts(d->audit, counts);
-    gd_broker_reconcile(d->broker);
+    if (d->acting)
+        gd_broker_reconcile(d->broker);
 }
 
 #define SWEEP_MS 5000
 
 static void on_sweep(uv_timer_t *t)
 {
-    gd_broker_sweep(((struct gd_daemon *)t->data)->broker);
+    struct gd_daemon *d = t->data;
+
+    if (d->acting)
+        gd_broker_sweep(d->broker);
 }
 
 static void start_signals(struct gd_daemon *d)
@@ -191,17 +195,23 @@ static void say_ready(struct gd_daemon *d)
     gd_notify("READY=1");
 }
 
+void gd_daemon_say_failed(struct gd_daemon *d, const struct gd_err *err)
+{
+    GD_LOG(d->log, GD_LOG_ERROR, "start.failed", GD_F_ERR(err),
+           GD_F_STR("remedy", gd_reason_info(err->reason)->remedy));
+}
+
 static int run(struct gd_daemon *d)
 {
     struct gd_err err = { 0 };
 
     if (gd_daemon_boot(d, &err)) {
-        GD_LOG(d->log, GD_LOG_ERROR, "start.failed", GD_F_ERR(&err),
-               GD_F_STR("remedy", gd_reason_info(err.reason)->remedy));
+        gd_daemon_say_failed(d, &err);
         return 1;
     }
     start_signals(d);
     say_ready(d);
+    gd_daemon_look_beside(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     GD_LOG(d->log, GD_LOG_INFO, "stopped");
     gd_config_free(d->config);
@@ -211,7 +221,7 @@ static int run(struct gd_daemon *d)
     gd_free(d->keys_path);
     gd_free(d->spool_path);
     uv_loop_close(&d->loop);
-    return 0;
+    return d->failed;
 }
 
 int main(int argc, char **argv)

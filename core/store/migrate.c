@@ -65,15 +65,26 @@ static int run_one(const struct gd_store_engine *ops, struct gd_engine *e, const
     return 0;
 }
 
+/* What was done so far. A file that is as it should be is only read. */
+static int read_history(const struct gd_store_engine *ops, struct gd_engine *e, struct history *h,
+                        struct gd_err *err)
+{
+    struct gd_tx *tx;
+
+    if (ops->scan(e, &sql_list, on_version, h, NULL) == 0)
+        return 0;
+    tx = gd_tx_new(NULL);
+    tx->once = true;
+    gd_tx_add_(tx, &sql_table, NULL, 0);
+    return gd_store_run(ops, e, tx, err) < 0 || ops->scan(e, &sql_list, on_version, h, err) < 0 ? -1 : 0;
+}
+
 int gd_store_migrate(const struct gd_store_engine *ops, struct gd_engine *e, const struct gd_store_options *o,
                      int64_t now, int64_t *ret_version, struct gd_err *err)
 {
     struct history h = { .o = o };
-    struct gd_tx *tx = gd_tx_new(NULL);
 
-    tx->once = true;
-    gd_tx_add_(tx, &sql_table, NULL, 0);
-    if (gd_store_run(ops, e, tx, err) < 0 || ops->scan(e, &sql_list, on_version, &h, err) < 0)
+    if (read_history(ops, e, &h, err) < 0)
         return -1;
     if (h.version < 0 || (uint64_t)h.version > o->nmigrations)
         return gd_err_set(err, GD_R_STORE_TOO_NEW,

@@ -31,8 +31,10 @@ struct gd_engine {
     struct gd_log *log;
     const struct gd_clock *clock;
     int wal_pages, wal_copied; /* length of the log; how much of it the last checkpoint saw */
+    bool checked;              /* [writer thread] the file was found whole; until then nothing is written */
     bool stopped;              /* [writer thread] after an I/O error: takes nothing more until a restart */
     struct gd_err why;
+    atomic_bool hurry; /* the store is being closed */
 };
 
 /* One statement, no more and no less. */
@@ -47,6 +49,8 @@ int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, con
 int gd_sqlite_view(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                    struct gd_err *err);
 void gd_sqlite_close(struct gd_engine *e);
+/* Looks at the whole file, once; takes seconds where it is large. */
+int gd_sqlite_check(struct gd_engine *e, struct gd_err *err);
 int gd_sqlite_on_wal(void *arg, sqlite3 *db, const char *schema, int pages); /* sqlite.c: the log's length */
 
 #endif

@@ -14,6 +14,7 @@
 
 #define APPLICATION_ID 0x67643031 /* "gd01" */
 #define BUSY_MS        1000
+#define PROGRESS_OPS   100000 /* steps of SQLite between two questions whether to go on */
 
 /* ---- once per process
  * --------------------------------------------------------------------------------------- */
@@ -237,10 +238,23 @@ static int check_owner(struct gd_engine *e, struct gd_err *err)
     return -1;
 }
 
-static int check_whole(struct gd_engine *e, struct gd_err *err)
+static int on_progress(void *arg)
 {
-    int rc = pragma_is(e->w.db, "PRAGMA quick_check(1)", "ok");
+    struct gd_engine *e = arg;
 
+    return atomic_load(&e->hurry);
+}
+
+int gd_sqlite_check(struct gd_engine *e, struct gd_err *err)
+{
+    int rc = SQLITE_OK;
+
+    if (e->checked)
+        return 0;
+    sqlite3_progress_handler(e->w.db, PROGRESS_OPS, on_progress, e);
+    rc = pragma_is(e->w.db, "PRAGMA quick_check(1)", "ok");
+    sqlite3_progress_handler(e->w.db, 0, NULL, NULL);
+    e->checked = rc == SQLITE_OK;
     if (rc == SQLITE_OK)
         return 0;
     if (rc == SQLITE_MISMATCH || gd_sqlite_reason(rc) == GD_R_STORE_CORRUPT)
@@ -259,8 +273,6 @@ static int open_both(struct gd_engine *e, struct gd_err *err)
         return -1;
     if (rc == SQLITE_OK)
         rc = set_writer(e);
-    if (rc == SQLITE_OK && check_whole(e, err) < 0)
-        return -1;
     if (rc == SQLITE_OK)
         rc = prepare_frame(&e->w);
     if (rc == SQLITE_OK) {
@@ -282,8 +294,10 @@ static int open_both(struct gd_engine *e, struct gd_err *err)
 
 void gd_sqlite_close(struct gd_engine *e)
 {
-    if (e->w.db && !e->stopped) /* leaves one file behind, and no copy of what was deleted */
+    if (e->w.db && e->checked && !e->stopped) /* leaves one file behind, and no copy of what was deleted */
         (void)sqlite3_wal_checkpoint_v2(e->w.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    else if (e->w.db) /* what has not been found whole stays as it is */
+        (void)sqlite3_db_config(e->w.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     close_conn(&e->r);
     close_conn(&e->w);
     pthread_mutex_destroy(&e->read_lock);

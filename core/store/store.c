@@ -423,6 +423,14 @@ void gd_store_scrub(struct gd_store *s, gd_tx_fn *done, void *arg)
     submit(s, &s->writes, tx, done, arg);
 }
 
+void gd_store_check(struct gd_store *s, gd_tx_fn *done, void *arg)
+{
+    struct gd_tx *tx = gd_tx_new(s);
+
+    tx->check = true;
+    submit(s, &s->writes, tx, done, arg);
+}
+
 int gd_store_scan(struct gd_store *s, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err)
 {
     return s->ops->scan(s->engine, sql, fn, arg, err);
@@ -451,6 +459,11 @@ int gd_store_spool_copy(struct gd_store *s, void **ret, size_t *ret_n, struct gd
     *ret = NULL;
     *ret_n = 0;
     return s->spool ? gd_spool_copy(s->spool, ret, ret_n, err) : 0;
+}
+
+int64_t gd_store_bytes(const struct gd_store *s)
+{
+    return s->ops->bytes(s->engine);
 }
 
 json_t *gd_store_status(struct gd_store *s)
@@ -526,6 +539,8 @@ void gd_store_close(struct gd_store *s, void (*done)(void *), void *arg)
 {
     s->on_close = done;
     s->close_arg = arg;
+    if (s->ops->hurry)
+        s->ops->hurry(s->engine);
     pthread_mutex_lock(&s->lock);
     s->closing = true;
     pthread_cond_broadcast(&s->writes.cond);

@@ -88,6 +88,10 @@ void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *a
  * there; ask again. */
 void gd_store_scrub(struct gd_store *s, gd_tx_fn *done, void *arg);
 
+/* Is the file whole? Looks at all of it, once a start; the first commit that changes something does so by
+ * itself, and nothing is changed before. FAILED with STORE_CORRUPT: nothing is ever changed in it. */
+void gd_store_check(struct gd_store *s, gd_tx_fn *done, void *arg);
+
 /* Results, valid inside done. */
 int64_t gd_tx_changes(const struct gd_tx *tx, size_t stmt); /* rows that an INSERT, UPDATE, DELETE touched */
 size_t gd_tx_rows(const struct gd_tx *tx, size_t stmt);
@@ -139,8 +143,8 @@ struct gd_store_options {
     void (*on_set_back)(void *arg);
     void *arg;
 };
-/* Blocking. Checks (quick_check), migrates. STORE_LOCKED another process has it, STORE_TOO_NEW,
- * STORE_CORRUPT, STORE_FAILED. */
+/* Blocking. Migrates; a file that needs no migration is not looked at as a whole yet: gd_store_check.
+ * STORE_LOCKED another process has it, STORE_TOO_NEW, STORE_CORRUPT, STORE_FAILED. */
 int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_options *o,
                   const struct gd_clock *clock, struct gd_log *log, struct gd_err *err);
 /* Replays the spool: fn for each whole record (a torn last one is dropped), oldest first. Before any commit.
@@ -157,6 +161,7 @@ bool gd_store_shared(const struct gd_store *s);
 int64_t gd_store_seen_ms(const struct gd_store *s);
 /* Finishes what was submitted, then closes; done runs on the loop. */
 void gd_store_close(struct gd_store *s, void (*done)(void *), void *arg);
+int64_t gd_store_bytes(const struct gd_store *s);
 /* {"engine","version","queue","commits","groups","last_commit_ms","bytes"} */
 json_t *gd_store_status(struct gd_store *s);
 

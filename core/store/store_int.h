@@ -36,6 +36,7 @@ struct gd_tx {
     struct gd_err err;
     bool lease;   /* it takes one: point F02 lies behind its first statement */
     bool scrub;   /* after its commit the engine's scrub */
+    bool check;   /* before it the engine looks at the whole file, where it has one */
     bool once;    /* its statements are not worth keeping prepared */
     bool too_big; /* the arena's budget was passed while it was made */
 };
@@ -61,7 +62,7 @@ struct gd_store_host {
 struct gd_store_engine {
     const char *name;
     bool shared; /* several nodes may work on it */
-    /* Opens, checks and makes ready; no thread of the store runs yet. *host is copied. */
+    /* Opens and makes ready; no thread of the store runs yet. *host is copied. */
     int (*open)(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                 struct gd_err *err);
     /* Opens a second one, of which only scan and close are called, on one thread: it shows the store as of
@@ -72,7 +73,8 @@ struct gd_store_engine {
     void (*start)(struct gd_engine *e);
     /* [writer thread] Runs all transactions of the group (struct gd_tx.link) as one commit and fills result
      * and err of each; one that fails alone leaves the others whole. Returns 0, or ENOSPC when the disk is
-     * full: then nothing of the whole group happened and it may be given again. */
+     * full: then nothing of the whole group happened and it may be given again. An engine with a file of its
+     * own changes nothing in it before it has looked at all of it. */
     int (*write)(struct gd_engine *e, struct gd_list *group);
     /* [writer thread] Housekeeping between two groups, after the answers went out. */
     void (*tidy)(struct gd_engine *e);
@@ -81,6 +83,8 @@ struct gd_store_engine {
     /* [reader thread, or the loop while nobody else reads] Fills result, err and the rows. */
     void (*read)(struct gd_engine *e, struct gd_tx *tx);
     int (*scan)(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
+    /* NULL, or: [loop] the store is being closed, a look at the file that is under way may end unfinished */
+    void (*hurry)(struct gd_engine *e);
     int64_t (*bytes)(const struct gd_engine *e); /* any thread */
     void (*close)(struct gd_engine *e);          /* after both threads ended */
 };

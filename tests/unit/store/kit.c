@@ -129,6 +129,13 @@ void kit_scrub(struct kit *k, struct shot *s)
     kit_wait(k, s);
 }
 
+void kit_check(struct kit *k, struct shot *s)
+{
+    *s = (struct shot){ 0 };
+    gd_store_check(k->s, on_done, s);
+    kit_wait(k, s);
+}
+
 struct gd_tx *kit_put(struct kit *k, const char *key, int64_t v, const char *spool)
 {
     struct gd_tx *tx = gd_tx_new(k->s);

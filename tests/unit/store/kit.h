@@ -46,6 +46,7 @@ void kit_wait(struct kit *k, const struct shot *s);
 enum gd_store_result kit_commit(struct kit *k, struct gd_tx *tx, struct shot *s);
 enum gd_store_result kit_read(struct kit *k, struct gd_tx *tx, struct shot *s);
 void kit_scrub(struct kit *k, struct shot *s);
+void kit_check(struct kit *k, struct shot *s);
 /* INSERT of workspace "w", key and value into table kv; spool: record that goes along, or NULL. */
 struct gd_tx *kit_put(struct kit *k, const char *key, int64_t v, const char *spool);
 int64_t kit_value(struct kit *k, const char *key); /* -1: no such row */

@@ -150,38 +150,111 @@ static void test_foreign_database(void **state)
     assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
 }
 
-static void test_damaged(void **state)
+static void fill(void)
 {
-    struct stat st;
-    char junk[1500], key[64];
+    char key[64];
 
-    (void)state;
     assert_int_equal(kit_open(&k, NULL), 0);
     for (int i = 0; i < 500; i++) {
         (void)snprintf(key, sizeof key, "some key that takes its room %d", i);
         assert_int_equal(kit_commit(&k, kit_put(&k, key, i, NULL), NULL), GD_STORE_OK);
     }
     kit_close(&k);
+}
+
+static char *bytes_of(const char *path, size_t *ret_n)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY);
+    char *p;
+
+    assert_int_equal(fstat(fd, &st), 0);
+    p = gd_new((size_t)st.st_size);
+    assert_int_equal(read(fd, p, (size_t)st.st_size), st.st_size);
+    close(fd);
+    *ret_n = (size_t)st.st_size;
+    return p;
+}
+
+/* Whoever writes first, and whoever asks, hears that it is damaged; nothing in it is changed before, nor
+ * ever after, nor when it is closed. */
+static void damage_is_found(bool asked)
+{
+    size_t n = 0, m = 0;
+    GD_AUTO_FREE char *before = bytes_of(k.path, &n);
+    GD_AUTO_FREE char *after = NULL;
+    struct shot s;
+
+    assert_int_equal(kit_open(&k, NULL), 0);
+    if (asked)
+        kit_check(&k, &s);
+    else
+        kit_commit(&k, kit_put(&k, "new", 1, NULL), &s);
+    assert_int_equal(s.r, GD_STORE_FAILED);
+    assert_int_equal(s.err.reason, GD_R_STORE_CORRUPT);
+    kit_commit(&k, kit_put(&k, "newer", 1, NULL), &s);
+    assert_int_equal(s.err.reason, GD_R_STORE_CORRUPT);
+    kit_close(&k);
+    after = bytes_of(k.path, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(before, after, n);
+}
+
+static void test_damaged(void **state)
+{
+    static const char *const more[] = {
+        "CREATE TABLE more (workspace text NOT NULL, PRIMARY KEY (workspace))", NULL
+    };
+    const struct gd_migration third[] = { kit_migrations[0], kit_migrations[1], { "more", more } };
+    struct stat st;
+    char junk[1500];
+
+    (void)state;
+    fill();
     assert_int_equal(stat(k.path, &st), 0);
-    assert_true(st.st_size > 5 * 4096);
+    assert_true(st.st_size > 8 * 4096);
     memset(junk, 0x5a, sizeof junk);
-    put_file(k.path, junk, sizeof junk, 3 * 4096);
+    put_file(k.path, junk, sizeof junk, st.st_size / 4096 / 2 * 4096);
+    damage_is_found(false);
+    damage_is_found(true);
+    k.o.nmigrations = 3; /* a migration is a change, too */
+    k.o.migrations = third;
     refused(GD_R_STORE_CORRUPT);
+}
+
+/* What only reads does not wait for the look at the whole file; a whole one is written after it. */
+static void test_checked(void **state)
+{
+    struct shot s;
+
+    (void)state;
+    fill();
+    assert_int_equal(kit_open(&k, NULL), 0);
+    assert_int_equal(kit_rows(&k), 500);
+    kit_check(&k, &s);
+    assert_int_equal(s.r, GD_STORE_OK);
+    assert_int_equal(kit_commit(&k, kit_put(&k, "new", 1, NULL), NULL), GD_STORE_OK);
+    kit_check(&k, &s); /* again: it was */
+    assert_int_equal(s.r, GD_STORE_OK);
+    kit_close(&k);
+    assert_int_equal(kit_open(&k, NULL), 0);
+    assert_int_equal(kit_commit(&k, kit_put(&k, "newer", 1, NULL), NULL), GD_STORE_OK); /* by itself */
+    assert_int_equal(kit_rows(&k), 502);
 }
 
 static void test_cut_short(void **state)
 {
-    char key[64];
+    struct gd_err err = { 0 };
+    struct shot s;
 
     (void)state;
-    assert_int_equal(kit_open(&k, NULL), 0);
-    for (int i = 0; i < 500; i++) {
-        (void)snprintf(key, sizeof key, "some key that takes its room %d", i);
-        assert_int_equal(kit_commit(&k, kit_put(&k, key, i, NULL), NULL), GD_STORE_OK);
-    }
-    kit_close(&k);
+    fill();
     assert_int_equal(truncate(k.path, 5 * 4096), 0);
-    refused(GD_R_STORE_CORRUPT);
+    if (kit_open(&k, &err) == 0) { /* else: its history lies in what is gone */
+        kit_commit(&k, kit_put(&k, "new", 1, NULL), &s);
+        err = s.err;
+    }
+    assert_int_equal(err.reason, GD_R_STORE_CORRUPT);
 }
 
 static void test_no_such_folder(void **state)
@@ -308,6 +381,7 @@ int main(void)
         T(test_not_a_database),
         T(test_foreign_database),
         T(test_damaged),
+        T(test_checked),
         T(test_cut_short),
         T(test_no_such_folder),
         T(test_link_in_its_place),
