@@ -60,7 +60,9 @@ static grantd_next *lie_about_control(grantd_op *op, const char *f)
         return grantd_fail(op, GRANTD_E_FORBIDDEN, "\xff\xfe\n\x1b[31m{\"level\":\"fatal\"}%s",
                            many(op, 5000, 'x'));
     if (lies(op, f, "two_answers")) {
-        (void)!grantd_finish(op);
+        grantd_next *first = grantd_finish(op);
+
+        (void)first;
         return grantd_fail(op, GRANTD_E_REAUTH, "both");
     }
     if (lies(op, f, "no_function"))
