@@ -104,6 +104,8 @@ static struct gd_config *fresh(void)
     g->request_deadline_ms = 45000;
     g->skew_ms = 30000;
     g->family_lease_ms = 600000;
+    g->node_lease_ms = 15000;
+    g->vend_blind_ms = 300000;
     g->outage_ms = 1800000;
     g->look_every_ms = 86400000;
     g->margin_min_ms = 60000;
@@ -294,14 +296,15 @@ static json_t *hubs_json(const struct gd_config *c)
 
 static json_t *limits_json(const struct gd_config *c)
 {
-    return json_pack("{s:O,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s?}", "allow_private",
+    return json_pack("{s:O,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s?}", "allow_private",
                      c->allow_private, "concurrency", (json_int_t)c->concurrency, "per_minute",
                      (json_int_t)c->per_minute, "burst", (json_int_t)c->burst, "cache_bytes",
                      (json_int_t)c->cache_bytes, "request_deadline_ms", (json_int_t)c->request_deadline_ms,
                      "quiet_ms", (json_int_t)c->quiet_ms, "skew_ms", (json_int_t)c->skew_ms,
                      "family_lease_ms", (json_int_t)c->family_lease_ms, "outage_ms", (json_int_t)c->outage_ms,
                      "look_every_ms", (json_int_t)c->look_every_ms, "margin_min_ms",
-                     (json_int_t)c->margin_min_ms, "ca_file", c->ca_file);
+                     (json_int_t)c->margin_min_ms, "node_lease_ms", (json_int_t)c->node_lease_ms,
+                     "vend_blind_ms", (json_int_t)c->vend_blind_ms, "ca_file", c->ca_file);
 }
 
 static json_t *mail_json(const struct gd_config *c)

@@ -54,6 +54,8 @@ struct gd_config {
     int64_t request_deadline_ms;            /* T: hard total deadline of one exchange */
     int64_t quiet_ms;                       /* patience after a doubt; never below the deadline */
     int64_t skew_ms, family_lease_ms, outage_ms, margin_min_ms;
+    int64_t node_lease_ms;           /* a node that was silent for so long is taken for dead by the others */
+    int64_t vend_blind_ms;           /* a node that cannot read the shared store vends for so long */
     int64_t look_every_ms;           /* between two looks at a grant; 0: only when ordered */
     char *mail_url, *mail_from;      /* smtp:// or smtps://, plain address; NULL: no mail is sent */
     char *mail_user, *mail_password; /* both or neither */

@@ -376,6 +376,8 @@ static const struct key limits_keys[] = {
     { "quiet_ms", gd_read_int, AT(quiet_ms), NULL, 100, DAY_MS },
     { "skew_ms", gd_read_int, AT(skew_ms), NULL, 0, 600000 },
     { "family_lease_ms", gd_read_int, AT(family_lease_ms), NULL, 100, DAY_MS },
+    { "node_lease_ms", gd_read_int, AT(node_lease_ms), NULL, 1000, DAY_MS },
+    { "vend_blind_ms", gd_read_int, AT(vend_blind_ms), NULL, 0, DAY_MS },
     { "outage_ms", gd_read_int, AT(outage_ms), NULL, 0, INT64_C(30) * DAY_MS },
     { "look_every_ms", gd_read_int, AT(look_every_ms), NULL, 0, INT64_C(30) * DAY_MS },
     { "margin_min_ms", gd_read_int, AT(margin_min_ms), NULL, 0, DAY_MS },

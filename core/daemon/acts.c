@@ -37,6 +37,7 @@ static json_t *status(void *arg)
     json_object_set_new(j, "broker", gd_broker_status(d->broker));
     json_object_set_new(j, "scheduler", gd_sched_status(d->sched));
     json_object_set_new(j, "store", gd_store_status(d->store));
+    json_object_set_new(j, "nodes", gd_nodes_status(d->nodes));
     json_object_set_new(j, "audit", gd_audit_status(d->audit));
     json_object_set_new(j, "http", gd_http_threaded_status(d->http));
     if (d->portal)

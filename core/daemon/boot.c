@@ -127,6 +127,67 @@ static int boot_config(struct gd_daemon *d, struct gd_err *err)
 
 /* ---- keys, stores, audit ---- */
 
+/* What other nodes did; who they are. */
+static void on_news(void *arg, const char *node, const char *workspace, const char *id)
+{
+    struct gd_daemon *d = arg;
+
+    if (!id)
+        gd_daemon_restart(d, "this node was away for too long to be told what the others did");
+    else if (d->broker && strcmp(node, d->node) != 0)
+        gd_broker_news(d->broker, workspace, id);
+}
+
+static void on_set_back(void *arg)
+{
+    gd_daemon_restart(arg,
+                      "the database was set back: what it acknowledged is gone; the spool brings it back");
+}
+
+static void on_changed(void *arg)
+{
+    gd_daemon_set_limits(arg);
+}
+
+static void on_dead(void *arg)
+{
+    gd_broker_neighbour_died(((struct gd_daemon *)arg)->broker);
+}
+
+static void on_ousted(void *arg)
+{
+    gd_daemon_restart(arg, "this node was silent for so long that others took over; it joins again");
+}
+
+static int boot_node(struct gd_daemon *d, struct gd_err *err)
+{
+    unsigned char node[16];
+    char text[GD_ID_TEXT_MAX];
+
+    if (small_file(d, "node", node, sizeof node, err))
+        return -1;
+    gd_id_text(text, "nd", (const struct gd_id *)node);
+    d->node = gd_strdup(text);
+    return 0;
+}
+
+static int boot_nodes(struct gd_daemon *d, struct gd_err *err)
+{
+    char host[256] = "";
+    GD_AUTO_FREE char *place = NULL;
+    struct gd_nodes_options o = { .name = d->node,
+                                  .lease_ms = d->config->node_lease_ms,
+                                  .on_changed = on_changed,
+                                  .on_dead = on_dead,
+                                  .on_ousted = on_ousted,
+                                  .arg = d };
+
+    (void)gethostname(host, sizeof host - 1);
+    place = gd_strf("%s:%s", host, d->config->state_dir);
+    o.place = place;
+    return gd_nodes_open(&d->nodes, &d->loop, d->store, &o, d->clock, d->log, err);
+}
+
 static int boot_keys(struct gd_daemon *d, struct gd_err *err)
 {
     struct gd_key_source src = { .file = d->config->key_file,
@@ -157,7 +218,11 @@ struct gd_store_options gd_daemon_store_options(const struct gd_daemon *d, bool 
                                       .migrations = keys ? gd_keys_migrations : gd_broker_migrations,
                                       .nmigrations = keys ? gd_keys_nmigrations : gd_broker_nmigrations,
                                       .group_wait_us = (unsigned)d->config->store_group_wait_us,
-                                      .group_max = GD_STORE_GROUP_MAX };
+                                      .group_max = GD_STORE_GROUP_MAX,
+                                      .node = d->node,
+                                      .on_news = on_news,
+                                      .on_set_back = on_set_back,
+                                      .arg = (void *)(uintptr_t)d };
 }
 
 static int open_store(struct gd_daemon *d, struct gd_store **ret, bool keys, struct gd_err *err)
@@ -176,15 +241,10 @@ static int boot_stores(struct gd_daemon *d, struct gd_err *err)
 
 static int boot_audit(struct gd_daemon *d, struct gd_err *err)
 {
-    unsigned char node[16], seed[32], hash[32];
+    unsigned char seed[32], hash[32];
     struct gd_audit_options o = { .sign_seed = seed, .hash_key = hash };
-    char text[GD_ID_TEXT_MAX];
     int rc;
 
-    if (small_file(d, "node", node, sizeof node, err))
-        return -1;
-    gd_id_text(text, "nd", (const struct gd_id *)node);
-    d->node = gd_strdup(text);
     d->audit_path = gd_strf("%s/audit.log", d->config->state_dir);
     o.path = d->audit_path;
     o.node = d->node;
@@ -252,6 +312,14 @@ static void ear_flight_end(void *arg, uint16_t app)
     gd_sched_flight_end(((struct gd_daemon *)arg)->sched, app);
 }
 
+/* Of a limit that all nodes keep together; at least one. */
+static unsigned share_of(const struct gd_daemon *d, unsigned limit)
+{
+    unsigned live = gd_nodes_live(d->nodes);
+
+    return limit ? (limit + live - 1) / live : 0;
+}
+
 /* Limits of an app: the operator's, where he set any, else the platform's own. */
 static void set_limits(struct gd_daemon *d, const struct gd_app *a)
 {
@@ -262,6 +330,9 @@ static void set_limits(struct gd_daemon *d, const struct gd_app *a)
                                 .burst = c->burst ? (unsigned)c->burst : p->burst };
     GD_AUTO_FREE char *name = gd_strf("%s/%s", a->platform->p.name, a->id);
 
+    l.concurrency = share_of(d, l.concurrency);
+    l.per_minute = share_of(d, l.per_minute);
+    l.burst = share_of(d, l.burst);
     if (l.concurrency || l.per_minute || l.burst)
         gd_http_threaded_set_limits(d->http, name, &l);
 }
@@ -285,6 +356,16 @@ static int make_apps(struct gd_daemon *d, struct gd_app *apps, struct gd_err *er
         set_limits(d, &apps[i]);
     }
     return 0;
+}
+
+void gd_daemon_set_limits(struct gd_daemon *d)
+{
+    for (size_t i = 0; i < d->config->napps; i++) {
+        const struct gd_config_app *c = &d->config->apps[i];
+        const struct gd_app a = { .id = c->id, .platform = gd_platforms_find(&d->platforms, c->platform) };
+
+        set_limits(d, &a);
+    }
 }
 
 static bool http_skew(void *arg, int64_t *ret_ms)
@@ -316,6 +397,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .quiet_ms = c->quiet_ms,
                                    .skew_ms = c->skew_ms,
                                    .family_lease_ms = c->family_lease_ms,
+                                   .blind_ms = c->vend_blind_ms,
                                    .outage_ms = c->outage_ms,
                                    .margin_min_ms = c->margin_min_ms,
                                    .look_every_ms = c->look_every_ms,
@@ -324,9 +406,10 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .mail = d->mail,
                                    .skew = d->o.virtual_clock ? NULL : http_skew,
                                    .skew_arg = d };
-    struct gd_broker_deps deps = { &d->loop, d->store,  d->keys,       d->keyring,
-                                   d->audit, d->events, &d->platforms, gd_http_threaded_transport(d->http),
-                                   d->clock, d->rng,    d->log };
+    struct gd_broker_deps deps = { &d->loop,  d->store,      d->keys,
+                                   d->nodes,  d->keyring,    d->audit,
+                                   d->events, &d->platforms, gd_http_threaded_transport(d->http),
+                                   d->clock,  d->rng,        d->log };
 
     if (make_apps(d, apps, err))
         return -1;
@@ -396,8 +479,8 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
     harden();
     d->started_at = gd_now(d->clock);
     if (boot_config(d, err) || gd_daemon_virtual(d, err) || make_state_dir(d->config->state_dir, err) ||
-        boot_keys(d, err) || boot_stores(d, err) || gd_daemon_look_first(d, err) || boot_audit(d, err) ||
-        boot_http(d, err))
+        boot_keys(d, err) || boot_node(d, err) || boot_stores(d, err) || gd_daemon_look_first(d, err) ||
+        boot_audit(d, err) || boot_nodes(d, err) || boot_http(d, err))
         return -1;
     d->events = gd_events_new(d->store, d->clock, d->rng);
     return boot_broker(d, err) || boot_rpc(d, err) || boot_portal(d, err) || gd_daemon_begin(d, err) ? -1 : 0;

@@ -30,6 +30,7 @@ struct gd_daemon {
     struct gd_platforms platforms;
     struct gd_keyring *keyring;
     struct gd_store *store, *keys;
+    struct gd_nodes *nodes;
     struct gd_audit *audit;
     struct gd_events *events;
     struct gd_http_threaded *http;
@@ -54,6 +55,7 @@ struct gd_daemon {
     int64_t looked_at; /* monotonic */
     bool failed;       /* ends with 1 */
     struct gd_err why;
+    bool again; /* after the stop the program starts itself anew */
 };
 
 /* boot.c: everything up to the ready line. The error says what to do. */
@@ -70,6 +72,10 @@ void gd_daemon_look_beside(struct gd_daemon *d);
 void gd_daemon_say_failed(struct gd_daemon *d, const struct gd_err *err); /* main.c */
 /* stop.c: drains, closes from the top down, ends the loop. */
 void gd_daemon_stop(struct gd_daemon *d);
+/* The same, and then the program starts itself anew: this process may not write to the store any more. */
+void gd_daemon_restart(struct gd_daemon *d, const char *why);
+/* boot.c: limits of the apps, shared among the nodes that are alive. */
+void gd_daemon_set_limits(struct gd_daemon *d);
 /* acts.c: what rpc asks of the daemon itself. */
 extern const struct gd_rpc_daemon gd_daemon_acts_template;
 void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, void *arg);

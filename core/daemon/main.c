@@ -3,6 +3,7 @@
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -224,6 +225,14 @@ static int run(struct gd_daemon *d)
     return d->failed;
 }
 
+/* In the same process, so that whoever supervises it need not know. */
+static int start_again(char **argv)
+{
+    (void)execv("/proc/self/exe", argv);
+    fprintf(stderr, "grantd: cannot start again: %s\n", strerror(errno));
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     static struct gd_daemon daemon_state; /* the process is this object */
@@ -261,5 +270,5 @@ int main(int argc, char **argv)
     uv_loop_init(&d->loop);
     rc = asked.check ? check_config(d) : run(d);
     gd_log_free(d->log);
-    return rc;
+    return d->again && rc == 0 ? start_again(argv) : rc;
 }

@@ -13,6 +13,7 @@ static void on_sched_closed(void *arg);
 static void on_http_closed(void *arg);
 static void on_mail_closed(void *arg);
 static void on_storage_stopped(void *arg);
+static void on_left(void *arg);
 static void on_store_closed(void *arg);
 static void on_keys_closed(void *arg);
 static void on_audit_closed(void *arg);
@@ -25,9 +26,17 @@ void gd_daemon_stop(struct gd_daemon *d)
     GD_LOG(d->log, GD_LOG_INFO, "draining");
     gd_notify("STOPPING=1");
     gd_daemon_storage_stop(d, NULL, NULL);
+    gd_nodes_drain(d->nodes);
     gd_rpc_drain(d->rpc);
     gd_broker_drain(d->broker, on_drained, d);
     (void)GD_FAULT("F24"); /* first passage: answers may be on their way */
+}
+
+void gd_daemon_restart(struct gd_daemon *d, const char *why)
+{
+    GD_LOG(d->log, GD_LOG_ERROR, "restarting", GD_F_STR("text", why));
+    d->again = true;
+    gd_daemon_stop(d);
 }
 
 static void on_drained(void *arg)
@@ -75,6 +84,13 @@ static void on_mail_closed(void *arg)
 }
 
 static void on_storage_stopped(void *arg)
+{
+    struct gd_daemon *d = arg;
+
+    gd_nodes_close(d->nodes, on_left, d);
+}
+
+static void on_left(void *arg)
 {
     struct gd_daemon *d = arg;
 

@@ -13,6 +13,7 @@ int gd_daemon_begin(struct gd_daemon *d, struct gd_err *err)
         return 0;
     if (gd_sched_start(d->sched, err))
         return -1;
+    gd_nodes_start(d->nodes);
     d->acting = true;
     gd_broker_resume(d->broker);
     return 0;

@@ -1,6 +1,6 @@
 /* grant/broker.c - opening and closing, apps, and calls: one act under way, from its parameters to its one
  * reply. */
-#include "grant/broker_int.h"
+#include "grant/peers.h"
 
 #include <string.h>
 
@@ -204,6 +204,7 @@ static void copy_options(struct gd_broker *b, const struct gd_broker_options *o)
                                         .deadline_ms = o->deadline_ms,
                                         .quiet_ms = o->quiet_ms };
     b->family_lease_ms = o->family_lease_ms;
+    b->blind_ms = o->blind_ms;
     b->look_every_ms = o->look_every_ms;
     b->skew = o->skew;
     b->skew_arg = o->skew_arg;
@@ -296,6 +297,7 @@ static void free_broker(uv_handle_t *h)
     gd_map_done(&b->leaving, NULL);
     gd_map_done(&b->deks, NULL);
     gd_buf_done(&b->endings);
+    gd_peers_free(b);
     gd_tokens_free(b->tokens);
     gd_vends_free(b->vends);
     gd_index_done(&b->ix);

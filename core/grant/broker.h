@@ -14,6 +14,7 @@
 #include "http/mail.h"
 #include "plugin/op.h"
 #include "policy/policy.h"
+#include "node/node.h"
 #include "store/store.h"
 
 struct gd_broker;
@@ -56,6 +57,7 @@ struct gd_broker_options {
     int64_t deadline_ms; /* T: hard total deadline of one exchange */
     int64_t quiet_ms;    /* patience after a doubt; 0: deadline + 2 * skew */
     int64_t skew_ms;
+    int64_t blind_ms;        /* a node that cannot read the shared store vends for so long */
     int64_t family_lease_ms; /* least lease of strict-family credentials */
     int64_t outage_ms;       /* outage that a margin must outlast (O of the formula) */
     int64_t margin_min_ms;   /* least margin (60 s) */
@@ -70,6 +72,7 @@ struct gd_broker_options {
 struct gd_broker_deps { /* all outlive the broker */
     uv_loop_t *loop;
     struct gd_store *store, *keys; /* keys: keyring.db */
+    struct gd_nodes *nodes;
     struct gd_keyring *keyring;
     struct gd_audit *audit;
     struct gd_events *events;
@@ -98,6 +101,13 @@ void gd_broker_look(struct gd_broker *b, const char *workspace, const char *item
 void gd_broker_reconcile(struct gd_broker *b);
 /* Looks that are due at grants and hubs (verify, windows); to be called every few seconds. */
 void gd_broker_sweep(struct gd_broker *b);
+/* Several nodes on one store. Somebody else changed what is known under this name: news of the store (either
+ * of them). A neighbour's lease is over: what it left is settled. */
+void gd_broker_news(struct gd_broker *b, const char *workspace, const char *id);
+void gd_broker_neighbour_died(struct gd_broker *b);
+/* fn runs later, when everything is known here that others had committed before this call. */
+bool gd_broker_shared(const struct gd_broker *b); /* only then it can tell anything new */
+void gd_broker_catch_up(struct gd_broker *b, void (*fn)(void *), void *arg);
 /* No new exchanges from now on; done when none is in flight (at most the deadline). */
 void gd_broker_drain(struct gd_broker *b, void (*done)(void *), void *arg);
 void gd_broker_free(struct gd_broker *b);       /* after the drain and after the store has finished */
@@ -128,6 +138,7 @@ gd_act_fn gd_client_create, gd_client_list, gd_client_get, gd_client_update, gd_
 gd_act_fn gd_request_create, gd_request_list, gd_request_get, gd_request_remind, gd_request_cancel;
 gd_act_fn gd_grant_list, gd_grant_get, gd_grant_token, gd_grant_submit, gd_grant_confirm, gd_grant_refresh,
     gd_grant_verify, gd_grant_revoke;
+gd_act_fn gd_node_list, gd_node_forget;
 gd_act_fn gd_broker_doctor; /* every grant that is not active, why, and who must act */
 
 /* Client that a grant belongs to, for the policy ("" when it does not exist). Borrowed until the next act. */

@@ -7,6 +7,7 @@
  *   exchange.c made.c settle.c  one run of grant, what comes of it
  *   close.c    revoke                                     look.c     verify, polls of pending asks
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
+ *   peers.c    what other nodes changed                   takeover.c what a worker that is gone left
  *   hub.c scan.c  the agency's own identities             sweep.c    looks that are due, and at all of them
  */
 #ifndef GD_GRANT_BROKER_INT_H
@@ -48,7 +49,7 @@ struct gd_hub_state {
 struct gd_broker {
     struct gd_broker_deps d;
     struct gd_plan_options plan;
-    int64_t family_lease_ms;
+    int64_t family_lease_ms, blind_ms;
     char *public_url, *node;
     char **workspaces;
     unsigned nworkspaces;
@@ -64,6 +65,8 @@ struct gd_broker {
     struct gd_tokens *tokens;
     struct gd_vends *vends;
     struct gd_map flights;  /* credential id -> struct gd_flight */
+    struct gd_peers *peers; /* NULL: nothing was ever changed elsewhere */
+    bool taking_over;
     struct gd_map closings; /* grant id, or that of an orphaned credential -> what closes it */
     struct gd_map leaving;  /* flow id -> what settles it: settle.c */
     unsigned busy;          /* operations and commits that a drain waits for */

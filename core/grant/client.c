@@ -76,6 +76,7 @@ void gd_client_create(struct gd_broker *b, const struct gd_actor *who, json_t *p
     tx = gd_tx_new(b->d.store);
     gd_tx_add(tx, &sql_insert, GD_P_TEXT(c->workspace), GD_P_TEXT(id), GD_P_TEXT(gd_param(c, "name")),
               GD_P_TEXT(gd_param(c, "email")), GD_P_TEXT(gd_param(c, "locale")), GD_P_INT(now));
+    gd_tx_news(tx, c->workspace, c->state);
     gd_event_add(b->d.events, tx, c->workspace, "client.created", id, NULL);
     gd_store_commit(b->d.store, tx, on_created, c);
 }

@@ -9,11 +9,13 @@
 
 #define LEFT_LOOK_MS (3600 * (int64_t)1000) /* the first look at what is left for a person */
 #define AGAIN_MS     5000                   /* after a failure of the store */
+#define HELD_MS      1000                   /* another node is at work with the credential */
 
 GD_SQL(sql_ending,
        "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = COALESCE($3, "
-       "reason_text) WHERE workspace = $1"
-       " AND id = $2 AND lifecycle IN ('confirming', 'live', 'ending')");
+       "reason_text), worker = $4 WHERE workspace = $1 AND id = $2 AND (lifecycle IN ('confirming', 'live')"
+       " OR (lifecycle = 'ending' AND (worker IS NULL OR worker = $4)))");
+GD_SQL(sql_life, "SELECT lifecycle FROM grants WHERE workspace = $1 AND id = $2");
 /* What only a person can close is left: it has ended for us, and is looked at until it is gone. */
 #define LEFT                                                                                               \
     "EXISTS (SELECT 1 FROM surfaces s WHERE s.workspace = $1 AND s.grant_id = $2 AND s.outcome = 'manual'" \
@@ -30,8 +32,14 @@ GD_SQL(sql_cred_revoked,
 GD_SQL(sql_versions_drop, "DELETE FROM token_versions WHERE workspace = $1 AND credential_id = $2");
 GD_SQL(sql_intents_close, "DELETE FROM intents WHERE workspace = $1 AND credential_id = $2");
 GD_SQL(sql_cred_again,
-       "UPDATE credentials SET next_at = $3, attempts = attempts + 1, reason = $4, reason_text = $5"
+       "UPDATE credentials SET next_at = $3, attempts = attempts + 1, reason = $4, reason_text = $5,"
+       " lease_owner = NULL, lease_until = 0"
        " WHERE workspace = $1 AND id = $2");
+/* Nobody refreshes what is being revoked: on this node the index says so, on others the lease. */
+GD_SQL(sql_cred_hold,
+       "UPDATE credentials SET lease_owner = $3, lease_epoch = lease_epoch + 1, lease_until = gd_now() + $4,"
+       " lease_attempt = NULL WHERE workspace = $1 AND id = $2 AND status <> 'revoked'"
+       " AND (lease_owner IS NULL OR lease_owner = $3 OR lease_until < gd_now())");
 GD_SQL(sql_grant_again, "UPDATE grants SET looks = looks + 1 WHERE workspace = $1 AND id = $2");
 
 static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
@@ -40,6 +48,7 @@ static void after_flight(void *arg, const struct gd_err *err);
 static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_revoked(void *arg, struct gd_op *op, const struct gd_op_result *r);
 static void on_closed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_held(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
 /* cred: of an orphan, where grant is "". */
 static struct gd_closing *closing_new(struct gd_broker *b, const char *workspace, const char *grant,
@@ -56,6 +65,8 @@ static struct gd_closing *closing_new(struct gd_broker *b, const char *workspace
     (void)snprintf(x->cred, sizeof x->cred, "%s", cred);
     x->key = gd_arena_strdup(x->arena, grant[0] ? grant : cred);
     x->surfaces = (struct gd_surfaces){ .b = b, .workspace = x->workspace, .grant = x->grant };
+    uv_timer_init(b->d.loop, &x->again);
+    x->again.data = x;
     (void)gd_map_set(&b->closings, x->key, x);
     gd_busy(b, 1);
     return x;
@@ -72,11 +83,11 @@ static void closing_join(struct gd_closing *x, struct gd_call *c)
     x->calls[x->ncalls++] = c;
 }
 
-static void closing_free(struct gd_closing *x)
+static void on_again_closed(uv_handle_t *h)
 {
+    struct gd_closing *x = h->data;
     struct gd_broker *b = x->b;
 
-    (void)gd_map_del(&b->closings, x->key);
     gd_secret_done(&x->access);
     gd_secret_done(&x->refresh);
     json_decref(x->kept);
@@ -87,6 +98,12 @@ static void closing_free(struct gd_closing *x)
     gd_free(x->calls);
     gd_free(x);
     gd_busy(b, -1);
+}
+
+static void closing_free(struct gd_closing *x)
+{
+    (void)gd_map_del(&x->b->closings, x->key);
+    uv_close((uv_handle_t *)&x->again, on_again_closed);
 }
 
 /* The grant stays "ending" and is tried again: by the credential's clock where it is being revoked, else by
@@ -185,7 +202,10 @@ static void start_closing(struct gd_closing *x)
 
     stop_vending(x);
     (void)GD_FAULT("F28");
-    gd_tx_add(tx, &sql_ending, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT(x->why));
+    gd_tx_add(tx, &sql_ending, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT(x->why),
+              GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)));
+    gd_tx_add(tx, &sql_life, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
+    gd_tx_news(tx, x->workspace, x->grant);
     gd_store_commit(x->b->d.store, tx, on_ending, x);
 }
 
@@ -297,8 +317,10 @@ static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     } else if (r != GD_STORE_OK) { /* it may be "ending" there: go on as if, it is the safe side */
         close_later(x, gd_now(x->b->d.clock) + AGAIN_MS);
         close_failed(x, err ? err : &e);
-    } else if (gd_tx_changes(tx, 0) == 0) { /* has ended meanwhile */
-        gd_grant_at(&x->b->ix, x->ix_grant)->lifecycle = GD_LIFE_ENDED;
+    } else if (gd_tx_changes(tx, 0) == 0) { /* has ended meanwhile, or another node is closing it */
+        bool ending = gd_tx_rows(tx, 1) && !strcmp(gd_tx_text(tx, 1, 0, 0), "ending");
+
+        gd_grant_at(&x->b->ix, x->ix_grant)->lifecycle = ending ? GD_LIFE_ENDING : GD_LIFE_ENDED;
         close_done(x);
     } else if (x->shared || !wait_for_flight(x)) {
         after_flight(x, NULL);
@@ -342,6 +364,7 @@ static void add_end(struct gd_closing *x, struct gd_tx *tx, int64_t now)
         gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now),
                   GD_P_TEXT(x->why), GD_P_INT(now + LEFT_LOOK_MS));
         gd_event_add(x->b->d.events, tx, x->workspace, "grant.ended", x->grant, NULL);
+        gd_tx_news(tx, x->workspace, x->grant);
     }
     if (!x->cred[0] || x->shared)
         return;
@@ -350,6 +373,7 @@ static void add_end(struct gd_closing *x, struct gd_tx *tx, int64_t now)
     gd_tx_add(tx, &sql_versions_drop, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
     gd_tx_add(tx, &sql_intents_close, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred));
     gd_event_add(x->b->d.events, tx, x->workspace, "credential.revoked", x->cred, NULL);
+    gd_tx_news(tx, x->workspace, x->cred);
     if (x->ix_cred != GD_NONE)
         gd_cred_due(x->b, x->ix_cred, GD_NEVER_DUE);
 }
@@ -445,8 +469,41 @@ static bool follow_row(struct gd_closing *x, const struct gd_tx *tx)
     unhold_cred(x);
     (void)snprintf(x->cred, sizeof x->cred, "%s", cred);
     x->ix_cred = gd_id_parse(&id, "cr", cred, strlen(cred)) ? gd_index_cred(&x->b->ix, &id) : GD_NONE;
-    x->shared = false;
+    x->shared = x->held = false;
     after_flight(x, NULL);
+    return true;
+}
+
+static void on_hold_again(uv_timer_t *t)
+{
+    after_flight(t->data, NULL);
+}
+
+/* Another node is refreshing it: what that brings is what is to be revoked. */
+static void on_held(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_closing *x = arg;
+
+    (void)err; /* the facts are read again, and say it if the store is away */
+    x->held = r == GD_STORE_OK && gd_tx_changes(tx, 0) > 0;
+    if (x->held || r != GD_STORE_OK)
+        after_flight(x, NULL);
+    else
+        uv_timer_start(&x->again, on_hold_again, HELD_MS, 0);
+}
+
+/* True: the facts are read again when it is held. */
+static bool hold_first(struct gd_closing *x)
+{
+    struct gd_broker *b = x->b;
+    struct gd_tx *tx;
+
+    if (x->held || !x->cred[0] || x->shared || x->spent)
+        return false;
+    tx = gd_tx_new(b->d.store);
+    gd_tx_add(tx, &sql_cred_hold, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred),
+              GD_P_TEXT(gd_nodes_worker(b->d.nodes)), GD_P_INT(4 * b->plan.deadline_ms));
+    gd_store_commit(b->d.store, tx, on_held, x);
     return true;
 }
 
@@ -459,6 +516,8 @@ static void close_facts(struct gd_closing *x, const struct gd_tx *tx)
 
     x->spent = x->cred[0] && gd_tx_rows(tx, GD_FACTS_CRED) &&
                !strcmp(gd_tx_text(tx, GD_FACTS_CRED, 0, 3), "revoked");
+    if (hold_first(x))
+        return;
     if (x->cred[0] && !x->spent && gd_closing_open(x, tx, &e)) {
         cannot_ask(x, &e);
         return;

@@ -29,7 +29,9 @@ struct gd_closing {
         shared; /* others need the credential, or have still to be closed with it: its token is only a tool */
     bool spent; /* the credential is revoked already, or another one holds the same token */
     bool force; /* what cannot be closed is left to a person */
+    bool held;  /* the credential's lease is ours */
     unsigned attempts;
+    uv_timer_t again;
 };
 
 /* Statements of the facts, in one transaction of nothing else. */

@@ -15,16 +15,17 @@
 #define ITS_CREDS    "(SELECT id FROM credentials WHERE workspace = $1 AND client_id = $2)"
 #define ITS_GRANTS   "(SELECT id FROM grants WHERE workspace = $1 AND client_id = $2)"
 
-GD_SQL(sql_mark, "UPDATE clients SET state = 'erasing', updated_at = $4 WHERE workspace = $1 AND id = $2"
-                 " AND (state = 'erasing' OR (state NOT IN ('erased', 'hub') AND name = $3))"
-                 " AND NOT EXISTS (SELECT 1 FROM grants WHERE workspace = $1 AND client_id = $2"
-                 " AND lifecycle IN ('confirming', 'live', 'ending'))"
-                 " AND NOT EXISTS (SELECT 1 FROM credentials WHERE workspace = $1 AND client_id = $2 AND "
-                 "status <> 'revoked')"
-                 " AND NOT EXISTS (SELECT 1 FROM flows WHERE workspace = $1 AND client_id = $2 AND status = "
-                 "'exchanging')");
+GD_SQL(sql_mark,
+       "UPDATE clients SET state = 'erasing', updated_at = $4, worker = $5 WHERE workspace = $1 AND id = $2"
+       " AND (state = 'erasing' OR (state NOT IN ('erased', 'hub') AND name = $3))"
+       " AND NOT EXISTS (SELECT 1 FROM grants WHERE workspace = $1 AND client_id = $2"
+       " AND lifecycle IN ('confirming', 'live', 'ending'))"
+       " AND NOT EXISTS (SELECT 1 FROM credentials WHERE workspace = $1 AND client_id = $2 AND "
+       "status <> 'revoked')"
+       " AND NOT EXISTS (SELECT 1 FROM flows WHERE workspace = $1 AND client_id = $2 AND status = "
+       "'exchanging')");
 GD_SQL(sql_mark_again,
-       "UPDATE clients SET state = 'erasing', updated_at = $3 WHERE workspace = $1 AND id = $2");
+       "UPDATE clients SET state = 'erasing', updated_at = $3, worker = $4 WHERE workspace = $1 AND id = $2");
 
 /* With the intent, and once more with the rest, for what was being made at that moment. */
 GD_SQL(sql_requests, "UPDATE requests SET state = 'cancelled', message = NULL WHERE workspace = $1"
@@ -135,6 +136,7 @@ static bool failed(struct erasing *x, enum gd_store_result r, const struct gd_er
 
 static void add_close(const struct erasing *x, struct gd_tx *tx, int64_t now)
 {
+    gd_tx_news(tx, x->workspace, x->client);
     gd_tx_add(tx, &sql_items, WHO, GD_P_INT(now));
     gd_tx_add(tx, &sql_links, WHO, GD_P_INT(now));
     gd_tx_add(tx, &sql_requests, WHO);
@@ -152,7 +154,8 @@ void gd_client_erase(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     int64_t now = gd_now(b->d.clock);
 
     x->call = c;
-    gd_tx_add(tx, &sql_mark, WHO, GD_P_TEXT(gd_param(c, "name")), GD_P_INT(now));
+    gd_tx_add(tx, &sql_mark, WHO, GD_P_TEXT(gd_param(c, "name")), GD_P_INT(now),
+              GD_P_TEXT(gd_nodes_worker(b->d.nodes)));
     add_close(x, tx, now);
     gd_store_commit(b->d.store, tx, on_marked, x);
 }
@@ -164,7 +167,7 @@ void gd_erase_resume(struct gd_broker *b, const char *workspace, const char *cli
     int64_t now = gd_now(b->d.clock);
 
     GD_LOG(b->d.log, GD_LOG_WARN, "erase.resumed", GD_F_STR("client", client));
-    gd_tx_add(tx, &sql_mark_again, WHO, GD_P_INT(now));
+    gd_tx_add(tx, &sql_mark_again, WHO, GD_P_INT(now), GD_P_TEXT(gd_nodes_worker(b->d.nodes)));
     add_close(x, tx, now);
     gd_store_commit(b->d.store, tx, on_marked, x);
 }
@@ -233,6 +236,7 @@ static void on_marked(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     keys = gd_tx_new(b->d.keys);
     gd_tx_add(keys, &sql_keys, WHO);
     gd_tx_add(keys, &sql_tombstone, WHO, GD_P_BYTES("", 0), GD_P_INT(gd_now(b->d.clock)));
+    gd_tx_news(keys, x->workspace, x->client);
     gd_store_commit(b->d.keys, keys, on_key_gone, x);
 }
 

@@ -78,7 +78,7 @@ struct gd_flow_place {
 void gd_flow_start_item(struct gd_broker *b, const struct gd_flow_place *at, gd_reply_fn *reply, void *arg);
 /* Flows of the request that no item goes on with any more: marked and read in a transaction that changes
  * items; after its commit what they have opened is closed. */
-size_t gd_flow_left(struct gd_tx *tx, const char *workspace, const char *request);
+size_t gd_flow_left(struct gd_broker *b, struct gd_tx *tx, const char *workspace, const char *request);
 void gd_flow_close_left(struct gd_broker *b, const struct gd_tx *tx, size_t stmt, const char *workspace);
 
 enum gd_exchange_end { GD_EXCHANGE_GRANTED, GD_EXCHANGE_WAITING, GD_EXCHANGE_DECLINED, GD_EXCHANGE_FAILED };

@@ -24,7 +24,7 @@ struct gd_flight {
     struct gd_app_state *app;
     struct gd_list waiters;
     struct gd_op *op;
-    int64_t gen, first_gen, started_at;
+    int64_t gen, first_gen, started_at, started_mono, lease_ms;
     int64_t next_at; /* as planned before this flight */
     int64_t due; /* as planned by it: armed at its end, since a timer that fires meanwhile only joins it */
     struct gd_clocks clocks;
@@ -63,5 +63,6 @@ void gd_flight_on_end(void *arg, struct gd_op *op, const struct gd_op_result *r)
 void gd_flight_horizon(struct gd_flight *f);
 void gd_flight_unreadable(struct gd_flight *f, const struct gd_err *err);
 void gd_flight_patient(struct gd_flight *f);
+void gd_flight_late(struct gd_flight *f, const struct gd_err *err);
 
 #endif

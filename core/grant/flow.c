@@ -30,7 +30,8 @@ GD_SQL(sql_flow_items,
        "f.state_hash = $1 AND i.state = 'started'"
        " ORDER BY i.position");
 GD_SQL(sql_flow_take,
-       "UPDATE flows SET status = 'exchanging' WHERE workspace = $1 AND id = $2 AND status = 'pending'"
+       "UPDATE flows SET status = 'exchanging', worker = $3 WHERE workspace = $1 AND id = $2 AND status = "
+       "'pending'"
        " AND EXISTS (SELECT 1 FROM items WHERE workspace = $1 AND flow_id = $2 AND state = 'started')");
 
 struct start {
@@ -366,7 +367,8 @@ static void store_flow(struct gd_call *c, const char *status, const char *item_s
                   GD_P_TEXT(f->items[i].id));
     if (look && b->ears.look)
         b->ears.look(b->ears.arg, f->workspace, f->items[0].id, look);
-    s->left = gd_flow_left(tx, f->workspace, f->request);
+    s->left = gd_flow_left(b, tx, f->workspace, f->request);
+    gd_tx_news(tx, f->workspace, f->client); /* its data key may be new */
     gd_store_commit(b->d.store, tx, on_flow_stored, c);
 }
 
@@ -426,6 +428,7 @@ struct back {
     struct gd_flow flow;
     json_t *query;
     char *context, *session, *raw, *link;
+    unsigned char state[32]; /* as the store has it */
 };
 
 static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
@@ -458,6 +461,17 @@ static const char *state_of(struct gd_broker *b, const char *context, const json
     return gd_json_text(query, json_is_string(name) ? json_string_value(name) : "state", NULL);
 }
 
+static void read_flow(void *arg)
+{
+    struct gd_call *c = arg;
+    struct back *k = c->state;
+    struct gd_tx *tx = gd_tx_new(c->b->d.store);
+
+    gd_tx_add(tx, &sql_flow_by_state, GD_P_BYTES(k->state, sizeof k->state));
+    gd_tx_add(tx, &sql_flow_items, GD_P_BYTES(k->state, sizeof k->state));
+    gd_store_read(c->b->d.store, tx, on_flow_row, c);
+}
+
 void gd_flow_callback(struct gd_broker *b, const char *context, json_t *query, const char *raw,
                       const char *duplicate, const struct gd_visitor *v, gd_reply_fn *reply, void *arg)
 {
@@ -466,7 +480,6 @@ void gd_flow_callback(struct gd_broker *b, const char *context, json_t *query, c
     struct back *k = gd_arena_alloc(c->arena, sizeof *k);
     const char *state = state_of(b, context, query);
     unsigned char hash[32];
-    struct gd_tx *tx;
 
     c->state = k;
     k->flow.arena = c->arena;
@@ -482,10 +495,8 @@ void gd_flow_callback(struct gd_broker *b, const char *context, json_t *query, c
         back_refuse(c, GD_R_SESSION_MISSING, "the browser sent no session cookie");
     else {
         gd_keyring_lookup(b->d.keyring, "state", state, strlen(state), hash);
-        tx = gd_tx_new(b->d.store);
-        gd_tx_add(tx, &sql_flow_by_state, GD_P_BYTES(hash, sizeof hash));
-        gd_tx_add(tx, &sql_flow_items, GD_P_BYTES(hash, sizeof hash));
-        gd_store_read(b->d.store, tx, on_flow_row, c);
+        memcpy(k->state, hash, sizeof hash);
+        gd_broker_catch_up(b, read_flow, c); /* it may have been begun on another node */
     }
 }
 
@@ -557,7 +568,8 @@ static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
             return;
         }
         take = gd_tx_new(c->b->d.store);
-        gd_tx_add(take, &sql_flow_take, GD_P_TEXT(k->flow.workspace), GD_P_TEXT(k->flow.id));
+        gd_tx_add(take, &sql_flow_take, GD_P_TEXT(k->flow.workspace), GD_P_TEXT(k->flow.id),
+                  GD_P_TEXT(gd_nodes_worker(c->b->d.nodes)));
         gd_store_commit(c->b->d.store, take, on_taken, c);
     }
 }

@@ -439,6 +439,7 @@ static void on_confirm_read(void *arg, struct gd_tx *tx, enum gd_store_result r,
     w = gd_tx_new(c->b->d.store);
     gd_tx_add(w, &sql_confirm, GD_P_TEXT(c->workspace), GD_P_TEXT(grant));
     gd_event_add(c->b->d.events, w, c->workspace, "grant.confirmed", grant, NULL);
+    gd_tx_news(w, c->workspace, grant);
     gd_store_commit(c->b->d.store, w, on_confirmed, c);
 }
 

@@ -3,17 +3,18 @@
  * belongs to a client that stands for the agency itself (state 'hub', shown nowhere), so its link, its key
  * and its consent need no second way. What a hub was handed in the configuration comes before it. */
 #include "base/fault.h"
-#include "grant/broker_int.h"
+#include "grant/peers.h"
 
 #include <string.h>
 
-GD_SQL(sql_hubs,
-       "SELECT h.workspace, h.id, h.client_id, h.credential_id, h.verified_at, h.observed, h.reason,"
-       " h.reason_text, h.warnings, c.account_id, v.attempt_id, v.parent_gen, v.created_at, v.sealed,"
-       " c.horizon_at FROM hubs h LEFT JOIN credentials c ON c.workspace = h.workspace AND c.id = "
-       "h.credential_id"
-       " AND c.status <> 'revoked' LEFT JOIN token_versions v ON v.workspace = c.workspace AND"
-       " v.attempt_id = c.current_attempt");
+#define HUB_ROW                                                                                             \
+    "SELECT h.workspace, h.id, h.client_id, h.credential_id, h.verified_at, h.observed, h.reason,"          \
+    " h.reason_text, h.warnings, c.account_id, v.attempt_id, v.parent_gen, v.created_at, v.sealed,"         \
+    " c.horizon_at FROM hubs h LEFT JOIN credentials c ON c.workspace = h.workspace AND c.id = "            \
+    "h.credential_id AND c.status <> 'revoked' LEFT JOIN token_versions v ON v.workspace = c.workspace AND" \
+    " v.attempt_id = c.current_attempt"
+GD_SQL(sql_hubs, HUB_ROW);
+GD_SQL(sql_hub, HUB_ROW " WHERE h.workspace = $1 AND h.id = $2");
 GD_SQL(sql_client_insert,
        "INSERT INTO clients (workspace, id, name, email, locale, state, created_at, updated_at)"
        " VALUES ($1, $2, $3, NULL, NULL, 'hub', $4, $4)");
@@ -262,6 +263,27 @@ int gd_hubs_load(struct gd_broker *b, struct gd_err *err)
     return gd_store_scan(b->d.store, &sql_hubs, on_hub_row, &l, err);
 }
 
+static void on_hub_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_broker *b = arg;
+    struct loading l = { b, NULL };
+
+    if (r == GD_STORE_OK)
+        gd_tx_each(tx, 0, on_hub_row, &l);
+    else
+        GD_LOG(b->d.log, GD_LOG_WARN, "hub.read_failed", GD_F_ERR(err));
+    gd_busy(b, -1);
+}
+
+void gd_hubs_reload(struct gd_broker *b, const char *workspace, const char *hub)
+{
+    struct gd_tx *tx = gd_tx_new(b->d.store);
+
+    gd_busy(b, 1);
+    gd_tx_add(tx, &sql_hub, GD_P_TEXT(workspace), GD_P_TEXT(hub));
+    gd_store_read(b->d.store, tx, on_hub_read, b);
+}
+
 /* ---- connect ---- */
 
 struct connecting {
@@ -341,6 +363,8 @@ void gd_hub_connect(struct gd_broker *b, const struct gd_actor *who, json_t *par
                   GD_P_TEXT(k->h->hub.id), GD_P_INT(now));
         gd_tx_add(tx, &sql_hub_client, GD_P_TEXT(c->workspace), GD_P_TEXT(k->h->hub.id),
                   GD_P_TEXT(k->client));
+        gd_tx_news(tx, c->workspace, k->client);
+        gd_tx_news(tx, c->workspace, gd_arena_strf(c->arena, "hub %s", k->h->hub.id));
         gd_store_commit(b->d.store, tx, on_client, c);
     }
 }

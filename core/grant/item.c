@@ -9,7 +9,8 @@ GD_SQL(sql_waiting,
        "SELECT f.workspace, f.id, f.link_id, f.request_id, f.client_id, f.app, f.sealed, f.notes, f.status,"
        " r.confirm, f.credential_id, c.gen, c.status, c.account_id, c.scope, c.shape, c.retry_class,"
        " c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, v.attempt_id, v.parent_gen,"
-       " v.created_at, v.sealed FROM items i JOIN flows f ON f.workspace = i.workspace AND f.id = i.flow_id"
+       " v.created_at, v.sealed, i.next_look_at FROM items i JOIN flows f ON f.workspace = i.workspace AND "
+       "f.id = i.flow_id"
        " JOIN requests r ON r.workspace = i.workspace AND r.id = i.request_id"
        " LEFT JOIN credentials c ON c.workspace = f.workspace AND c.id = f.credential_id"
        " LEFT JOIN token_versions v ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt"
@@ -39,15 +40,16 @@ enum { /* columns of a waiting flow */
        W_ATTEMPT,
        W_PARENT_GEN,
        W_CREATED,
-       W_TOKENS
+       W_TOKENS,
+       W_LOOK
 };
 GD_SQL(sql_waiting_items,
        "SELECT s.id, s.role, s.mode, s.asset, s.scope, s.expect_account, s.params FROM items s JOIN items i"
        " ON i.workspace = s.workspace AND i.flow_id = s.flow_id WHERE i.workspace = $1 AND i.id = $2"
        " AND s.state = 'waiting' ORDER BY s.position");
-GD_SQL(sql_waiting_take,
-       "UPDATE flows SET status = 'exchanging', outcome = 'waiting' WHERE workspace = $1 AND id = $2"
-       " AND status = 'waiting'"); /* a crash puts back what waited: load.c */
+GD_SQL(sql_waiting_take, "UPDATE flows SET status = 'exchanging', outcome = 'waiting', worker = $3 WHERE "
+                         "workspace = $1 AND id = $2"
+                         " AND status = 'waiting'"); /* a crash puts back what waited: takeover.c */
 GD_SQL(sql_decline,
        "UPDATE items SET state = 'declined', reason = 'CONSENT_DENIED', reason_text = 'declined on the page',"
        " updated_at = $1 WHERE workspace = $2 AND id = $3 AND request_id = $4"
@@ -173,7 +175,7 @@ static void on_decline_recorded(void *arg, const struct gd_err *err)
     tx = gd_tx_new(c->b->d.store);
     gd_tx_add(tx, &sql_decline, GD_P_INT(gd_now(c->b->d.clock)), GD_P_TEXT(p->link.workspace),
               GD_P_TEXT(p->item), GD_P_TEXT(p->link.request));
-    p->left = gd_flow_left(tx, p->link.workspace, p->link.request);
+    p->left = gd_flow_left(c->b, tx, p->link.workspace, p->link.request);
     gd_event_add(c->b->d.events, tx, p->link.workspace, "request.declined", p->link.request, NULL);
     gd_link_done(&p->link);
     gd_store_commit(c->b->d.store, tx, on_declined, c);
@@ -211,6 +213,7 @@ void gd_item_decline(struct gd_broker *b, const struct gd_visitor *v, const char
 /* ---- items that wait ---- */
 
 #define LOOK_AGAIN_MS 30000 /* when it could not be made */
+#define LOOK_SOON_MS  1000
 #define TOKEN_LEFT_MS 30000 /* a token that lives shorter is refreshed before the run */
 
 struct waiting {
@@ -254,6 +257,11 @@ static void waiting_refuse(struct waiting *w, enum gd_reason reason, const char 
     waiting_end(w, &r);
 }
 
+static void waiting_known(void *arg)
+{
+    waiting_read(arg);
+}
+
 /* Runs the platform's grant function for the flow that an item waits in. request NULL: of any; fn may be
  * NULL. */
 static struct waiting *waiting_run(struct gd_broker *b, const char *workspace, const char *request,
@@ -270,7 +278,7 @@ static struct waiting *waiting_run(struct gd_broker *b, const char *workspace, c
     w->fn = fn;
     w->arg = arg;
     gd_busy(b, 1);
-    waiting_read(w);
+    gd_broker_catch_up(b, waiting_known, w); /* it may have been begun on another node */
     return w;
 }
 
@@ -395,7 +403,8 @@ static void waiting_take(struct waiting *w)
 {
     struct gd_tx *take = gd_tx_new(w->b->d.store);
 
-    gd_tx_add(take, &sql_waiting_take, GD_P_TEXT(w->flow.workspace), GD_P_TEXT(w->flow.id));
+    gd_tx_add(take, &sql_waiting_take, GD_P_TEXT(w->flow.workspace), GD_P_TEXT(w->flow.id),
+              GD_P_TEXT(gd_nodes_worker(w->b->d.nodes)));
     gd_store_commit(w->b->d.store, take, on_waiting_taken, w);
 }
 
@@ -410,6 +419,10 @@ static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, 
     }
     if (gd_tx_rows(tx, 0) == 0) {
         nothing_waits(w);
+        return;
+    }
+    if (!w->fn && INT(W_LOOK) > gd_now(w->b->d.clock) + LOOK_SOON_MS) { /* another node was here before */
+        waiting_refuse(w, GD_R_CONFLICT, "it has been looked at");
         return;
     }
     if (refresh_first(w, tx))

@@ -4,10 +4,15 @@
 
 #include <string.h>
 
+/* One for each client, whoever comes first: nodes that make one at the same time agree on the name of its
+ * row. */
 GD_SQL(sql_key_insert,
        "INSERT INTO data_keys (workspace, client_id, id, state, kek_version, wrapped, created_at)"
-       " SELECT $1, $2, $3, 'active', $4, $5, $6 WHERE NOT EXISTS"
-       " (SELECT 1 FROM data_keys WHERE workspace = $1 AND client_id = $2 AND state = 'erased')");
+       " SELECT $1, $2, 'first', 'active', $3, $4, $5 WHERE NOT EXISTS"
+       " (SELECT 1 FROM data_keys WHERE workspace = $1 AND client_id = $2)"
+       " ON CONFLICT (workspace, client_id, id) DO NOTHING");
+GD_SQL(sql_key_there, "SELECT state, wrapped FROM data_keys WHERE workspace = $1 AND client_id = $2"
+                      " ORDER BY CASE WHEN state = 'erased' THEN 0 ELSE 1 END, created_at");
 
 struct need {
     struct gd_list node; /* in the list of who waits for the same key */
@@ -57,20 +62,36 @@ static void making_end(struct making *m, const struct gd_err *err)
     gd_free(m);
 }
 
+/* Another node was first: its key is the client's. False: the client is erased, or the key is no good. */
+static bool take_theirs(struct making *m, const struct gd_tx *tx, struct gd_err *err)
+{
+    size_t n = 0;
+    const void *wrapped = gd_tx_rows(tx, 1) ? gd_tx_bytes(tx, 1, 0, 1, &n) : NULL;
+
+    gd_keyring_forget(m->b->d.keyring, m->workspace, m->client);
+    if (!wrapped || !strcmp(gd_tx_text(tx, 1, 0, 0), "erased"))
+        return false;
+    if (n != GD_WRAPPED_DEK) {
+        gd_err_set(err, GD_R_SEAL_TAMPERED, "a data key in the keyring has %zu bytes", n);
+        return false;
+    }
+    return gd_keyring_add_dek(m->b->d.keyring, m->workspace, m->client, wrapped, err) != NULL;
+}
+
 static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct making *m = arg;
     struct gd_err e = { 0 };
 
-    if (r == GD_STORE_OK && gd_tx_changes(tx, 0) > 0) {
+    if (r == GD_STORE_OK && (gd_tx_changes(tx, 0) > 0 || take_theirs(m, tx, &e))) {
         making_end(m, NULL);
         return;
     }
-    if (r == GD_STORE_OK)
+    if (r == GD_STORE_OK && !e.reason)
         gd_err_set(&e, GD_R_CLIENT_ENDED, "this client is erased");
     else if (err)
         e = *err;
-    else
+    else if (!e.reason)
         gd_err_set(&e, GD_R_STORE_FAILED, "the new data key could not be stored");
     gd_keyring_forget(m->b->d.keyring, m->workspace, m->client);
     making_end(m, &e);
@@ -81,7 +102,6 @@ static struct making *make_key(struct gd_broker *b, const char *workspace, const
 {
     struct making *m = gd_new(sizeof *m);
     unsigned char wrapped[GD_WRAPPED_DEK];
-    char id[GD_ID_TEXT_MAX];
     struct gd_tx *tx = gd_tx_new(b->d.keys);
 
     *m = (struct making){
@@ -90,10 +110,11 @@ static struct making *make_key(struct gd_broker *b, const char *workspace, const
     gd_list_init(&m->needs);
     (void)gd_map_set(&b->deks, m->name, m);
     (void)gd_keyring_make_dek(b->d.keyring, workspace, client, wrapped, b->d.rng);
-    gd_id_make(id, "dk", gd_now(b->d.clock), b->d.rng);
-    gd_tx_add(tx, &sql_key_insert, GD_P_TEXT(workspace), GD_P_TEXT(client), GD_P_TEXT(id),
+    gd_tx_add(tx, &sql_key_insert, GD_P_TEXT(workspace), GD_P_TEXT(client),
               GD_P_INT(gd_keyring_version(b->d.keyring)), GD_P_BYTES(wrapped, sizeof wrapped),
               GD_P_INT(gd_now(b->d.clock)));
+    gd_tx_add(tx, &sql_key_there, GD_P_TEXT(workspace), GD_P_TEXT(client));
+    gd_tx_news(tx, workspace, client);
     gd_store_commit(b->d.keys, tx, on_stored, m);
     return m;
 }

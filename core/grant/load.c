@@ -1,8 +1,8 @@
-/* grant/load.c - start-up, in this order: the right KEK, the data keys, what the spool holds, flows and
- * intents that were interrupted, then the index. Blocking: the loop is run until each step is durable;
+/* grant/load.c - start-up, in this order: the right KEK, the data keys, what the spool holds, what was
+ * interrupted (takeover.c), then the index. Blocking: the loop is run until each step is durable;
  * nothing is sent to a platform. */
 #include "base/fault.h"
-#include "grant/broker_int.h"
+#include "grant/peers.h"
 
 #include <string.h>
 
@@ -13,44 +13,9 @@ GD_SQL(sql_data_keys,
        " (SELECT 1 FROM data_keys t WHERE t.workspace = k.workspace AND t.client_id = k.client_id"
        " AND t.state = 'erased') ORDER BY created_at");
 GD_SQL(sql_tombstones, "SELECT workspace, client_id FROM data_keys WHERE state = 'erased'");
-GD_SQL(sql_flows_interrupted, "UPDATE flows SET status = 'failed', outcome = 'failed', reason = $1,"
-                              " reason_text = 'grantd was stopped while the platform was being asked'"
-                              " WHERE status = 'exchanging' AND outcome IS NULL");
-/* What has a credential, or waited before, goes on with it; fan-outs that were interrupted at once. */
-GD_SQL(
-    sql_items_resumed,
-    "UPDATE items SET state = 'waiting', next_look_at = $1 WHERE state IN ('started', 'waiting') AND EXISTS"
-    " (SELECT 1 FROM flows f WHERE f.workspace = items.workspace AND f.id = items.flow_id"
-    " AND f.status = 'exchanging' AND (f.credential_id IS NOT NULL"
-    " OR (f.outcome = 'waiting' AND f.notes IS NOT NULL)))");
-GD_SQL(sql_flows_waiting,
-       "UPDATE flows SET status = 'waiting', outcome = 'waiting' WHERE status = 'exchanging'"
-       " AND (outcome = 'waiting' OR credential_id IS NOT NULL)");
-/* What a run without a credential has noted: nobody goes on with it. */
-GD_SQL(sql_flows_broken, "UPDATE flows SET status = 'left', outcome = 'failed', reason = $1,"
-                         " reason_text = 'grantd was stopped while the platform was being asked'"
-                         " WHERE status = 'exchanging' AND outcome IS NULL AND notes IS NOT NULL");
-/* What was taken back or begun anew while it was run. */
-GD_SQL(sql_flows_left,
-       "UPDATE flows SET status = 'left' WHERE status IN ('pending', 'waiting')"
-       " AND (credential_id IS NOT NULL OR notes IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM items i"
-       " WHERE i.workspace = flows.workspace AND i.request_id = flows.request_id AND i.flow_id = flows.id"
-       " AND i.state IN ('started', 'waiting'))");
-GD_SQL(
-    sql_intents_open,
-    "SELECT i.workspace, i.attempt_id, i.credential_id, i.created_at, i.deadline, i.node, c.retry_class,"
-    " c.retry_grace_ms, c.expires_at, c.status FROM intents i JOIN credentials c ON c.workspace = i.workspace"
-    " AND c.id = i.credential_id");
-GD_SQL(sql_doubt,
-       "UPDATE credentials SET status = $1, next_at = $2, lease_owner = NULL, lease_until = 0, reason = $3,"
-       " reason_text = 'grantd was stopped while a refresh was under way' WHERE workspace = $4 AND id = $5"
-       " AND status IN ('current', 'retrying', 'uncertain')");
-GD_SQL(sql_clients, "SELECT workspace, id, state FROM clients");
-GD_SQL(sql_creds, "SELECT workspace, id, client_id, app, gen, status, shape, retry_class, expires_at, next_at"
-                  " FROM credentials WHERE status <> 'revoked'");
-GD_SQL(sql_grants, "SELECT workspace, id, credential_id, client_id, app, lifecycle, native FROM grants"
-                   " WHERE lifecycle IN ('confirming', 'live', 'ending')");
-GD_SQL(sql_left, "SELECT workspace, id FROM flows WHERE status = 'left'");
+GD_SQL(sql_clients, GD_CLIENT_ROW);
+GD_SQL(sql_creds, GD_CRED_ROW " WHERE status <> 'revoked'");
+GD_SQL(sql_grants, GD_GRANT_ROW " WHERE lifecycle IN ('confirming', 'live', 'ending')");
 GD_SQL(sql_looks, "SELECT workspace, id, next_look_at FROM items WHERE state = 'waiting' AND next_look_at > 0"
                   " ORDER BY next_look_at");
 
@@ -167,7 +132,9 @@ static bool is_erased(struct loading *l, const char *workspace, const char *clie
 
     if (!erased && !tomb && strcmp(state, "erasing") != 0)
         return false;
-    if (!erased || !tomb || gd_keyring_dek(b->d.keyring, workspace, client))
+    /* One that is being erased is taken over when its worker is gone: takeover.c. */
+    if (strcmp(state, "erasing") != 0 &&
+        (!erased || !tomb || gd_keyring_dek(b->d.keyring, workspace, client)))
         gd_buf_addf(&b->endings, "%s %s\n", workspace, client);
     gd_keyring_forget(b->d.keyring, workspace, client);
     return true;
@@ -304,41 +271,23 @@ static int replay(struct loading *l)
     return gd_store_spool_clear(l->b->d.store, l->err);
 }
 
-/* A refresh that may have been spent: what the class allows now. */
-static void on_open_intent(void *arg, const struct gd_row *row)
+static void on_taken_over(void *arg, const struct gd_err *err)
 {
     struct loading *l = arg;
-    struct gd_broker *b = l->b;
-    int64_t now = gd_now(b->d.clock), sent = gd_row_int(row, 3), next;
-    struct gd_clocks c = { .retry_class = (uint32_t)gd_row_int(row, 6),
-                           .retry_grace_ms = gd_row_int(row, 7),
-                           .expires_at = gd_row_int(row, 8) };
-    bool patient = gd_plan_is_family(&c, sent, now) || c.retry_class == GRANTD_RETRY_STRICT;
 
-    (void)GD_FAULT("F23");
-    next = gd_plan_patience(&b->plan, &c, sent, now);
-    gd_tx_add(l->tx, &sql_doubt, GD_P_TEXT(patient ? "uncertain" : "retrying"), GD_P_INT(next),
-              GD_P_TEXT(patient ? "CREDENTIAL_UNCERTAIN" : "CREDENTIAL_RETRYING"),
-              GD_P_TEXT(gd_row_text(row, 0)), GD_P_TEXT(gd_row_text(row, 2)));
-    l->n++;
+    l->done = true;
+    l->failed |= err != NULL;
+    if (err && l->err)
+        *l->err = *err;
 }
 
-static int settle_interrupted(struct loading *l)
+static int take_over(struct loading *l)
 {
-    l->tx = gd_tx_new(l->b->d.store);
-    l->n = 0;
-    gd_tx_add(l->tx, &sql_items_resumed, GD_P_INT(gd_now(l->b->d.clock)));
-    gd_tx_add_(l->tx, &sql_flows_waiting, NULL, 0);
-    gd_tx_add(l->tx, &sql_flows_broken, GD_P_TEXT(gd_reason_word(GD_R_FLOW_INTERRUPTED)));
-    gd_tx_add(l->tx, &sql_flows_interrupted, GD_P_TEXT(gd_reason_word(GD_R_FLOW_INTERRUPTED)));
-    gd_tx_add_(l->tx, &sql_flows_left, NULL, 0);
-    if (gd_store_scan(l->b->d.store, &sql_intents_open, on_open_intent, l, l->err)) {
-        gd_tx_free(l->tx);
-        return -1;
-    }
-    if (l->n)
-        GD_LOG(l->b->d.log, GD_LOG_WARN, "intents.open", GD_F_INT("count", l->n));
-    return commit_now(l, l->b->d.store, l->tx);
+    l->done = false;
+    gd_take_over(l->b, false, on_taken_over, l);
+    while (!l->done)
+        uv_run(l->b->d.loop, UV_RUN_ONCE);
+    return l->failed ? -1 : 0;
 }
 
 /* ---- the index ---- */
@@ -350,6 +299,7 @@ static bool row_id(const struct gd_row *row, int col, const char *kind, struct g
     return text && gd_id_parse(ret, kind, text, strlen(text));
 }
 
+/* The same for every row, at the start and when another node has changed it. */
 static uint16_t app_number(struct gd_broker *b, const char *id)
 {
     struct gd_app_state *a = gd_app_find(b, id);
@@ -357,22 +307,26 @@ static uint16_t app_number(struct gd_broker *b, const char *id)
     return a ? (uint16_t)gd_app_number(b, a) : UINT16_MAX;
 }
 
+void gd_take_client(struct gd_broker *b, const struct gd_row *row)
+{
+    int ws = gd_workspace_number(b, gd_row_text(row, 0));
+    struct gd_id id;
+
+    if (ws >= 0 && row_id(row, 1, "cl", &id))
+        gd_index_add_client(&b->ix, &id, (uint16_t)ws);
+}
+
 static void on_client(void *arg, const struct gd_row *row)
 {
     struct loading *l = arg;
-    int ws = gd_workspace_number(l->b, gd_row_text(row, 0));
-    struct gd_id id;
 
-    if (is_erased(l, gd_row_text(row, 0), gd_row_text(row, 1), gd_row_text(row, 2)))
-        return;
-    if (ws >= 0 && row_id(row, 1, "cl", &id))
-        gd_index_add_client(&l->b->ix, &id, (uint16_t)ws);
+    if (!is_erased(l, gd_row_text(row, 0), gd_row_text(row, 1), gd_row_text(row, 2)))
+        gd_take_client(l->b, row);
 }
 
-static void on_cred(void *arg, const struct gd_row *row)
+void gd_take_cred(struct gd_broker *b, const struct gd_row *row)
 {
-    struct loading *l = arg;
-    struct gd_index *ix = &l->b->ix;
+    struct gd_index *ix = &b->ix;
     enum gd_cred_status status;
     struct gd_id id, client;
     struct gd_ix_cred *c;
@@ -387,46 +341,51 @@ static void on_cred(void *arg, const struct gd_row *row)
     n = gd_index_add_cred(ix, &id);
     c = gd_cred_at(ix, n);
     c->client = cl;
-    c->app = app_number(l->b, gd_row_text(row, 3));
+    c->app = app_number(b, gd_row_text(row, 3));
+    if (c->gen != (uint32_t)gd_row_int(row, 4))
+        gd_tokens_drop(b->tokens, n);
     c->gen = (uint32_t)gd_row_int(row, 4);
     c->status = (uint8_t)status;
     c->shape = (uint8_t)gd_row_int(row, 6);
     c->retry_class = (uint8_t)gd_row_int(row, 7);
     c->expires_at = gd_row_int(row, 8);
     /* What could not be opened is tried once more: the key may be back. */
-    gd_cred_due(l->b, n, status == GD_CRED_UNREADABLE ? gd_now(l->b->d.clock) : gd_row_int(row, 9));
+    gd_cred_due(b, n, status == GD_CRED_UNREADABLE ? gd_now(b->d.clock) : gd_row_int(row, 9));
 }
 
-static void on_grant(void *arg, const struct gd_row *row)
+static void on_cred(void *arg, const struct gd_row *row)
 {
-    struct loading *l = arg;
-    struct gd_index *ix = &l->b->ix;
+    gd_take_cred(((struct loading *)arg)->b, row);
+}
+
+bool gd_take_grant(struct gd_broker *b, const struct gd_row *row)
+{
+    struct gd_index *ix = &b->ix;
     enum gd_lifecycle life;
     enum gd_native native;
     struct gd_id id, cred, client;
     struct gd_ix_grant *g;
-    uint32_t c = GD_NONE;
+    uint32_t c = GD_NONE, n;
 
     if (!row_id(row, 1, "gr", &id) || !row_id(row, 3, "cl", &client) ||
         !gd_lifecycle_parse(gd_row_text(row, 5), &life) || !gd_native_parse(gd_row_text(row, 6), &native) ||
         gd_index_client(ix, &client) == GD_NONE)
-        return;
+        return false;
     if (row_id(row, 2, "cr", &cred))
         c = gd_index_cred(ix, &cred);
-    g = gd_grant_at(ix, gd_index_add_grant(ix, &id, c));
+    n = gd_index_add_grant(ix, &id, c);
+    gd_index_move_grant(ix, n, c);
+    g = gd_grant_at(ix, n);
     g->client = gd_index_client(ix, &client);
-    g->app = app_number(l->b, gd_row_text(row, 4));
+    g->app = app_number(b, gd_row_text(row, 4));
     g->lifecycle = (uint8_t)life;
     g->native = (uint8_t)native;
-    if (life == GD_LIFE_ENDING)
-        gd_buf_addf(&l->b->endings, "%s %s\n", gd_row_text(row, 0), gd_row_text(row, 1));
+    return c != GD_NONE || gd_row_text(row, 2) == NULL;
 }
 
-static void on_left_row(void *arg, const struct gd_row *row)
+static void on_grant(void *arg, const struct gd_row *row)
 {
-    struct loading *l = arg;
-
-    gd_buf_addf(&l->b->endings, "%s %s\n", gd_row_text(row, 0), gd_row_text(row, 1));
+    (void)gd_take_grant(((struct loading *)arg)->b, row);
 }
 
 static void on_look_row(void *arg, const struct gd_row *row)
@@ -444,7 +403,6 @@ static int load_index(struct loading *l)
     return gd_store_scan(s, &sql_clients, on_client, l, l->err) ||
                    gd_store_scan(s, &sql_creds, on_cred, l, l->err) ||
                    gd_store_scan(s, &sql_grants, on_grant, l, l->err) ||
-                   gd_store_scan(s, &sql_left, on_left_row, l, l->err) ||
                    gd_store_scan(s, &sql_looks, on_look_row, l, l->err)
                ? -1
                : 0;
@@ -457,7 +415,7 @@ static int load_all(struct loading *l)
     if (check_kek(l) || gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) || l->failed ||
         gd_store_scan(keys, &sql_tombstones, on_tombstone, l, l->err))
         return -1;
-    if (replay(l) || settle_interrupted(l))
+    if (replay(l) || take_over(l))
         return -1;
     return load_index(l);
 }

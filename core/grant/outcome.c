@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define COMMIT_RETRY_MS 1000
+#define LATE_AGAIN_MS   5000
 
 GD_SQL(sql_outcome, "SELECT current_attempt, gen, expires_at, status, next_at FROM credentials"
                     " WHERE workspace = $1 AND id = $2");
@@ -222,6 +223,15 @@ void gd_flight_unreadable(struct gd_flight *f, const struct gd_err *err)
     settle(f, &v);
 }
 
+/* This process slept, or the store did: nothing was sent, and somebody else may be at it by now. */
+void gd_flight_late(struct gd_flight *f, const struct gd_err *err)
+{
+    struct verdict v = { f->status, gd_now(f->b->d.clock) + LATE_AGAIN_MS, f->attempts, true };
+
+    gd_flight_fail(f, err);
+    settle(f, &v);
+}
+
 void gd_flight_patient(struct gd_flight *f)
 {
     struct verdict v = { f->status, f->next_at, f->attempts, true };
@@ -264,6 +274,7 @@ static void settle(struct gd_flight *f, const struct verdict *v)
     }
     c->status = (uint8_t)v->status;
     f->due = v->next_at;
+    gd_tx_news(tx, f->workspace, f->id);
     gd_store_commit(b->d.store, tx, on_settled, f);
 }
 
@@ -307,6 +318,7 @@ static void promote_sibling(struct gd_flight *f)
     gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->intent));
     f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     f->due = now;
+    gd_tx_news(tx, f->workspace, f->id);
     gd_store_commit(f->b->d.store, tx, on_promoted, f);
 }
 

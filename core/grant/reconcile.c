@@ -24,7 +24,8 @@ static void on_late(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
             struct gd_id id;
             uint32_t n = gd_id_parse(&id, "cr", text, strlen(text)) ? gd_index_cred(&b->ix, &id) : GD_NONE;
 
-            if (n == GD_NONE || gd_refresh_in_flight(b, text) || gd_cred_at(&b->ix, n)->app >= b->napps)
+            if (n == GD_NONE || !gd_nodes_prefers(b->d.nodes, &id) || gd_refresh_in_flight(b, text) ||
+                gd_cred_at(&b->ix, n)->app >= b->napps)
                 continue;
             if (b->apps[gd_cred_at(&b->ix, n)->app].interlock.frozen)
                 continue;

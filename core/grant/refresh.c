@@ -15,17 +15,20 @@
 
 #define AUDIT_PATIENCE_MS (10 * 60 * 1000)
 #define NO_DUE_MS         60000
+#define OTHERS_MS         5000  /* until it is looked whether another node did what was due */
+#define STEP_IN_MS        20000 /* a token that lives shorter is anybody's to renew */
 
-GD_SQL(sql_lease, "UPDATE credentials SET lease_owner = $1, lease_epoch = lease_epoch + 1, lease_until = $2, "
-                  "lease_attempt = $3"
-                  " WHERE workspace = $4 AND id = $5 AND status <> 'revoked'"
-                  " AND (lease_owner IS NULL OR lease_owner = $1 OR lease_until < $6)");
+/* By the clock that all nodes share; a node's own is compared with nobody's. */
+GD_SQL(sql_lease,
+       "UPDATE credentials SET lease_owner = $1, lease_epoch = lease_epoch + 1, lease_until = gd_now() + $2,"
+       " lease_attempt = $3 WHERE workspace = $4 AND id = $5 AND gen = $6 AND status <> 'revoked'"
+       " AND (lease_owner IS NULL OR lease_owner = $1 OR lease_until < gd_now())");
 GD_SQL(sql_intent, "INSERT INTO intents (workspace, attempt_id, credential_id, gen, epoch, node, deadline, "
                    "created_at)"
-                   " SELECT workspace, $3, id, gen, lease_epoch, $4, $5, $6 FROM credentials"
+                   " SELECT workspace, $3, id, gen, lease_epoch, $4, gd_now() + $5, gd_now() FROM credentials"
                    " WHERE workspace = $1 AND id = $2 AND lease_attempt = $3");
 GD_SQL(sql_intents_forget, "DELETE FROM intents WHERE workspace = $1 AND credential_id = $2"
-                           " AND attempt_id <> $3 AND deadline < $4");
+                           " AND attempt_id <> $3 AND deadline < gd_now() - $4");
 /* The last column is the newest answer that never became current (ids sort by the time they were made), NULL
  * when there is none; the empty text keeps SQLite from looking for the greatest of all ids first. */
 GD_SQL(sql_current,
@@ -38,7 +41,7 @@ GD_SQL(sql_current,
        " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
        "$2");
 /* All that are still there, and those of them that may still bring an answer. */
-GD_SQL(sql_others, "SELECT COUNT(*), SUM(CASE WHEN deadline < $4 THEN 0 ELSE 1 END) FROM intents"
+GD_SQL(sql_others, "SELECT COUNT(*), SUM(CASE WHEN deadline < gd_now() - $4 THEN 0 ELSE 1 END) FROM intents"
                    " WHERE workspace = $1 AND credential_id = $2 AND attempt_id <> $3");
 
 struct waiter {
@@ -221,6 +224,7 @@ static struct gd_flight *flight_new(struct gd_broker *b, uint32_t cred)
     f->cred = cred;
     f->app = &b->apps[c->app];
     f->started_at = gd_now(b->d.clock);
+    f->started_mono = gd_mono(b->d.clock);
     f->workspace = b->workspaces[cl->workspace];
     gd_list_init(&f->waiters);
     gd_id_text(f->id, "cr", &c->id);
@@ -239,9 +243,24 @@ void gd_refresh(struct gd_broker *b, uint32_t cred, const char *cause, gd_refres
     refresh(b, cred, cause, false, fn, arg);
 }
 
+/* With several nodes the one that prefers it comes first; the others look again later whether it was done,
+ * and step in when the token is about to end. */
+static bool is_anothers(const struct gd_broker *b, uint32_t cred)
+{
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
+
+    return !gd_nodes_prefers(b->d.nodes, &c->id) &&
+           (!c->expires_at || c->expires_at > gd_now(b->d.clock) + STEP_IN_MS);
+}
+
 void gd_refresh_due(struct gd_broker *b, uint32_t cred)
 {
-    refresh(b, cred, "due", true, NULL, NULL);
+    if (!is_anothers(b, cred)) {
+        refresh(b, cred, "due", true, NULL, NULL);
+        return;
+    }
+    gd_cred_due(b, cred, gd_now(b->d.clock) + OTHERS_MS);
+    gd_refresh_not_now(b, cred);
 }
 
 void gd_refresh_not_now(struct gd_broker *b, uint32_t cred)
@@ -249,10 +268,10 @@ void gd_refresh_not_now(struct gd_broker *b, uint32_t cred)
     refuse(b, cred, NULL, true, NULL, NULL);
 }
 
-/* Attempts with an earlier deadline are. */
+/* An attempt whose deadline is past for so long brings no answer any more. */
 static int64_t long_over(const struct gd_flight *f)
 {
-    return f->started_at - f->b->plan.deadline_ms - 2 * f->b->plan.skew_ms;
+    return f->b->plan.deadline_ms + 2 * f->b->plan.skew_ms;
 }
 
 static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool admitted, gd_refresh_fn *fn,
@@ -283,11 +302,11 @@ static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool 
     GD_LOG(b->d.log, GD_LOG_DEBUG, "refresh.start", GD_F_STR("credential", id), GD_F_STR("cause", cause));
     (void)GD_FAULT("F01");
     tx = gd_tx_new(b->d.store);
-    gd_tx_add(tx, &sql_lease, GD_P_TEXT(b->node),
-              GD_P_INT(f->started_at + gd_plan_lease(&b->plan, &k, b->family_lease_ms)), GD_P_TEXT(f->intent),
-              GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(f->started_at));
+    f->lease_ms = gd_plan_lease(&b->plan, &k, b->family_lease_ms);
+    gd_tx_add(tx, &sql_lease, GD_P_TEXT(gd_nodes_worker(b->d.nodes)), GD_P_INT(f->lease_ms),
+              GD_P_TEXT(f->intent), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(c->gen));
     gd_tx_add(tx, &sql_intent, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
-              GD_P_TEXT(b->node), GD_P_INT(f->started_at + b->plan.deadline_ms), GD_P_INT(f->started_at));
+              GD_P_TEXT(gd_nodes_worker(b->d.nodes)), GD_P_INT(b->plan.deadline_ms));
     gd_tx_add(tx, &sql_current, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     gd_tx_add(tx, &sql_others, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
               GD_P_INT(long_over(f)));
@@ -334,8 +353,6 @@ static int read_row(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *
 {
     if (gd_tx_rows(tx, ROW) == 0)
         return gd_err_set(err, GD_R_NOT_FOUND, "the credential is not in the store");
-    if (gd_tx_changes(tx, 0) == 0)
-        return gd_err_set(err, GD_R_CONFLICT, "another node holds the lease, or the credential was revoked");
     f->gen = f->first_gen = gd_tx_int(tx, ROW, 0, 0);
     f->account = gd_strdup(gd_tx_text(tx, ROW, 0, 1));
     f->scope = gd_strdup(gd_tx_text(tx, ROW, 0, 2));
@@ -401,12 +418,44 @@ static bool cannot_be_opened(enum gd_reason r)
            r == GD_R_SEAL_TAMPERED || r == GD_R_KEY_MISSING;
 }
 
+/* No lease: another node has it, or was here before us. The index follows the row; when that has a newer
+ * generation than we knew, what was to be done is done. */
+static void follow_row(struct gd_flight *f, const struct gd_tx *tx)
+{
+    struct gd_broker *b = f->b;
+    struct gd_ix_cred *c = gd_cred_at(&b->ix, f->cred);
+    bool moved = c->gen != (uint32_t)gd_tx_int(tx, ROW, 0, 0);
+    enum gd_cred_status status;
+    struct gd_err e;
+
+    if (gd_cred_status_parse(gd_tx_text(tx, ROW, 0, 11), &status))
+        c->status = (uint8_t)status;
+    if (moved)
+        gd_tokens_drop(b->tokens, f->cred);
+    c->gen = (uint32_t)gd_tx_int(tx, ROW, 0, 0);
+    c->expires_at = gd_tx_int(tx, ROW, 0, 4);
+    f->due = moved ? gd_tx_int(tx, ROW, 0, 17) : gd_now(b->d.clock) + OTHERS_MS;
+    if (c->status == GD_CRED_REVOKED)
+        f->due = GD_NEVER_DUE;
+    if (!moved) {
+        gd_err_set(&e, c->status == GD_CRED_REVOKED ? GD_R_CREDENTIAL_REVOKED : GD_R_CONFLICT,
+                   c->status == GD_CRED_REVOKED ? "the credential was revoked"
+                                                : "another node is renewing the credential");
+        gd_flight_fail(f, &e);
+    }
+    gd_flight_end(f);
+}
+
 static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_flight *f = arg;
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the lease could not be stored; nothing was sent" };
 
+    if (r == GD_STORE_OK && gd_tx_changes(tx, 0) == 0 && gd_tx_rows(tx, ROW) > 0) {
+        follow_row(f, tx);
+        return;
+    }
     if (r == GD_STORE_OK && read_row(f, tx, &e) == 0) {
         e.reason = GD_R_OK;
     } else if (r == GD_STORE_OK && cannot_be_opened(e.reason)) {
@@ -420,6 +469,12 @@ static void on_leased(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         return;
     }
     (void)GD_FAULT("F03");
+    if (gd_mono(f->b->d.clock) > f->started_mono + f->lease_ms - f->b->plan.deadline_ms) {
+        gd_err_set(&e, GD_R_LEASE_LATE,
+                   "the lease took so long to store that it may be over before an answer");
+        gd_flight_late(f, &e);
+        return;
+    }
     if (f->clocks.horizon_at && f->clocks.horizon_at <= f->started_at)
         gd_flight_horizon(f);
     else if (must_wait(f))

@@ -479,7 +479,7 @@ void gd_request_cancel(struct gd_broker *b, const struct gd_actor *who, json_t *
     gd_tx_add(tx, &sql_cancel, GD_P_TEXT(c->workspace), GD_P_TEXT(request));
     gd_tx_add(tx, &sql_cancel_items, GD_P_TEXT(c->workspace), GD_P_TEXT(request), GD_P_INT(now));
     gd_tx_add(tx, &sql_cancel_links, GD_P_TEXT(c->workspace), GD_P_TEXT(request), GD_P_INT(now));
-    *left = gd_flow_left(tx, c->workspace, request);
+    *left = gd_flow_left(c->b, tx, c->workspace, request);
     gd_event_add(b->d.events, tx, c->workspace, "request.cancelled", request, NULL);
     gd_store_commit(b->d.store, tx, on_cancelled, c);
 }

@@ -1,6 +1,7 @@
 /* grant/schema.c - the tables of the two databases. Append only: a migration that shipped is never edited.
  * Every key begins with workspace. Times are Unix milliseconds; ids are made by us (base/id.h). */
 #include "grant/broker.h"
+#include "node/node.h"
 
 static const char *const spine[] = {
     "CREATE TABLE meta (name text NOT NULL PRIMARY KEY, value text NOT NULL)",
@@ -149,11 +150,18 @@ static const char *const ends[] = {
     NULL,
 };
 
+/* Several nodes. worker: who of them is at it, see node.h; a row of one that is gone is taken over. */
+static const char *const workers[] = {
+    "ALTER TABLE flows ADD COLUMN worker text",
+    "ALTER TABLE grants ADD COLUMN worker text",
+    "ALTER TABLE clients ADD COLUMN worker text",
+    NULL,
+};
+
 const struct gd_migration gd_broker_migrations[] = {
-    { .name = "spine", .statements = spine },
-    { .name = "platforms", .statements = platforms },
-    { .name = "codes", .statements = codes },
-    { .name = "ends", .statements = ends },
+    { .name = "spine", .statements = spine },           { .name = "platforms", .statements = platforms },
+    { .name = "codes", .statements = codes },           { .name = "ends", .statements = ends },
+    { .name = "nodes", .statements = gd_nodes_tables }, { .name = "workers", .statements = workers },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

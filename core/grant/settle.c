@@ -17,7 +17,7 @@ GD_SQL(sql_items_back,
 GD_SQL(sql_flow_end, "UPDATE flows SET status = $1, outcome = $2, reason = $3, reason_text = $4, notes = NULL"
                      " WHERE workspace = $5 AND id = $6");
 GD_SQL(sql_flow_apart, "UPDATE flows SET status = 'left', outcome = $1, reason = $2, reason_text = $3,"
-                       " notes = $4 WHERE workspace = $5 AND id = $6");
+                       " notes = $4, worker = $7 WHERE workspace = $5 AND id = $6");
 GD_SQL(sql_items_wait,
        "UPDATE items SET state = 'waiting', steps = COALESCE($1, steps), next_look_at = $2,"
        " reason = NULL, reason_text = NULL, updated_at = $3 WHERE workspace = $4 AND flow_id = $5"
@@ -27,7 +27,7 @@ GD_SQL(sql_flow_wait, "UPDATE flows SET status = 'waiting', outcome = 'waiting',
 
 GD_SQL(
     sql_leave,
-    "UPDATE flows SET status = 'left' WHERE workspace = $1 AND request_id = $2"
+    "UPDATE flows SET status = 'left', worker = $3 WHERE workspace = $1 AND request_id = $2"
     " AND status IN ('pending', 'waiting') AND (credential_id IS NOT NULL OR notes IS NOT NULL)"
     " AND NOT EXISTS (SELECT 1 FROM items i WHERE i.workspace = flows.workspace"
     " AND i.request_id = flows.request_id AND i.flow_id = flows.id AND i.state IN ('started', 'waiting'))");
@@ -60,7 +60,7 @@ void gd_exchange_put_back(struct gd_exchange *x)
     gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(f->workspace),
               GD_P_TEXT(f->id));
     gd_exchange_add_warnings(x, tx);
-    x->left = gd_flow_left(tx, f->workspace, f->request);
+    x->left = gd_flow_left(x->b, tx, f->workspace, f->request);
     gd_store_commit(x->b->d.store, tx, on_settled, x);
 }
 
@@ -84,7 +84,8 @@ static void open_again(struct gd_exchange *x)
               GD_P_TEXT(text), GD_P_INT(gd_now(x->b->d.clock)), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     if (is_apart(x))
         gd_tx_add(tx, &sql_flow_apart, GD_P_TEXT(end), GD_P_TEXT(word), GD_P_TEXT(text),
-                  GD_P_TEXT(x->progress), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+                  GD_P_TEXT(x->progress), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id),
+                  GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)));
     else
         gd_tx_add(tx, &sql_flow_end, GD_P_TEXT("failed"), GD_P_TEXT(end), GD_P_TEXT(word), GD_P_TEXT(text),
                   GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
@@ -93,7 +94,7 @@ static void open_again(struct gd_exchange *x)
     if (!x->leaves)
         gd_event_add(x->b->d.events, tx, f->workspace, declined ? "request.declined" : "request.failed",
                      f->request, NULL);
-    x->left = gd_flow_left(tx, f->workspace, f->request);
+    x->left = gd_flow_left(x->b, tx, f->workspace, f->request);
     gd_store_commit(x->b->d.store, tx, on_settled, x);
 }
 
@@ -160,9 +161,10 @@ struct leaving {
     struct gd_flow flow;
 };
 
-size_t gd_flow_left(struct gd_tx *tx, const char *workspace, const char *request)
+size_t gd_flow_left(struct gd_broker *b, struct gd_tx *tx, const char *workspace, const char *request)
 {
-    gd_tx_add(tx, &sql_leave, GD_P_TEXT(workspace), GD_P_TEXT(request));
+    gd_tx_add(tx, &sql_leave, GD_P_TEXT(workspace), GD_P_TEXT(request),
+              GD_P_TEXT(gd_nodes_worker(b->d.nodes)));
     return gd_tx_add(tx, &sql_left, GD_P_TEXT(workspace), GD_P_TEXT(request));
 }
 

@@ -13,6 +13,20 @@ json_t *gd_broker_counts(struct gd_broker *b)
 
 /* ---- checks that both paths make ---- */
 
+/* What was revoked on another node is known here a moment later; by a node that cannot read the store it is
+ * not. */
+static int check_sight(const struct gd_broker *b, struct gd_err *err)
+{
+    int64_t blind = gd_store_seen_ms(b->d.store);
+
+    if (blind <= b->blind_ms)
+        return 0;
+    return gd_err_set(
+        err, GD_R_STORE_BLIND,
+        "the store has not been readable for %lld s; what was revoked elsewhere is not known here",
+        (long long)(blind / 1000));
+}
+
 static int check_life(const struct gd_ix_grant *g, struct gd_err *err)
 {
     switch ((enum gd_lifecycle)g->lifecycle) {
@@ -82,7 +96,8 @@ enum gd_vend_end gd_vend_try(struct gd_broker *b, const struct gd_policy *policy
     workspace = workspace ? workspace : "main";
     if (!in_workspace(b, g, workspace))
         return GD_VEND_LATER;
-    if (check_policy(b, policy, c, workspace, g, err) || check_life(g, err) || check_cred(b, g, err))
+    if (check_policy(b, policy, c, workspace, g, err) || check_sight(b, err) || check_life(g, err) ||
+        check_cred(b, g, err))
         return GD_VEND_REFUSED;
     cred = gd_cred_at(&b->ix, g->cred);
     if (cred->expires_at && cred->expires_at <= gd_now(b->d.clock))
@@ -208,7 +223,7 @@ static void vend_go(struct gd_call *c)
     struct gd_tx *tx;
     bool expired, may_refresh;
 
-    if (check_life(g, &err) || check_cred(b, g, &err)) {
+    if (check_sight(b, &err) || check_life(g, &err) || check_cred(b, g, &err)) {
         vend_end(c, NULL, &err);
         return;
     }

@@ -339,6 +339,13 @@ static void by_client(struct call *call, const char *client)
 
 /* A grant that the index does not know (or has in another workspace) is the broker's to answer, for those who
  * may see whatever client it had; the others hear what they hear of every grant that is not theirs. */
+static void find_owner(struct call *call);
+
+static void on_caught_up(void *arg)
+{
+    find_owner(arg);
+}
+
 static void by_grant(struct call *call, const char *text)
 {
     const char *workspace = NULL, *client = NULL;
@@ -348,6 +355,11 @@ static void by_grant(struct call *call, const char *text)
     if (gd_id_parse(&id, "gr", text, strlen(text))) {
         client = gd_grant_client(call->rpc->broker, &id, &workspace);
         platform = gd_grant_platform(call->rpc->broker, &id);
+    }
+    if ((!client || !*client) && gd_broker_shared(call->rpc->broker) && !call->caught_up) {
+        call->caught_up = true;
+        gd_broker_catch_up(call->rpc->broker, on_caught_up, call);
+        return;
     }
     if (!client || !workspace || strcmp(workspace, call->workspace) != 0)
         client = "";

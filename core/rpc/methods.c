@@ -314,6 +314,8 @@ static const struct {
     { "hub.get", gd_hub_get, NULL },
     { "hub.list", gd_hub_list, NULL },
     { "hub.scan", gd_hub_scan, NULL },
+    { "node.forget", gd_node_forget, NULL },
+    { "node.list", gd_node_list, NULL },
     { "platform.get", gd_platform_get, NULL },
     { "platform.list", gd_platform_list, NULL },
     { "platform.providers", gd_platform_providers, NULL },

@@ -66,6 +66,7 @@ struct call {
     json_t *params, *result;
     struct gd_err err;
     bool failed;    /* err holds */
+    bool caught_up; /* what it names was not known here: others were asked */
     bool abandoned; /* answered by the sentinel; only waits for its handler */
     int64_t started;
     const char *workspace; /* in params, or NULL */

@@ -293,7 +293,10 @@ static void *reader_main(void *arg)
         tx = gd_tx_of(gd_list_pop(&q->list));
         q->n--;
         pthread_mutex_unlock(&s->lock);
-        s->ops->read(s->engine, tx);
+        if (tx->catch_up && s->ops->catch_up)
+            s->ops->catch_up(s->engine);
+        if (tx->nstmts)
+            s->ops->read(s->engine, tx);
         pthread_mutex_lock(&s->lock);
         gd_list_add(&s->finished, &tx->link);
         uv_async_send(&s->async);
@@ -412,6 +415,14 @@ void gd_store_commit(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void 
 
 void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg)
 {
+    submit(s, &s->reads, tx, done, arg);
+}
+
+void gd_store_catch_up(struct gd_store *s, gd_tx_fn *done, void *arg)
+{
+    struct gd_tx *tx = gd_tx_new(s);
+
+    tx->catch_up = true;
     submit(s, &s->reads, tx, done, arg);
 }
 

@@ -82,6 +82,10 @@ void gd_store_commit(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void 
 /* Reads: a consistent view that includes every commit acknowledged before; runs beside writes. */
 void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
 
+/* done, when on_news has been told of all that other nodes had committed before this call. At once where the
+ * store is not shared. */
+void gd_store_catch_up(struct gd_store *s, gd_tx_fn *done, void *arg);
+
 /* Leaves no copy of what the commits before it deleted: rewrites the file when it is not too large
  * (GD_STORE_SCRUB_MAX; overwriting alone misses what moved between pages), ends the log and empties the
  * spool. Call it when what was deleted has been committed. FAILED: it is deleted, but copies may still be
@@ -102,13 +106,15 @@ const void *gd_tx_bytes(const struct gd_tx *tx, size_t stmt, size_t row, size_t 
 struct gd_arena *gd_tx_arena(
     struct gd_tx *tx); /* lives until done returned: for what the caller wants to keep along */
 
-/* Start-up only, blocking: streams the rows of one query in batches without holding them all. fn gets a
- * cursor. */
+/* One row, valid inside fn. */
 struct gd_row;
 typedef void gd_row_fn(void *arg, const struct gd_row *row);
 const char *gd_row_text(const struct gd_row *r, int col);
 int64_t gd_row_int(const struct gd_row *r, int col);
 const void *gd_row_bytes(const struct gd_row *r, int col, size_t *ret_n);
+/* The rows of one statement of a finished transaction, in the same form. */
+void gd_tx_each(const struct gd_tx *tx, size_t stmt, gd_row_fn *fn, void *arg);
+/* Start-up only, blocking: streams the rows of one query in batches without holding them all. */
 int gd_store_scan(struct gd_store *s, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
 
 /* ---- opening

@@ -34,11 +34,12 @@ struct gd_tx {
     void *arg;
     enum gd_store_result result;
     struct gd_err err;
-    bool lease;   /* it takes one: point F02 lies behind its first statement */
-    bool scrub;   /* after its commit the engine's scrub */
-    bool check;   /* before it the engine looks at the whole file, where it has one */
-    bool once;    /* its statements are not worth keeping prepared */
-    bool too_big; /* the arena's budget was passed while it was made */
+    bool lease;    /* it takes one: point F02 lies behind its first statement */
+    bool catch_up; /* nothing to read but the news */
+    bool scrub;    /* after its commit the engine's scrub */
+    bool check;    /* before it the engine looks at the whole file, where it has one */
+    bool once;     /* its statements are not worth keeping prepared */
+    bool too_big;  /* the arena's budget was passed while it was made */
 };
 
 struct gd_row {
@@ -82,6 +83,8 @@ struct gd_store_engine {
     int (*scrub)(struct gd_engine *e, struct gd_err *err);
     /* [reader thread, or the loop while nobody else reads] Fills result, err and the rows. */
     void (*read)(struct gd_engine *e, struct gd_tx *tx);
+    /* NULL, or [reader thread]: tells the host all news that others have committed by now. */
+    void (*catch_up)(struct gd_engine *e);
     int (*scan)(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
     /* NULL, or: [loop] the store is being closed, a look at the file that is under way may end unfinished */
     void (*hurry)(struct gd_engine *e);

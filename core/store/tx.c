@@ -227,3 +227,14 @@ const void *gd_row_bytes(const struct gd_row *r, int col, size_t *ret_n)
 {
     return as_bytes(row_cell(r, col), ret_n);
 }
+
+void gd_tx_each(const struct gd_tx *tx, size_t stmt, gd_row_fn *fn, void *arg)
+{
+    const struct gd_stmt *st = &tx->stmts[stmt];
+
+    for (size_t i = 0; i < st->nrows; i++) {
+        struct gd_row row = { .cells = st->cells + i * st->ncols, .ncols = (int)st->ncols };
+
+        fn(arg, &row);
+    }
+}

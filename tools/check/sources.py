@@ -7,7 +7,7 @@ import subprocess
 from common import bare, waived
 
 # Rooms by floor; a room may use the floors below its own, never its neighbours.
-FLOORS = [["base"], ["log"], ["config", "crypto"], ["http", "store", "audit"], ["plugin"], ["policy", "event"],
+FLOORS = [["base"], ["log"], ["config", "crypto"], ["http", "store", "audit"], ["plugin"], ["policy", "event", "node"],
           ["grant"], ["register"], ["sched"], ["rpc", "portal"], ["daemon"]]
 LEVEL = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 PROGRAMS = {"tools/grantctl": {"base", "rpc/schema.h"}, "tools/plugtest": {"base", "log", "config", "crypto", "http", "plugin"},

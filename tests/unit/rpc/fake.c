@@ -139,6 +139,8 @@ ACT(gd_hub_get)
 ACT(gd_hub_check)
 ACT(gd_hub_connect)
 ACT(gd_hub_scan)
+ACT(gd_node_list)
+ACT(gd_node_forget)
 ACT(gd_platform_list)
 ACT(gd_platform_get)
 ACT(gd_platform_providers)
@@ -383,4 +385,18 @@ void gd_events_list(struct gd_events *e, const char *workspace, const char *curs
     json_array_foreach(fake.events, i, one) if (strcmp(gd_json_text(one, "id", ""), cursor) > 0 &&
                                                 json_array_size(w->result) < max)
         json_array_append(w->result, one);
+}
+
+bool gd_broker_shared(const struct gd_broker *b)
+{
+    (void)b;
+    return false;
+}
+
+void gd_broker_catch_up(struct gd_broker *b, void (*fn)(void *), void *arg)
+{
+    (void)b;
+    (void)fn;
+    (void)arg;
+    abort(); /* one node has nobody to catch up with */
 }

@@ -1,0 +1,326 @@
+/* grant/peers.c - what other nodes changed. The store names it (gd_store_options.on_news); it is read again,
+ * many at a time, and put into the index as at the start. The store is the truth and the index a copy of it:
+ * a row may be read twice, or by somebody who has it already, and nothing changes.
+ *
+ * How old the copy may be: news come at most a quarter of a second after the commit. Who needs the present
+ * state (somebody names what is not here, a browser comes back from a platform) asks the store first,
+ * gd_broker_catch_up. A node that cannot read the store for VEND_BLIND_MS stops vending: what was revoked
+ * elsewhere would not reach it. */
+#include "grant/peers.h"
+
+#include <string.h>
+
+#define AT_ONCE 256
+
+GD_SQL(sql_client, GD_CLIENT_ROW " WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_cred, GD_CRED_ROW " WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_grant, GD_GRANT_ROW " WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_keys, "SELECT workspace, client_id, wrapped, state FROM data_keys WHERE workspace = $1"
+                 " AND client_id = $2 ORDER BY created_at");
+
+/* In the order in which they are put into the index. */
+enum kind { CLIENT, CRED, GRANT, KINDS, HUB, OTHER };
+
+struct change {
+    struct gd_list node;
+    enum kind kind;
+    bool again; /* it was put off once */
+    char *workspace, *id;
+};
+struct waiter { /* for what is known now to be in the index */
+    struct gd_list node;
+    void (*fn)(void *);
+    void *arg;
+};
+struct gd_peers {
+    struct gd_map known; /* "workspace id" -> what waits to be read */
+    struct gd_list waiting, reading, waiters, served;
+    unsigned keys; /* reads of the keyring under way */
+    bool busy;
+};
+
+static void read_some(struct gd_broker *b);
+
+static struct gd_peers *peers_of(struct gd_broker *b)
+{
+    if (!b->peers) {
+        b->peers = gd_new(sizeof *b->peers);
+        gd_list_init(&b->peers->waiting);
+        gd_list_init(&b->peers->reading);
+        gd_list_init(&b->peers->waiters);
+        gd_list_init(&b->peers->served);
+    }
+    return b->peers;
+}
+
+static enum kind kind_of(const char *id)
+{
+    return !strncmp(id, "cl", 2)     ? CLIENT
+           : !strncmp(id, "cr", 2)   ? CRED
+           : !strncmp(id, "gr", 2)   ? GRANT
+           : !strncmp(id, "hub ", 4) ? HUB
+                                     : OTHER;
+}
+
+static void change_free(struct change *c)
+{
+    gd_free(c->workspace);
+    gd_free(c->id);
+    gd_free(c);
+}
+
+static void put(struct gd_broker *b, const char *workspace, const char *id, bool again)
+{
+    struct gd_peers *p = peers_of(b);
+    GD_AUTO_FREE char *name = gd_strf("%s %s", workspace, id);
+    struct change *c;
+
+    if (kind_of(id) == OTHER || gd_map_get(&p->known, name))
+        return;
+    c = gd_new(sizeof *c);
+    *c = (struct change){
+        .kind = kind_of(id), .again = again, .workspace = gd_strdup(workspace), .id = gd_strdup(id)
+    };
+    (void)gd_map_set(&p->known, name, c);
+    gd_list_add(&p->waiting, &c->node);
+}
+
+void gd_peers_changed(struct gd_broker *b, const char *workspace, const char *id)
+{
+    put(b, workspace, id, false);
+    read_some(b);
+}
+
+/* ---- clients and their keys ---- */
+
+struct key_read {
+    struct gd_broker *b;
+    char *workspace, *client;
+};
+
+static void served(struct gd_broker *b);
+
+/* The key as it is stored now: another node made it, or destroyed it. */
+static void on_keys(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct key_read *k = arg;
+    struct gd_broker *b = k->b;
+    struct gd_err e = { 0 };
+    size_t n = 0;
+
+    (void)err; /* whoever needs it hears that it is missing */
+    for (size_t i = 0; r == GD_STORE_OK && i < gd_tx_rows(tx, 0); i++) {
+        const void *wrapped = gd_tx_bytes(tx, 0, i, 2, &n);
+
+        if (!strcmp(gd_tx_text(tx, 0, i, 3), "erased")) {
+            gd_keyring_forget(b->d.keyring, k->workspace, k->client);
+            break;
+        }
+        if (n == GD_WRAPPED_DEK && !gd_keyring_dek(b->d.keyring, k->workspace, k->client) &&
+            !gd_keyring_add_dek(b->d.keyring, k->workspace, k->client, wrapped, &e))
+            GD_LOG(b->d.log, GD_LOG_ERROR, "peers.key", GD_F_ERR(&e));
+    }
+    gd_free(k->workspace);
+    gd_free(k->client);
+    gd_free(k);
+    b->peers->keys--;
+    served(b);
+    gd_busy(b, -1);
+}
+
+static void read_keys(struct gd_broker *b, const struct change *c)
+{
+    struct key_read *k = gd_new(sizeof *k);
+    struct gd_tx *tx = gd_tx_new(b->d.keys);
+
+    *k = (struct key_read){ b, gd_strdup(c->workspace), gd_strdup(c->id) };
+    b->peers->keys++;
+    gd_busy(b, 1);
+    gd_tx_add(tx, &sql_keys, GD_P_TEXT(c->workspace), GD_P_TEXT(c->id));
+    gd_store_read(b->d.keys, tx, on_keys, k);
+}
+
+/* ---- what was read ---- */
+
+struct taking {
+    struct gd_broker *b;
+    bool again;
+};
+
+static void on_client(void *arg, const struct gd_row *row)
+{
+    struct gd_broker *b = ((struct taking *)arg)->b;
+
+    if (!strcmp(gd_row_text(row, 2), "erased") || !strcmp(gd_row_text(row, 2), "erasing"))
+        gd_keyring_forget(b->d.keyring, gd_row_text(row, 0), gd_row_text(row, 1));
+    gd_take_client(b, row);
+}
+
+static void on_cred(void *arg, const struct gd_row *row)
+{
+    struct gd_broker *b = ((struct taking *)arg)->b;
+
+    gd_take_cred(b, row);
+    for (unsigned i = 0; i < b->nhubs; i++) /* works with a token of its own copy */
+        if (!strcmp(b->hubs[i].cred, gd_row_text(row, 1)))
+            gd_hubs_reload(b, b->hubs[i].hub.workspace, b->hubs[i].hub.id);
+}
+
+/* A grant may be told of before its credential. */
+static void on_grant(void *arg, const struct gd_row *row)
+{
+    struct taking *t = arg;
+
+    if (gd_take_grant(t->b, row) || t->again)
+        return;
+    put(t->b, gd_row_text(row, 0), gd_row_text(row, 2), true);
+    put(t->b, gd_row_text(row, 0), gd_row_text(row, 1), true);
+}
+
+static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    static gd_row_fn *const take[KINDS] = { on_client, on_cred, on_grant };
+    struct gd_broker *b = arg;
+    struct gd_peers *p = b->peers;
+    struct gd_list *l;
+    size_t stmt = 0;
+
+    p->busy = false;
+    if (r != GD_STORE_OK) /* what changed is not forgotten */
+        GD_LOG(b->d.log, GD_LOG_WARN, "peers.read_failed", GD_F_ERR(err));
+    while ((l = gd_list_pop(&p->reading))) {
+        struct change *c = gd_container_of(l, struct change, node);
+        struct taking t = { b, c->again };
+
+        if (r == GD_STORE_OK)
+            gd_tx_each(tx, stmt, take[c->kind], &t);
+        else
+            put(b, c->workspace, c->id, c->again);
+        stmt++;
+        change_free(c);
+    }
+    gd_events_wake(b->d.events);
+    if (r == GD_STORE_OK)
+        read_some(b);
+    served(b);
+    gd_busy(b, -1);
+}
+
+/* ---- reading ---- */
+
+/* The next ones in the order of their kinds; hubs are read by their own room. */
+static unsigned take_batch(struct gd_broker *b, struct gd_tx *tx)
+{
+    static const struct gd_sql *const sql[KINDS] = { &sql_client, &sql_cred, &sql_grant };
+    struct gd_peers *p = b->peers;
+    unsigned n = 0;
+
+    for (int kind = CLIENT; kind <= HUB && n < AT_ONCE; kind++)
+        for (struct gd_list *l = p->waiting.next, *next; l != &p->waiting && n < AT_ONCE; l = next) {
+            struct change *c = gd_container_of(l, struct change, node);
+            GD_AUTO_FREE char *name = gd_strf("%s %s", c->workspace, c->id);
+
+            next = l->next;
+            if ((int)c->kind != kind)
+                continue;
+            gd_list_del(l);
+            (void)gd_map_del(&p->known, name);
+            if (kind == HUB) {
+                gd_hubs_reload(b, c->workspace, c->id + 4);
+                change_free(c);
+                continue;
+            }
+            if (kind == CLIENT)
+                read_keys(b, c);
+            gd_tx_add(tx, sql[kind], GD_P_TEXT(c->workspace), GD_P_TEXT(c->id));
+            gd_list_add(&p->reading, &c->node);
+            n++;
+        }
+    return n;
+}
+
+static void read_some(struct gd_broker *b)
+{
+    struct gd_peers *p = b->peers;
+    struct gd_tx *tx;
+
+    if (p->busy || gd_list_empty(&p->waiting))
+        return;
+    tx = gd_tx_new(b->d.store);
+    if (take_batch(b, tx) == 0) {
+        gd_tx_free(tx);
+        return;
+    }
+    p->busy = true;
+    gd_busy(b, 1);
+    gd_store_read(b->d.store, tx, on_read, b);
+}
+
+/* ---- catching up ---- */
+
+/* Everything that was known to have changed is in the index: tells who waited. */
+static void served(struct gd_broker *b)
+{
+    struct gd_peers *p = b->peers;
+    struct gd_list *l;
+
+    if (p->busy || p->keys || !gd_list_empty(&p->waiting))
+        return;
+    while ((l = gd_list_pop(&p->served))) {
+        struct waiter *w = gd_container_of(l, struct waiter, node);
+
+        gd_defer(b, w->fn, w->arg);
+        gd_free(w);
+    }
+}
+
+static void on_caught_up(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_broker *b = arg;
+    struct gd_list *l = gd_list_pop(&b->peers->waiters);
+
+    (void)tx;
+    (void)r; /* what is here is the best there is; whoever needs the store hears of it there */
+    (void)err;
+    gd_list_add(&b->peers->served, l);
+    served(b);
+    gd_busy(b, -1);
+}
+
+bool gd_broker_shared(const struct gd_broker *b)
+{
+    return gd_store_shared(b->d.store);
+}
+
+void gd_broker_catch_up(struct gd_broker *b, void (*fn)(void *), void *arg)
+{
+    struct waiter *w;
+
+    if (!gd_store_shared(b->d.store)) {
+        gd_defer(b, fn, arg);
+        return;
+    }
+    w = gd_new(sizeof *w);
+    w->fn = fn;
+    w->arg = arg;
+    gd_list_add(&peers_of(b)->waiters, &w->node);
+    gd_busy(b, 1);
+    gd_store_catch_up(b->d.store, on_caught_up, b);
+}
+
+void gd_broker_news(struct gd_broker *b, const char *workspace, const char *id)
+{
+    gd_peers_changed(b, workspace, id);
+}
+
+void gd_peers_free(struct gd_broker *b)
+{
+    struct gd_list *l;
+
+    if (!b->peers)
+        return;
+    while ((l = gd_list_pop(&b->peers->waiting)))
+        change_free(gd_container_of(l, struct change, node));
+    gd_map_done(&b->peers->known, NULL);
+    gd_free(b->peers);
+}

@@ -1,0 +1,374 @@
+/* node/node.c - one row a node. The beat renews the lease and reads the others' in one transaction; what it
+ * reads is good for as long as the lease is. */
+#include "node/node.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <string.h>
+
+#define LEASE_MS     15000
+#define AGAIN_MS     1000 /* after a beat that failed */
+#define NODES_MAX    64
+#define NAME_MAX_LEN 63
+
+/* lease_until: by the database's clock. n: transactions groups of this worker, see the engine. state: live,
+ * draining, gone. */
+const char *const gd_nodes_tables[] = {
+    "CREATE TABLE nodes (name text NOT NULL PRIMARY KEY, worker text NOT NULL, place text NOT NULL,"
+    " epoch bigint NOT NULL, n bigint NOT NULL, lease_until bigint NOT NULL, state text NOT NULL,"
+    " started_at bigint NOT NULL)",
+    NULL,
+};
+
+/* A row that is there is taken only when it is this node's own, or nobody has kept it alive. */
+GD_SQL(sql_take, "INSERT INTO nodes (name, worker, place, epoch, n, lease_until, state, started_at)"
+                 " VALUES ($1, $1 || '.1', $2, 1, 0, gd_now() + $3, 'live', gd_now())"
+                 " ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1,"
+                 " worker = nodes.name || '.' || CAST(nodes.epoch + 1 AS text), place = excluded.place,"
+                 " lease_until = excluded.lease_until, state = 'live', started_at = excluded.started_at"
+                 " WHERE nodes.place = $2 OR nodes.lease_until < gd_now()");
+GD_SQL(sql_mine, "SELECT worker, place FROM nodes WHERE name = $1");
+GD_SQL(sql_beat, "UPDATE nodes SET lease_until = gd_now() + $3, state = $4 WHERE name = $1 AND worker = $2");
+GD_SQL(sql_all, "SELECT name, worker, state, lease_until - gd_now() FROM nodes ORDER BY name LIMIT $1");
+GD_SQL(sql_bury, "UPDATE nodes SET state = 'gone', worker = worker || '+' WHERE lease_until < gd_now()"
+                 " AND state <> 'gone' AND name <> $1");
+GD_SQL(sql_leave, "UPDATE nodes SET lease_until = 0, state = 'gone', worker = worker || '+'"
+                  " WHERE name = $1 AND worker = $2");
+GD_SQL(sql_forget, "DELETE FROM nodes WHERE state = 'gone' AND lease_until < gd_now() - $2 AND name <> $1");
+
+#define FORGET_MS (30 * 86400000LL) /* a name that is not used any more */
+
+struct other {
+    char name[NAME_MAX_LEN + 1];
+    char state[16];
+    int64_t left_ms; /* of its lease, when it was read */
+    uint64_t hash;
+    bool live;
+};
+
+struct gd_nodes {
+    struct gd_store *store;
+    const struct gd_clock *clock;
+    struct gd_log *log;
+    struct gd_nodes_options o;
+    char *name, *worker, *prefix, *place;
+    struct other all[NODES_MAX]; /* this one among them */
+    unsigned count, live;
+    uint64_t hash;
+    int64_t sent_at, valid_until, steady_since; /* monotonic */
+    bool shared, beating, started, draining, ousted, closing;
+    uv_timer_t timer;
+    void (*closed)(void *);
+    void *closed_arg;
+};
+
+static uint64_t mix(uint64_t x) /* the finisher of SplitMix64 */
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+static uint64_t name_hash(const char *s)
+{
+    uint64_t h = 0x9e3779b97f4a7c15u;
+
+    for (; *s; s++)
+        h = mix(h ^ (unsigned char)*s);
+    return h;
+}
+
+const char *gd_nodes_worker(const struct gd_nodes *n)
+{
+    return n->worker;
+}
+
+const char *gd_nodes_prefix(const struct gd_nodes *n)
+{
+    return n->prefix;
+}
+
+unsigned gd_nodes_live(const struct gd_nodes *n)
+{
+    return n->live ? n->live : 1;
+}
+
+/* The highest of what the live nodes draw for it (rendezvous hashing): when one goes, only what was its own
+ * moves. */
+bool gd_nodes_prefers(const struct gd_nodes *n, const struct gd_id *id)
+{
+    uint64_t key, mine;
+
+    if (!n->shared || n->live < 2)
+        return !n->draining || n->live < 2;
+    memcpy(&key, id->b + 8, sizeof key);
+    mine = mix(key ^ n->hash);
+    if (n->draining)
+        return false;
+    for (unsigned i = 0; i < n->count; i++)
+        if (n->all[i].live && n->all[i].hash != n->hash && mix(key ^ n->all[i].hash) > mine)
+            return false;
+    return true;
+}
+
+bool gd_nodes_steady(const struct gd_nodes *n)
+{
+    int64_t now = gd_mono(n->clock);
+
+    return !n->shared || (n->started && now < n->valid_until && now - n->steady_since >= n->o.lease_ms);
+}
+
+void gd_nodes_bury(const struct gd_nodes *n, struct gd_tx *tx)
+{
+    gd_tx_add(tx, &sql_bury, GD_P_TEXT(n->name));
+}
+
+/* ---- the beat ---- */
+
+static void arm(struct gd_nodes *n, int64_t ms);
+
+static bool same_view(const struct gd_nodes *n, const struct other *old, unsigned count)
+{
+    if (count != n->count)
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(old[i].name, n->all[i].name) != 0 || old[i].live != n->all[i].live)
+            return false;
+    return true;
+}
+
+static void read_all(struct gd_nodes *n, const struct gd_tx *tx)
+{
+    n->count = n->live = 0;
+    for (size_t i = 0; i < gd_tx_rows(tx, 1) && n->count < NODES_MAX; i++) {
+        struct other *o = &n->all[n->count++];
+
+        (void)snprintf(o->name, sizeof o->name, "%s", gd_tx_text(tx, 1, i, 0));
+        (void)snprintf(o->state, sizeof o->state, "%s", gd_tx_text(tx, 1, i, 2));
+        o->left_ms = gd_tx_int(tx, 1, i, 3);
+        o->hash = name_hash(o->name);
+        o->live = o->left_ms > 0 && !strcmp(o->state, "live");
+        n->live += o->live;
+    }
+}
+
+static bool somebody_died(const struct gd_nodes *n)
+{
+    for (unsigned i = 0; i < n->count; i++)
+        if (n->all[i].left_ms <= 0 && strcmp(n->all[i].state, "gone") != 0)
+            return true;
+    return false;
+}
+
+static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
+{
+    struct other *old = gd_new_array(NODES_MAX, sizeof *old);
+    unsigned count = n->count;
+
+    memcpy(old, n->all, sizeof n->all);
+    if (gd_mono(n->clock) > n->valid_until) /* it had run out */
+        n->steady_since = n->sent_at;
+    n->valid_until = n->sent_at + n->o.lease_ms;
+    read_all(n, tx);
+    if (!same_view(n, old, count) && n->o.on_changed)
+        n->o.on_changed(n->o.arg);
+    gd_free(old);
+    if (gd_nodes_steady(n) && !n->draining && somebody_died(n) && n->o.on_dead)
+        n->o.on_dead(n->o.arg);
+}
+
+static void oust(struct gd_nodes *n)
+{
+    n->ousted = true;
+    GD_LOG(n->log, GD_LOG_ERROR, "node.ousted", GD_F_STR("worker", n->worker));
+    if (n->o.on_ousted)
+        n->o.on_ousted(n->o.arg);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    struct gd_nodes *n = h->data;
+    void (*done)(void *) = n->closed;
+    void *arg = n->closed_arg;
+
+    gd_free(n->name);
+    gd_free(n->worker);
+    gd_free(n->prefix);
+    gd_free(n->place);
+    gd_free(n);
+    if (done)
+        done(arg);
+}
+
+static void on_left(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_nodes *n = arg;
+
+    (void)tx;
+    (void)r; /* else it runs out by itself */
+    (void)err;
+    uv_close((uv_handle_t *)&n->timer, on_timer_closed);
+}
+
+static void leave(struct gd_nodes *n)
+{
+    struct gd_tx *tx = gd_tx_new(n->store);
+
+    gd_tx_add(tx, &sql_leave, GD_P_TEXT(n->name), GD_P_TEXT(n->worker));
+    gd_store_commit(n->store, tx, on_left, n);
+}
+
+static void on_beaten(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_nodes *n = arg;
+
+    n->beating = false;
+    if (n->closing) {
+        leave(n);
+        return;
+    }
+    if (r != GD_STORE_OK) {
+        GD_LOG(n->log, GD_LOG_WARN, "node.beat_failed", GD_F_ERR(err));
+        arm(n, AGAIN_MS);
+    } else if (gd_tx_changes(tx, 0) == 0) {
+        oust(n);
+    } else {
+        take_view(n, tx);
+        arm(n, n->o.lease_ms / 3);
+    }
+}
+
+static void beat(uv_timer_t *t)
+{
+    struct gd_nodes *n = t->data;
+    struct gd_tx *tx = gd_tx_new(n->store);
+
+    n->beating = true;
+    n->sent_at = gd_mono(n->clock);
+    gd_tx_add(tx, &sql_beat, GD_P_TEXT(n->name), GD_P_TEXT(n->worker), GD_P_INT(n->o.lease_ms),
+              GD_P_TEXT(n->draining ? "draining" : "live"));
+    gd_tx_add(tx, &sql_all, GD_P_INT(NODES_MAX));
+    gd_store_commit(n->store, tx, on_beaten, n);
+}
+
+static void arm(struct gd_nodes *n, int64_t ms)
+{
+    if (n->started && !n->closing && !n->ousted)
+        uv_timer_start(&n->timer, beat, (uint64_t)ms, 0);
+}
+
+void gd_nodes_start(struct gd_nodes *n)
+{
+    n->started = true;
+    n->steady_since = gd_mono(n->clock);
+    if (n->shared)
+        arm(n, 0);
+}
+
+void gd_nodes_drain(struct gd_nodes *n)
+{
+    n->draining = true;
+    if (n->shared && !n->beating)
+        arm(n, 0);
+}
+
+void gd_nodes_close(struct gd_nodes *n, void (*done)(void *), void *arg)
+{
+    n->closing = true;
+    n->closed = done;
+    n->closed_arg = arg;
+    (void)uv_timer_stop(&n->timer);
+    if (!n->shared || n->ousted)
+        uv_close((uv_handle_t *)&n->timer, on_timer_closed);
+    else if (!n->beating)
+        leave(n);
+}
+
+/* ---- opening ---- */
+
+struct opening {
+    struct gd_nodes *n;
+    bool done, taken;
+    enum gd_store_result result;
+    struct gd_err err;
+};
+
+static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct opening *o = arg;
+
+    o->done = true;
+    o->result = r;
+    if (r != GD_STORE_OK) {
+        if (err)
+            o->err = *err;
+        return;
+    }
+    o->taken = gd_tx_changes(tx, 0) > 0;
+    o->n->worker = gd_strdup(gd_tx_text(tx, 1, 0, 0));
+}
+
+static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
+{
+    struct opening o = { .n = n, .err = { .reason = GD_R_STORE_FAILED } };
+    struct gd_tx *tx = gd_tx_new(n->store);
+
+    n->sent_at = gd_mono(n->clock);
+    gd_tx_add(tx, &sql_take, GD_P_TEXT(n->name), GD_P_TEXT(n->place), GD_P_INT(n->o.lease_ms));
+    gd_tx_add(tx, &sql_mine, GD_P_TEXT(n->name));
+    gd_tx_add(tx, &sql_forget, GD_P_TEXT(n->name), GD_P_INT(FORGET_MS));
+    gd_store_commit(n->store, tx, on_taken, &o);
+    while (!o.done)
+        uv_run(loop, UV_RUN_ONCE);
+    n->valid_until = n->sent_at + n->o.lease_ms;
+    if (o.result != GD_STORE_OK) {
+        *err = o.err;
+        return -1;
+    }
+    return o.taken ? 0
+                   : gd_err_set(err, GD_R_NODE_NAME_TAKEN,
+                                "another process is this node (%s) in the same store: a state directory was "
+                                "copied; remove the file \"node\" from the copy and start again",
+                                n->name);
+}
+
+int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store,
+                  const struct gd_nodes_options *o, const struct gd_clock *clock, struct gd_log *log,
+                  struct gd_err *err)
+{
+    struct gd_nodes *n = gd_new(sizeof *n);
+
+    n->store = store;
+    n->clock = clock;
+    n->log = log;
+    n->o = *o;
+    n->o.lease_ms = o->lease_ms ? o->lease_ms : LEASE_MS;
+    n->name = gd_strndup(o->name, NAME_MAX_LEN);
+    n->prefix = gd_strf("%s.", n->name);
+    n->place = gd_strdup(o->place);
+    n->hash = name_hash(n->name);
+    n->shared = gd_store_shared(store);
+    n->live = 1;
+    if (uv_timer_init(loop, &n->timer))
+        return gd_err_set(err, GD_R_INTERNAL, "the loop takes no more handles"); /* the process ends */
+    n->timer.data = n;
+    uv_unref((uv_handle_t *)&n->timer);
+    if (take_name(n, loop, err))
+        return -1;
+    *ret = n;
+    return 0;
+}
+
+json_t *gd_nodes_status(const struct gd_nodes *n)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < n->count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "name", n->all[i].name, "state",
+                                              n->all[i].live          ? "live"
+                                              : n->all[i].left_ms > 0 ? n->all[i].state
+                                                                      : "gone",
+                                              "lease_ms", (json_int_t)n->all[i].left_ms));
+    return json_pack("{s:s, s:s, s:o}", "name", n->name, "worker", n->worker, "nodes", list);
+}

@@ -1,0 +1,69 @@
+/* node/node.h - the processes that share one store. Each has a row with a lease that it renews by the
+ * database's clock; whoever's lease is over is taken for dead by the others, which then settle what it left.
+ * A node's own clock is never compared with another's.
+ *
+ * Who does what: nothing is owned. Work is claimed by a conditional update of its own row (a credential's
+ * lease, a flow's or a grant's worker), and that alone excludes. gd_nodes_prefers only keeps nodes from
+ * reaching for the same row at the same time.
+ *
+ * Coming back late: a node that was buried can write nothing more (its transactions are fenced by its row,
+ * see gd_store_fence) and has to join again under a new worker's name; on_ousted tells it.
+ *
+ * The embedded engine serves one process: the same calls, no timer, nobody else. Loop thread. */
+#ifndef GD_NODE_NODE_H
+#define GD_NODE_NODE_H
+
+#include "base/id.h"
+#include "store/store.h"
+
+struct gd_nodes;
+struct gd_nodes_options {
+    const char *name;  /* of this node, the same after a restart ("nd...") */
+    const char *place; /* where its state lies; a live node of that name elsewhere is refused */
+    int64_t lease_ms;  /* 0: 15 s; renewed three times in it */
+    /* All on the loop, never inside a call. */
+    void (*on_changed)(void *arg); /* other nodes came, went, or are drained: gd_nodes_live */
+    void (*on_dead)(void *arg);    /* somebody's lease is over: add gd_nodes_bury and what settles to one
+                                      transaction */
+    void (*on_ousted)(void *arg);  /* this node was buried: it may write nothing more */
+    void *arg;
+};
+
+/* Blocking: takes the name. NODE_NAME_TAKEN, or what the store says. */
+int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store,
+                  const struct gd_nodes_options *o, const struct gd_clock *clock, struct gd_log *log,
+                  struct gd_err *err);
+/* Beats from now on. After the callbacks' owners are there. */
+void gd_nodes_start(struct gd_nodes *n);
+/* The others are told not to count on this node: they take over what is due. */
+void gd_nodes_drain(struct gd_nodes *n);
+/* Gives the lease back, then frees; done runs on the loop. Before the store is closed. */
+void gd_nodes_close(struct gd_nodes *n, void (*done)(void *), void *arg);
+
+/* What rows of claimed work carry: the name and how often it was taken, "nd....3". Never another's, and never
+ * that of an earlier process of this node. */
+const char *gd_nodes_worker(const struct gd_nodes *n);
+/* True for exactly one of the live nodes, as long as all agree who is alive. */
+bool gd_nodes_prefers(const struct gd_nodes *n, const struct gd_id *id);
+unsigned gd_nodes_live(const struct gd_nodes *n); /* at least 1: this one */
+/* Has this node's own lease lasted without a gap for as long as others' are given? Only then it buries. */
+bool gd_nodes_steady(const struct gd_nodes *n);
+/* Adds: whose lease is over is buried. To be the first statement of the transaction that settles: from it on
+ * those nodes write nothing. */
+void gd_nodes_bury(const struct gd_nodes *n, struct gd_tx *tx);
+/* Of a column worker: true for a row whose worker is gone. $1 to $3 of the statement are GD_NODES_GONE_P. At
+ * the start only what earlier processes of this node left is taken for it; all, where no other can be. */
+#define GD_NODES_GONE(column)                                      \
+    "(" column " IS NULL OR (" column " <> $1 AND (substr(" column \
+    ", 1, length($2)) = $2 OR ($3 = 1 AND " column                 \
+    " NOT IN (SELECT worker FROM nodes WHERE lease_until > gd_now())))))"
+#define GD_NODES_GONE_P(n) \
+    GD_P_TEXT(gd_nodes_worker(n)), GD_P_TEXT(gd_nodes_prefix(n)), GD_P_INT(gd_nodes_steady(n))
+const char *gd_nodes_prefix(const struct gd_nodes *n); /* "nd...." */
+/* {"name","worker","nodes":[{"name","state","lease_ms"}]} */
+json_t *gd_nodes_status(const struct gd_nodes *n);
+
+/* The table; a part of the store's migrations. */
+extern const char *const gd_nodes_tables[];
+
+#endif

@@ -1,0 +1,39 @@
+"""Several nodes on one store, and what one node alone already keeps of it: its name, its leases."""
+import unittest
+
+from harness import GrantdTest
+
+
+class OneNode(GrantdTest):
+    def test_it_is_listed_and_cannot_be_given_up(self):
+        self.box.start()
+        said = self.box.daemon.rpc.call("node.list")
+        own = self.box.daemon.rpc.call("daemon.status")["nodes"]
+        self.assertEqual(said["this"], own["name"])
+        self.assertRegex(own["worker"], r"^nd[0-9a-z]{26}\.1$")
+        for name, reason in ((own["name"], "NODE_ALIVE"), ("nd00000000000000000000000000", "NODE_UNKNOWN")):
+            self.refused(reason, "node.forget", node=name)
+
+    def test_each_start_is_another_worker(self):
+        for n in (1, 2, 3):
+            self.box.start()
+            worker = self.box.daemon.rpc.call("daemon.status")["nodes"]["worker"]
+            self.assertEqual(int(worker.split(".")[1]), n)
+            self.box.daemon.kill9() if n == 1 else self.box.daemon.stop()
+
+    def test_a_lease_that_was_long_in_coming_is_not_used(self):
+        """The process slept between the lease and the request: by now another node may be at it."""
+        server = self.box.accounting()
+        app = self.box.policy_app(server, "none", at_ttl=3600)
+        self.box.limits.update(request_deadline_ms=1000, quiet_ms=1000)
+        self.box.start(faults="F03:delay(3500):1")
+        grant = self.box.consent(app)
+        self.refused("LEASE_LATE", "grant.refresh", grant=grant)
+        self.assertEqual(server.get("/_ctl/report")["seen"]["refresh"], 0)
+        self.rpc.call("grant.refresh", grant=grant)  # nothing was spent
+        self.assertEqual(server.get("/_ctl/report")["seen"]["refresh"], 1)
+
+
+
+if __name__ == "__main__":
+    unittest.main()
