@@ -12,31 +12,42 @@ static uint32_t hash(const struct gd_id *id)
     return (uint32_t)((h * 0x9e3779b97f4a7c15u) >> 32);
 }
 
+static const struct gd_id *id_at(const struct gd_id_table *t, uint32_t slot)
+{
+    return gd_pool_at(t->pool, (slot & (t->cap - 1)) - 1);
+}
+
+/* A number is less than cap, so the bits above are free: they hold those of the hash that the place does not
+ * tell. Records, which are far away in memory, are looked at when these fit. */
 static uint32_t *slot(const struct gd_id_table *t, const struct gd_id *id)
 {
-    uint32_t i = hash(id) & (t->cap - 1);
+    uint32_t h = hash(id), mask = t->cap - 1, i = h & mask;
 
-    while (t->slots[i] && memcmp(gd_pool_at(t->pool, t->slots[i] - 1), id, sizeof *id) != 0)
-        i = (i + 1) & (t->cap - 1);
+    while (t->slots[i] && ((t->slots[i] & ~mask) != (h & ~mask) ||
+                           memcmp(id_at(t, t->slots[i]), id, sizeof *id) != 0)) /* check:allow an id */
+        i = (i + 1) & mask;
     return &t->slots[i];
 }
 
-/* Grown by a half more than needed at 3/4 full; the table is all that moves. */
+/* Doubled at 3/4 full; the table is all that moves. In the order of the numbers, which is that of the memory.
+ */
 static void grow(struct gd_id_table *t)
 {
-    uint32_t *old = t->slots, cap = t->cap;
-
-    t->cap = cap ? cap * 2 : 64;
+    gd_free(t->slots);
+    t->cap = t->cap ? t->cap * 2 : 64;
     t->slots = gd_new_array(t->cap, sizeof *t->slots);
-    for (uint32_t i = 0; i < cap; i++)
-        if (old[i])
-            *slot(t, gd_pool_at(t->pool, old[i] - 1)) = old[i];
-    gd_free(old);
+    for (uint32_t n = 0, i; n < t->count; n++) {
+        uint32_t h = hash(gd_pool_at(t->pool, n)), mask = t->cap - 1;
+
+        for (i = h & mask; t->slots[i]; i = (i + 1) & mask)
+            ;
+        t->slots[i] = (h & ~mask) | (n + 1);
+    }
 }
 
 static uint32_t find(const struct gd_id_table *t, const struct gd_id *id)
 {
-    uint32_t at = t->cap ? *slot(t, id) : 0;
+    uint32_t at = t->cap ? *slot(t, id) & (t->cap - 1) : 0;
 
     return at ? at - 1 : GD_NONE;
 }
@@ -51,10 +62,10 @@ static uint32_t add(struct gd_id_table *t, struct gd_pool *pool, const struct gd
     at = slot(t, id);
     *ret_new = *at == 0;
     if (*at)
-        return *at - 1;
+        return (*at & (t->cap - 1)) - 1;
     n = gd_pool_add(pool);
     memcpy(gd_pool_at(pool, n), id, sizeof *id);
-    *at = n + 1;
+    *at = (hash(id) & ~(t->cap - 1)) | (n + 1);
     t->count++;
     return n;
 }

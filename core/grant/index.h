@@ -38,8 +38,8 @@ struct gd_ix_grant {
 /* Open addressing over numbers; the key stands first in the record. */
 struct gd_id_table {
     const struct gd_pool *pool;
-    uint32_t *slots; /* number + 1; 0: empty */
-    uint32_t cap, count;
+    uint32_t *slots;     /* number + 1, with bits of the hash above; 0: empty */
+    uint32_t cap, count; /* cap: a power of two */
 };
 
 struct gd_index {
