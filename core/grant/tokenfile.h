@@ -2,7 +2,7 @@
  * credential, that holds tokens sealed under the key that lives in this process alone. The kernel keeps of it
  * in its page cache what there is room for, so a million tokens need none of our memory; after the process it
  * is gone, and what the disk may still hold of it opens no more. Reading does not wait for the disk: what is
- * not in the page cache is not there. Loop thread. */
+ * not in the page cache is not there, but will soon be. Loop thread. */
 #ifndef GD_GRANT_TOKENFILE_H
 #define GD_GRANT_TOKENFILE_H
 

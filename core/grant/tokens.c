@@ -185,6 +185,12 @@ void gd_tokens_put(struct gd_tokens *t, uint32_t cred, const char *token, size_t
         keep(t, cred, t->sealed, len);
 }
 
+void gd_tokens_found(struct gd_tokens *t, uint32_t cred, const char *token, size_t n)
+{
+    if (filed(gd_cred_at(t->ix, cred)) == GD_FILED_NOT)
+        gd_tokens_put(t, cred, token, n);
+}
+
 static long open_sealed(struct gd_tokens *t, const struct gd_ix_cred *c, const unsigned char *sealed,
                         size_t len, char *out, size_t cap)
 {
@@ -205,6 +211,8 @@ static long get_filed(struct gd_tokens *t, uint32_t cred, char *out, size_t cap)
     if (len < 0)
         return -1;
     n = open_sealed(t, c, t->sealed, (size_t)len, out, cap);
+    if (n < 0) /* somebody touched it: written anew when it is found again */
+        set_filed(c, GD_FILED_NOT);
     if (n >= 0 && (has_room(t, cost((size_t)len)) || ++t->read % BACK_EVERY == 0))
         keep(t, cred, t->sealed, (size_t)len);
     return n;

@@ -15,6 +15,9 @@ int gd_tokens_add_file(struct gd_tokens *t, const char *dir, struct gd_err *err)
 /* Replaces what is cached of that credential; the token belongs to its present generation. A token longer
  * than the whole cache is not kept. */
 void gd_tokens_put(struct gd_tokens *t, uint32_t cred, const char *token, size_t n);
+/* The same for one that was read from the store because it was not at hand: what the file has of it is not
+ * written again, since that would wait for the disk. */
+void gd_tokens_found(struct gd_tokens *t, uint32_t cred, const char *token, size_t n);
 void gd_tokens_drop(struct gd_tokens *t, uint32_t cred);
 /* Length of the token written to out (NUL-terminated), -1 when it is not there. No allocation. */
 long gd_tokens_get(struct gd_tokens *t, uint32_t cred, char *out, size_t cap);

@@ -359,7 +359,7 @@ static void on_audited(void *arg, const struct gd_err *err)
         return;
     }
     gd_vends_remember(b->vends, v->cred, c->who.number, v->gen);
-    gd_tokens_put(b->tokens, v->cred, v->token.ptr, v->token.len);
+    gd_tokens_found(b->tokens, v->cred, v->token.ptr, v->token.len);
     vend_end(c,
              json_pack("{s:s, s:s, s:s, s:o, s:I}", "grant", v->id, "access_token", v->token.ptr,
                        "token_type", "Bearer", "expires_at", gd_time_json(cred->expires_at), "gen",
