@@ -388,6 +388,14 @@ static void set_progress(struct gd_exchange *x, json_t *notes, bool made)
         json_object_set_new(x->rec, "progress", json_string(x->progress));
 }
 
+/* What is kept belongs to the credential; as long as there is none the flow holds it, sealed. */
+static void keep_with_flow(struct gd_exchange *x, const struct gd_op_result *r)
+{
+    json_object_update(x->kept, r->kept);
+    json_decref(x->f->kept);
+    x->f->kept = json_incref(x->kept);
+}
+
 static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
     struct gd_exchange *x = arg;
@@ -403,6 +411,8 @@ static void on_save(void *arg, struct gd_op *op, const struct gd_op_result *r)
         gd_op_saved(op, false);
         return;
     }
+    if (!sealed && x->gen == 0)
+        keep_with_flow(x, r);
     set_progress(x, r->notes, false);
     gd_exchange_commit(x);
 }
@@ -569,9 +579,7 @@ static void end_waiting(struct gd_exchange *x, const struct gd_op_result *r)
 {
     take_reports(x, r);
     set_progress(x, r->notes, false);
-    json_object_update(x->kept, r->kept);
-    json_decref(x->f->kept);
-    x->f->kept = json_incref(x->kept);
+    keep_with_flow(x, r);
     x->result.end = GD_EXCHANGE_WAITING;
     x->steps = json_array_size(r->steps) ? gd_json_dump(r->steps) : NULL;
     x->back = true;

@@ -5,6 +5,7 @@ import json
 import os
 import select
 import subprocess
+import threading
 import time
 
 from harness import GrantdTest, free_port, origin_of, program, start, wait_for
@@ -182,3 +183,52 @@ class SandboxTest(GrantdTest):
     @staticmethod
     def settle(seconds=0.1):
         time.sleep(seconds)
+
+
+class PlatformTest(SandboxTest):
+    """One platform: its name in the sandbox, and the app that the test configures in begin()."""
+    PLATFORM = APP = None
+
+    def ask(self, *items, who=None, assets=None, deny=False, client=None, **item):
+        """Asks for the items, or for one of APP (what is None is left out), and approves: (link, request, browser)."""
+        items = items or ({"app": self.APP, **{key: value for key, value in item.items() if value}},)
+        link, request, _ = self.request(*items, client=client)
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser, who=who, assets=assets, deny=deny)
+        return link, request, browser
+
+    def granted(self, *args, **kwargs):
+        """As ask; the grants that came out of the one item."""
+        _, request, _ = self.ask(*args, **kwargs)
+        return self.wait_items(request, "granted")[0]["grants"]
+
+    def act(self, act, **args):
+        return self.sandbox.act(self.PLATFORM, act, **args)
+
+    def switch(self, name, value):
+        self.sandbox.option(self.PLATFORM, name=name, value=value)
+
+    def calls(self, method, part):
+        return [r for r in self.sandbox.seen()["requests"] if r["method"] == method and part in r["path"]]
+
+    def told(self, kind):
+        return self.rpc.call("event.list", types=[kind])["events"]
+
+    @staticmethod
+    def states(ends):
+        return {kind: one["state"] for kind, one in ends.items()}
+
+    def killed_while(self, doing, seen):
+        """A person does something, as far as it is answered; grantd is killed as soon as seen() holds, and starts again."""
+        def person():
+            try:
+                doing()
+            except (OSError, AssertionError):
+                pass  # the page went away with the daemon
+        thread = threading.Thread(target=person)
+        thread.start()
+        wait_for(seen, 20, 0.05)
+        self.box.daemon.kill9()
+        thread.join(30)
+        self.box.start()

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Google Ads from ask to end, through a real grantd and against the sandbox."""
-import contextlib
 import json
-import threading
 
 from harness import RpcError, wait_for
-from sandboxed import SandboxTest
+from sandboxed import PlatformTest
 
 BAKERY, SECOND, MANAGER = "1234567890", "5550009999", "9001112222"
 
 
-class GoogleAds(SandboxTest):
+class GoogleAds(PlatformTest):
+    PLATFORM, APP = "google", "goog"
+
     def begin(self, **options):
         self.app("goog", "google_ads", client_id="77-abc.apps.googleusercontent.com",
                  client_secret=self.secret("goog", "GOCSPX-demo"), **options)
@@ -18,14 +18,10 @@ class GoogleAds(SandboxTest):
         self.box.start()
         self.connect("mcc", who="ops@agency.example")
 
-    def ask(self, who="owner@bakery.example", **item):
-        link, request, _ = self.request({"app": "goog", **item})
-        browser = self.box.browser()
-        browser.open(link)
-        page = self.approve(browser, who=who)
-        return link, request, browser, page
+    def ask(self, *items, who="owner@bakery.example", **more):
+        return super().ask(*items, who=who, **more)
 
-    def granted(self, request):
+    def came_of(self, request):
         item, = self.wait_items(request, "granted")
         return item["grants"]
 
@@ -34,8 +30,8 @@ class GoogleAds(SandboxTest):
 
     def test_a_link_stays_without_the_client_s_token(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY)
-        grant, = self.granted(request)
+        _, request, _ = self.ask(asset=BAKERY)
+        grant, = self.came_of(request)
         seen = self.box.grant(grant)
         self.assertEqual((seen["state"], seen["asset"]["id"], seen["asset"]["name"]), ("active", BAKERY, "Bakery EU"))
         self.assertEqual((seen["layers"]["native"]["status"], seen["layers"]["token"]), ("present", None))
@@ -50,18 +46,18 @@ class GoogleAds(SandboxTest):
 
     def test_two_accounts_of_which_the_client_chooses_one(self):
         self.begin()
-        link, request, browser, _ = self.ask()
+        link, request, browser = self.ask()
         item, = self.wait_items(request, "waiting")
         self.assertEqual([c["value"] for c in item["steps"][0]["choices"]], [BAKERY, SECOND])
         self.hand_in(browser, link, accounts=[SECOND])
-        grant, = self.granted(request)
+        grant, = self.came_of(request)
         self.assertEqual(self.box.grant(grant)["asset"]["id"], SECOND)
         self.assertEqual(self.links(), {SECOND: "ACTIVE"})
 
     def test_both_accounts_in_one_item_and_each_ends_alone(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=f"{BAKERY},{SECOND}")
-        grants = {self.box.grant(g)["asset"]["id"]: g for g in self.granted(request)}
+        _, request, _ = self.ask(asset=f"{BAKERY},{SECOND}")
+        grants = {self.box.grant(g)["asset"]["id"]: g for g in self.came_of(request)}
         self.assertEqual(self.links(), {BAKERY: "ACTIVE", SECOND: "ACTIVE"})
         self.whole_end(grants[BAKERY])
         self.assertEqual(self.links(), {BAKERY: "INACTIVE", SECOND: "ACTIVE"})
@@ -70,9 +66,9 @@ class GoogleAds(SandboxTest):
     def test_taken_back_by_the_client(self):
         """A manager that the client removed is seen at the daily look."""
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY)
-        grant, = self.granted(request)
-        self.sandbox.act("google", "unlink", manager=MANAGER, client=BAKERY)
+        _, request, _ = self.ask(asset=BAKERY)
+        grant, = self.came_of(request)
+        self.act("unlink", manager=MANAGER, client=BAKERY)
         self.advance(2 * 86400)
         seen = self.box.grant(grant)
         self.assertEqual((seen["state"], seen["reason"]), ("needs_consent", "NATIVE_GONE"))
@@ -80,13 +76,13 @@ class GoogleAds(SandboxTest):
 
     def test_accepted_by_hand(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY, mode="link_manual")
+        _, request, _ = self.ask(asset=BAKERY, mode="link_manual")
         item, = self.wait_items(request, "waiting")
         self.assertEqual(item["steps"][0]["copy"], MANAGER)
         self.assertEqual(self.links(), {BAKERY: "PENDING"})
-        self.sandbox.act("google", "accept_link", manager=MANAGER, client=BAKERY)
+        self.act("accept_link", manager=MANAGER, client=BAKERY)
         self.advance(120)
-        grant, = self.granted(request)
+        grant, = self.came_of(request)
         self.assertEqual(self.box.grant(grant)["layers"]["native"]["status"], "present")
 
     def test_one_consent_for_many_items(self):
@@ -110,7 +106,7 @@ class GoogleAds(SandboxTest):
         browser.open(link)
         self.approve(browser)
         self.advance(60)
-        self.granted(request)
+        self.came_of(request)
         after = [r["path"] for r in self.sandbox.seen()["requests"] if r["n"] > before]
         self.assertTrue([p for p in after if p.endswith(BAKERY + "/googleAds:search")], after)
         self.assertEqual([p for p in after if p.startswith("/o/oauth2/") or "Links:mutate" in p], [])
@@ -118,8 +114,8 @@ class GoogleAds(SandboxTest):
     def test_weeks_go_by(self):
         """The hub's token is renewed and the link is looked at; nothing is asked of anybody."""
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY)
-        grant, = self.granted(request)
+        _, request, _ = self.ask(asset=BAKERY)
+        grant, = self.came_of(request)
         self.advance(4 * 86400)
         self.assertEqual(self.box.grant(grant)["state"], "active")
         self.assertEqual(self.rpc.call("hub.get", hub="mcc")["hub"]["state"], "ready")
@@ -137,14 +133,14 @@ class GoogleAds(SandboxTest):
 
     def test_a_seat_with_a_role(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
+        _, request, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
         item, = self.wait_items(request, "waiting")
         self.assertEqual(item["steps"][0]["title"], "Wait for the agency")
         invitation, = self.sandbox.state("google")["invitations"]
         self.assertEqual((invitation["email"], invitation["role"]), ("ops@agency.example", "STANDARD"))
-        self.sandbox.act("google", "accept_invitation", customer=BAKERY, id=invitation["id"])
+        self.act("accept_invitation", customer=BAKERY, id=invitation["id"])
         self.advance(2 * 86400)
-        grant, = self.granted(request)
+        grant, = self.came_of(request)
         seen = self.box.grant(grant)
         self.assertEqual((seen["role"]["granted"], seen["layers"]["native"]["status"]), ("STANDARD", "present"))
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
@@ -156,8 +152,8 @@ class GoogleAds(SandboxTest):
 
     def test_a_token_and_its_end_only_when_ordered(self):
         self.begin()
-        _, request, _, _ = self.ask(mode="token", asset=BAKERY)
-        grant, = self.granted(request)
+        _, request, _ = self.ask(mode="token", asset=BAKERY)
+        grant, = self.came_of(request)
         self.assertTrue(self.rpc.call("grant.token", grant=grant)["access_token"].startswith("ya29."))
         self.rpc.call("grant.refresh", grant=grant)
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
@@ -170,58 +166,58 @@ class GoogleAds(SandboxTest):
 
     def test_linked_already_needs_nobody_s_hand(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY)
-        self.granted(request)
-        _, request, _, _ = self.ask(asset=BAKERY, mode="link_manual")
+        _, request, _ = self.ask(asset=BAKERY)
+        self.came_of(request)
+        _, request, _ = self.ask(asset=BAKERY, mode="link_manual")
         self.advance(60)
-        self.granted(request)
+        self.came_of(request)
 
     def test_refused_by_hand_and_asked_again(self):
         self.begin()
-        link, request, browser, _ = self.ask(asset=BAKERY, mode="link_manual")
+        link, request, browser = self.ask(asset=BAKERY, mode="link_manual")
         self.wait_items(request, "waiting")
-        self.sandbox.act("google", "refuse_link", manager=MANAGER, client=BAKERY)
+        self.act("refuse_link", manager=MANAGER, client=BAKERY)
         self.advance(120)
         item = wait_for(lambda: next((i for i in self.items(request) if i["state"] != "waiting"), None))
         self.assertEqual((item["state"], item["reason"]), ("open", "INVITATION_DECLINED"), item)
         browser.open(link)
         self.approve(browser)
-        self.sandbox.act("google", "accept_link", manager=MANAGER, client=BAKERY)
+        self.act("accept_link", manager=MANAGER, client=BAKERY)
         self.advance(120)
-        self.granted(request)
+        self.came_of(request)
 
     def test_no_administrator_consents_another_one_accepts(self):
         """Whoever consented may not accept: the invitation waits for somebody who may."""
         self.begin()
-        _, request, _, _ = self.ask(who="carl@candles.example", asset="7770001111")
+        _, request, _ = self.ask(who="carl@candles.example", asset="7770001111")
         item, = self.wait_items(request, "waiting")
         self.assertEqual(item["steps"][0]["copy"], MANAGER)
-        self.sandbox.act("google", "accept_link", manager=MANAGER, client="7770001111")
+        self.act("accept_link", manager=MANAGER, client="7770001111")
         self.advance(120)
-        self.granted(request)
+        self.came_of(request)
 
     def test_a_second_administrator_approves_the_seat(self):
         self.begin()
         self.sandbox.option("google", name="mpa", value=True)
-        _, request, _, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
+        _, request, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
         item, = self.wait_items(request, "waiting")
         self.assertEqual(item["steps"][0]["title"], "A second administrator approves")
         review, = self.sandbox.state("google")["reviews"]
-        self.sandbox.act("google", "resolve_review", customer=BAKERY, id=review["id"], status="APPROVED")
+        self.act("resolve_review", customer=BAKERY, id=review["id"], status="APPROVED")
         self.advance(120)
         item, = self.wait_items(request, "waiting")
         self.assertEqual(item["steps"][0]["title"], "Wait for the agency")
         invitation, = self.sandbox.state("google")["invitations"]
-        self.sandbox.act("google", "accept_invitation", customer=BAKERY, id=invitation["id"])
+        self.act("accept_invitation", customer=BAKERY, id=invitation["id"])
         self.advance(3600)
-        grant, = self.granted(request)
+        grant, = self.came_of(request)
         self.assertEqual(self.whole_end(grant)["member"]["state"], "manual")  # the removal waits for approval, too
 
     def test_the_manager_may_not_unlink(self):
         self.begin()
         self.sandbox.option("google", name="manager_login_can_unlink", value=False)
-        _, request, _, _ = self.ask(asset=BAKERY)
-        grant, = self.granted(request)
+        _, request, _ = self.ask(asset=BAKERY)
+        grant, = self.came_of(request)
         surface = self.whole_end(grant)["partner"]
         self.assertEqual(surface["state"], "manual")
         self.assertIn("Managers", surface["step"])
@@ -230,8 +226,8 @@ class GoogleAds(SandboxTest):
     def test_the_client_s_kept_token_unlinks(self):
         self.begin(keep_client_token=True)
         self.sandbox.option("google", name="manager_login_can_unlink", value=False)
-        _, request, _, _ = self.ask(asset=BAKERY)
-        grant, = self.granted(request)
+        _, request, _ = self.ask(asset=BAKERY)
+        grant, = self.came_of(request)
         self.assertEqual(self.whole_end(grant)["partner"]["state"], "closed")
         self.assertEqual(self.links(), {BAKERY: "INACTIVE"})
 
@@ -239,14 +235,14 @@ class GoogleAds(SandboxTest):
         """Nothing is invited twice: the next look finds it."""
         self.begin()
         self.sandbox.fault("google", "lost", times=1, match="*/customerClientLinks:mutate")
-        link, request, browser, _ = self.ask(asset=BAKERY)
+        link, request, browser = self.ask(asset=BAKERY)
         for _ in range(3):
             if self.items(request)[0]["state"] == "granted":
                 break
             self.advance(3600)
             browser.open(link)
             self.approve(browser, who="owner@bakery.example")
-        self.granted(request)
+        self.came_of(request)
         sent = [r for r in self.sandbox.seen()["requests"] if "customerClientLinks:mutate" in json.dumps(r)]
         self.assertEqual(len(sent), 1, sent)
         self.assertEqual(len(self.sandbox.state("google")["links"]), 1)
@@ -287,8 +283,8 @@ class GoogleAds(SandboxTest):
         for fault in ("lost", "cut", "drop", "garbage", "http"):
             for match in (f"*/{MANAGER}/googleAds:search", "*/customerManagerLinks:mutate"):
                 with self.subTest(fault=fault, match=match):
-                    _, request, _, _ = self.ask(asset=BAKERY)
-                    grant, = self.granted(request)
+                    _, request, _ = self.ask(asset=BAKERY)
+                    grant, = self.came_of(request)
                     more = {"status": 503} if fault == "http" else {}
                     self.sandbox.fault("google", fault, times=1, match=match, **more)
                     self.rpc.call("grant.revoke", grant=grant)
@@ -314,19 +310,10 @@ class GoogleAds(SandboxTest):
         link, request, _ = self.request({"app": "goog", "asset": f"{BAKERY},{SECOND}"})
         browser = self.box.browser()
         browser.open(link)
-
-        def person():
-            with contextlib.suppress(Exception):  # the page is not answered: grantd is killed
-                self.approve(browser, who="owner@bakery.example")
-        thread = threading.Thread(target=person)
-        thread.start()
-        wait_for(lambda: self.links().get(SECOND) == "ACTIVE")
-        self.assertEqual(self.items(request)[0]["state"], "started")
-        self.box.daemon.kill9()
-        thread.join(20)
-        self.box.start()
+        self.killed_while(lambda: self.approve(browser, who="owner@bakery.example"),
+                          lambda: self.links().get(SECOND) == "ACTIVE")
         self.advance(120)
-        self.assertEqual(len(self.granted(request)), 2)
+        self.assertEqual(len(self.came_of(request)), 2)
         sent = [json.dumps(r) for r in self.sandbox.seen()["requests"]]
         self.assertEqual(sum("customerClientLinks:mutate" in r for r in sent), 2)
         self.assertEqual(sum("customerManagerLinks:mutate" in r for r in sent), 2)
@@ -335,15 +322,15 @@ class GoogleAds(SandboxTest):
         self.begin()
         clients = self.sandbox.state("google")["clients"]
         self.sandbox.world("google", clients=[{**c, "testing": True} for c in clients])
-        _, request, _, _ = self.ask(mode="token", asset=BAKERY)
-        grant, = self.granted(request)
+        _, request, _ = self.ask(mode="token", asset=BAKERY)
+        grant, = self.came_of(request)
         seen = self.box.grant(grant)
         self.assertIsNotNone(seen["layers"]["token"]["horizon_at"], seen)
 
     def test_quota_is_waited_for(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY)
-        grant, = self.granted(request)
+        _, request, _ = self.ask(asset=BAKERY)
+        grant, = self.came_of(request)
         self.sandbox.fault("google", "quota", times=1, delay="42s")
         with self.assertRaises(RpcError) as refused:
             self.rpc.call("grant.verify", grant=grant)

@@ -2,19 +2,19 @@
 """LinkedIn from ask to end, through grantd and against the sandbox: choices, hands, limits, sunsets, the year's end, a
 crash in the middle of a fan-out. (tests/daemon/test_linkedin.py has the plain share.)"""
 import os
-import signal
 import sys
-import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
 from harness import RpcError, wait_for  # noqa: E402
-from sandboxed import SandboxTest  # noqa: E402
+from sandboxed import PlatformTest  # noqa: E402
 
 CANDLES, CANDLES_US = "507000111", "507000222"
 DAY = 86400
 
 
-class LinkedIn(SandboxTest):
+class LinkedIn(PlatformTest):
+    PLATFORM, APP = "linkedin", "li"
+
     def begin(self, connect="bo", hub=None, **options):
         self.app("li", "linkedin", client_id="86demo1client", client_secret=self.secret("li", "WPL_AP1.demo"), **options)
         self.hub("people", "linkedin", app="li", id="unknown", member_names="Bo Agent", **(hub or {}))
@@ -23,29 +23,11 @@ class LinkedIn(SandboxTest):
             self.connect("people", who=connect)
 
     def ask(self, who="ada", role="CAMPAIGN_MANAGER", **item):
-        link, request, _ = self.request({"app": "li", "role": role, **item})
-        browser = self.box.browser()
-        browser.open(link)
-        self.approve(browser, who=who)
-        return link, request, browser
-
-    def granted(self, **item):
-        _, request, _ = self.ask(**item)
-        item, = self.wait_items(request, "granted")
-        return item["grants"]
-
-    def switch(self, name, value):
-        self.sandbox.option("linkedin", name=name, value=value)
-
-    def act(self, act, **args):
-        self.sandbox.act("linkedin", act, **args)
+        return super().ask(who=who, role=role, **item)
 
     def role(self, account, member="bo"):
         users = self.sandbox.state("linkedin")["users"]
         return next((u["role"] for u in users if u["account"] == account and u["member"] == member), None)
-
-    def calls(self, method, part):
-        return [r for r in self.sandbox.seen()["requests"] if r["method"] == method and part in r["path"]]
 
     # -- sharing
 
@@ -79,19 +61,8 @@ class LinkedIn(SandboxTest):
         self.sandbox.fault("linkedin", "slow", seconds=2, method="PUT", times=1)
         link, request, _ = self.request({"app": "li", "role": "VIEWER", "asset": f"{CANDLES},{CANDLES_US}"})
         browser = self.box.browser()
-
-        def client():
-            try:
-                browser.open(link)
-                self.approve(browser, who="ada")
-            except (OSError, AssertionError):
-                pass  # the page went away with the daemon
-        person = threading.Thread(target=client)
-        person.start()
-        wait_for(lambda: self.calls("PUT", "adAccountUsers"), 20, 0.05)
-        self.box.daemon.stop(signal.SIGKILL)
-        person.join()
-        self.box.start()
+        browser.open(link)
+        self.killed_while(lambda: self.approve(browser, who="ada"), lambda: self.calls("PUT", "adAccountUsers"))
         self.advance(600)
         item, = self.wait_items(request, "granted")
         self.assertEqual(len(item["grants"]), 2)

@@ -5,14 +5,12 @@ import hmac
 import http.client
 import json
 import os
-import signal
 import sys
-import threading
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
 from harness import wait_for  # noqa: E402
-from sandboxed import SandboxTest  # noqa: E402
+from sandboxed import PlatformTest  # noqa: E402
 
 HUB, BOT = "220000000000777", "61550000000042"
 EU, US, CANDLES = "act_5550001112223", "act_5550001112224", "act_5550001112230"
@@ -21,7 +19,9 @@ BAKERY = "440000000000888"
 BERTA, CARL, ANN = "1020000000055", "1020000000081", "1020000000071"
 
 
-class Meta(SandboxTest):
+class Meta(PlatformTest):
+    PLATFORM, APP = "meta", "fb"
+
     def begin(self, token="EAAagency", **options):
         self.app("fb", "meta", app_id="310000000000001", app_secret=self.secret("fb", "s3cr3t"),
                  config_id="900000000000033", delegate_config_id="900000000000044", **options)
@@ -30,26 +30,7 @@ class Meta(SandboxTest):
         self.box.start()
 
     def ask(self, asset=None, role="advertiser", mode="share", who=BERTA, assets=None, deny=False, **params):
-        item = {"app": "fb", "role": role, "mode": mode}
-        if asset:
-            item["asset"] = asset
-        if params:
-            item["params"] = params
-        link, request, _ = self.request(item)
-        browser = self.box.browser()
-        browser.open(link)
-        self.approve(browser, who=who, assets=assets, deny=deny)
-        return link, request, browser
-
-    def granted(self, *args, **kwargs):
-        _, request, _ = self.ask(*args, **kwargs)
-        return self.wait_items(request, "granted")[0]["grants"]
-
-    def calls(self, method, part):
-        return [r for r in self.sandbox.seen()["requests"] if r["method"] == method and part in r["path"]]
-
-    def act(self, act, **args):
-        self.sandbox.act("meta", act, **args)
+        return super().ask(role=role, mode=mode, asset=asset, params=params, who=who, assets=assets, deny=deny)
 
     def partner(self, asset, *tasks):
         self.act("set_partner", asset=asset, agency=HUB, permitted_tasks=list(tasks))
@@ -98,7 +79,7 @@ class Meta(SandboxTest):
 
     def test_withdrawn_edges_go_on_by_hand(self):
         self.begin()
-        self.sandbox.option("meta", name="b2b_requests", value="3")
+        self.switch("b2b_requests", "3")
         _, request, _ = self.ask(US, mode="request")
         item, = self.wait_items(request, "waiting")
         self.assertEqual(item["steps"][0]["copy"], HUB)
@@ -111,7 +92,7 @@ class Meta(SandboxTest):
 
     def test_a_second_admin(self):
         self.begin()
-        self.sandbox.option("meta", name="admin_review", value=True)
+        self.switch("admin_review", True)
         _, request, _ = self.ask(US)
         item, = self.wait_items(request, "waiting")
         self.assertIn("second admin", item["steps"][0]["title"])
@@ -133,19 +114,8 @@ class Meta(SandboxTest):
         self.sandbox.fault("meta", "slow", seconds=2, method="POST", path=f"/v25.0/{EU}/agencies", times=1)
         link, request, _ = self.request({"app": "fb", "role": "advertiser", "mode": "share", "asset": f"{EU},{US}"})
         browser = self.box.browser()
-
-        def client():
-            try:
-                browser.open(link)
-                self.approve(browser, who=BERTA)
-            except (OSError, AssertionError):
-                pass  # the page went away with the daemon
-        person = threading.Thread(target=client)
-        person.start()
-        wait_for(lambda: self.calls("POST", f"{EU}/agencies"), 20, 0.05)
-        self.box.daemon.stop(signal.SIGKILL)
-        person.join()
-        self.box.start()
+        browser.open(link)
+        self.killed_while(lambda: self.approve(browser, who=BERTA), lambda: self.calls("POST", f"{EU}/agencies"))
         self.advance(600)
         item, = self.wait_items(request, "granted")
         self.assertEqual(len(item["grants"]), 2)
@@ -283,9 +253,6 @@ class Meta(SandboxTest):
         self.advance(30 * 86400)
         self.assertNotIn("ENDS_SOON", self.rpc.call("hub.get", hub="agency")["hub"]["warnings"])
         self.assertEqual((len(self.told("hub.warning")), self.told("hub.at_risk")), (1, []))
-
-    def told(self, kind):
-        return self.rpc.call("event.list", types=[kind])["events"]
 
     def test_said_no_and_the_wrong_person(self):
         self.begin()

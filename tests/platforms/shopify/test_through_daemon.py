@@ -6,38 +6,27 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
 from harness import wait_for  # noqa: E402
-from sandboxed import SandboxTest  # noqa: E402
+from sandboxed import PlatformTest  # noqa: E402
 
 CLIENT, SECRET = "a61950a2cbd5f32876b0b55587ec7a27", "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"
 ACME, PLUS = "acme-candles.myshopify.com", "bakery-plus.myshopify.com"
 DAY = 86400
 
 
-class Shopify(SandboxTest):
+class Shopify(PlatformTest):
+    PLATFORM, APP = "shopify", "shop"
+
     def begin(self, **options):
         self.app("shop", "shopify", client_id=CLIENT, client_secret=self.secret("shop", SECRET),
                  **{"scopes": "read_orders, write_products", **options})
         self.box.start()
 
-    def ask(self, deny=False, shop=ACME, **item):
-        named = {"asset": shop} if shop else {}
-        link, request, _ = self.request({"app": "shop", "role": "write", **named, **item})
-        browser = self.box.browser()
-        browser.open(link)
-        self.approve(browser, deny=deny)
-        return link, request, browser
+    def ask(self, deny=False, shop=ACME, role="write", **item):
+        return super().ask(deny=deny, role=role, asset=shop, **item)
 
     def granted(self, **item):
-        _, request, _ = self.ask(**item)
-        item, = self.wait_items(request, "granted")
-        grant, = item["grants"]
+        grant, = super().granted(**item)
         return grant
-
-    def act(self, act, **args):
-        return self.sandbox.act("shopify", act, **args)
-
-    def switch(self, name, value):
-        self.sandbox.option("shopify", name=name, value=value)
 
     def token(self, grant):
         return self.box.grant(grant)["layers"]["token"]

@@ -3,21 +3,21 @@
 consent, an account by QR; what creators do meanwhile, lost answers, a crash among the codes."""
 import datetime
 import os
-import signal
 import sys
-import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
 from harness import wait_for  # noqa: E402
-from sandboxed import SandboxTest  # noqa: E402
+from sandboxed import PlatformTest  # noqa: E402
 
 HUB, HOUSE, NOOR = "7301112223334445556", "7311000000000000777", "7222000000000000005"
 DAWN, WHEELS, FRIENDS, STORY = (f"744012345678901234{i}" for i in (5, 6, 7, 8))
 ANA, ANA_ASSET, DAY = "oid_Zq81-xW4", "7355000000000000020", 86400
 
 
-class Spark(SandboxTest):
+class Spark(PlatformTest):
+    PLATFORM, APP = "tiktok", "spark"
+
     def begin(self):
         app = self.sandbox.state("tiktok")["apps"][0]
         self.sandbox.world("tiktok", apps=[dict(app, secret="made-up-secret-of-the-app")])
@@ -27,30 +27,12 @@ class Spark(SandboxTest):
         self.connect("agency", who=NOOR)
 
     def ask(self, mode="code", asset=None, who=None, deny=False, **params):
-        item = {"app": "spark", "role": "SPARK_ADS", "mode": mode}
-        if asset:
-            item["asset"] = asset
-        if params:
-            item["params"] = params
-        link, request, _ = self.request(item)
-        browser = self.box.browser()
-        browser.open(link)
-        self.approve(browser, who=who, deny=deny)
-        return link, request, browser
+        return super().ask(role="SPARK_ADS", mode=mode, asset=asset, params=params, who=who, deny=deny)
 
     def code(self, item, days=30):
         self.act("make_code", item_id=item, days=days)
         codes = [c for c in self.sandbox.state("tiktok")["spark_codes"] if c["item_id"] == item]
         return next(v for v in codes[-1].values() if isinstance(v, str) and v.startswith("#"))
-
-    def calls(self, part):
-        return [r for r in self.sandbox.seen()["requests"] if part in r["path"]]
-
-    def act(self, act, **args):
-        return self.sandbox.act("tiktok", act, **args)
-
-    def states(self, ends):
-        return {kind: s["state"] for kind, s in ends.items()}
 
     def posts(self, item):
         return {self.box.grant(g)["asset"]["id"]: g for g in item["grants"]}
@@ -118,29 +100,19 @@ class Spark(SandboxTest):
         self.hand_in(browser, link, codes=self.code(DAWN))
         self.advance(600)
         self.wait_items(request, "granted")
-        self.assertEqual(len(self.calls("tt_video/authorize")), 1)
+        self.assertEqual(len(self.calls("POST", "tt_video/authorize")), 1)
 
     def test_killed_among_the_codes(self):
         self.begin()
         link, request, browser = self.ask()
         one, two = self.code(DAWN), self.code(WHEELS)
         self.sandbox.fault("tiktok", "slow", seconds=2, method="POST", match="*/tt_video/authorize/", times=1)
-
-        def client():
-            try:
-                self.hand_in(browser, link, codes=one + "\n" + two)
-            except (OSError, AssertionError):
-                pass  # the page went away with the daemon
-        person = threading.Thread(target=client)
-        person.start()
-        wait_for(lambda: self.calls("tt_video/authorize"), 20, 0.05)
-        self.box.daemon.stop(signal.SIGKILL)
-        person.join()
-        self.box.start()
+        self.killed_while(lambda: self.hand_in(browser, link, codes=one + "\n" + two),
+                          lambda: self.calls("POST", "tt_video/authorize"))
         self.advance(600)
         item, = self.wait_items(request, "granted")
         self.assertEqual(sorted(self.posts(item)), [DAWN, WHEELS])
-        self.assertEqual(len(self.calls("tt_video/authorize")), 2)
+        self.assertEqual(len(self.calls("POST", "tt_video/authorize")), 2)
 
     def test_the_window(self):
         self.begin()
@@ -198,7 +170,7 @@ class Spark(SandboxTest):
         self.assertEqual(sorted(posts), [DAWN, WHEELS])
         self.assertEqual(self.rpc.call("grant.verify", grant=posts[DAWN])["differences"], [])
         self.advance(5 * DAY)
-        wait_for(lambda: self.calls("tt_user/oauth2/refresh_token"), 20)
+        wait_for(lambda: self.calls("POST", "tt_user/oauth2/refresh_token"), 20)
         self.rpc.call("grant.verify", grant=posts[DAWN])
         self.assertEqual(self.box.grant(posts[DAWN])["state"], "active")
         first, last = self.states(self.whole_end(posts[DAWN])), self.states(self.whole_end(posts[WHEELS]))
@@ -222,9 +194,9 @@ class Spark(SandboxTest):
         item, = self.wait_items(request, "granted")
         grant, = item["grants"]
         for _ in range(3):
-            refreshed = len(self.calls("tt_user/oauth2/refresh_token"))
+            refreshed = len(self.calls("POST", "tt_user/oauth2/refresh_token"))
             self.advance(DAY)
-            wait_for(lambda: len(self.calls("tt_user/oauth2/refresh_token")) > refreshed, 20)
+            wait_for(lambda: len(self.calls("POST", "tt_user/oauth2/refresh_token")) > refreshed, 20)
         self.act("delete_code", item_id=DAWN)
         self.rpc.call("grant.verify", grant=grant)
         self.assertEqual(self.box.grant(grant)["layers"]["native"]["status"], "gone")

@@ -2,14 +2,12 @@
 """TikTok Business Center from ask to end, through grantd and against the sandbox: each mode, what people do meanwhile,
 lost answers, a crash in the middle of a fan-out, the end of every surface."""
 import os
-import signal
 import sys
-import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
 from harness import wait_for  # noqa: E402
-from sandboxed import SandboxTest  # noqa: E402
+from sandboxed import PlatformTest  # noqa: E402
 
 HUB, CLIENT = "7301112223334445556", "7302223334445556667"
 EU, UK, LIND = "7311000000000000042", "7311000000000000043", "7311000000000000900"
@@ -17,7 +15,9 @@ MANY = 520
 VOS, NOOR, INES = "7222000000000000001", "7222000000000000005", "7222000000000000009"
 
 
-class TikTok(SandboxTest):
+class TikTok(PlatformTest):
+    PLATFORM, APP = "tiktok", "tt"
+
     def begin(self, connected=True, staff=None, **options):
         app = self.sandbox.state("tiktok")["apps"][0]
         self.sandbox.world("tiktok", apps=[dict(app, secret="made-up-secret-of-the-app")])
@@ -28,29 +28,7 @@ class TikTok(SandboxTest):
             self.connect("agency", who=NOOR)
 
     def ask(self, asset=None, role="OPERATOR", mode="partner", who=VOS, assets=(EU, UK), deny=False, **params):
-        item = {"app": "tt", "role": role, "mode": mode}
-        if asset:
-            item["asset"] = asset
-        if params:
-            item["params"] = params
-        link, request, _ = self.request(item)
-        browser = self.box.browser()
-        browser.open(link)
-        self.approve(browser, who=who, assets=assets, deny=deny)
-        return link, request, browser
-
-    def granted(self, *args, **kwargs):
-        _, request, _ = self.ask(*args, **kwargs)
-        return self.wait_items(request, "granted")[0]["grants"]
-
-    def calls(self, part):
-        return [r for r in self.sandbox.seen()["requests"] if part in r["path"]]
-
-    def act(self, act, **args):
-        self.sandbox.act("tiktok", act, **args)
-
-    def states(self, ends):
-        return {kind: s["state"] for kind, s in ends.items()}
+        return super().ask(role=role, mode=mode, asset=asset, params=params, who=who, assets=assets, deny=deny)
 
     def test_share_from_ask_to_end(self):
         self.begin(staff=INES)
@@ -76,14 +54,14 @@ class TikTok(SandboxTest):
         item, = self.wait_items(request, "granted")
         grants = {self.box.grant(g)["asset"]["id"]: g for g in item["grants"]}
         self.assertEqual(sorted(grants), [EU, UK])
-        self.assertEqual(len(self.calls("bc/partner/add")), 1)
+        self.assertEqual(len(self.calls("POST", "bc/partner/add")), 1)
         ends = self.states(self.whole_end(grants[EU]))
         self.assertEqual((ends["partner_asset"], ends["partner"]), ("closed", "closed"))
-        self.assertEqual(self.calls("oauth2/revoke_token") + self.calls("bc/partner/delete"), [])
+        self.assertEqual(self.calls("POST", "oauth2/revoke_token") + self.calls("POST", "bc/partner/delete"), [])
         self.assertEqual(self.rpc.call("grant.verify", grant=grants[UK])["differences"], [])
         self.assertEqual(self.states(self.whole_end(grants[UK])),
                          {"partner_asset": "closed", "partner": "closed", "token": "closed"})
-        self.assertEqual(len(self.calls("bc/partner/delete")), 1)
+        self.assertEqual(len(self.calls("POST", "bc/partner/delete")), 1)
 
     def test_two_items_share_one_consent(self):
         self.begin()
@@ -95,7 +73,7 @@ class TikTok(SandboxTest):
         first, second = (self.box.grant(i["grants"][0]) for i in self.wait_items(request, "granted"))
         self.assertEqual([(g["asset"]["id"], g["role"]["granted"]) for g in (first, second)],
                          [(EU, "OPERATOR"), (UK, "ANALYST")])
-        self.assertEqual(len(self.calls("oauth2/access_token")), 2)  # the hub's and the client's
+        self.assertEqual(len(self.calls("POST", "oauth2/access_token")), 2)  # the hub's and the client's
         self.whole_end(first["id"])
         self.assertEqual(self.rpc.call("grant.verify", grant=second["id"])["differences"], [])
         self.assertEqual(set(self.states(self.whole_end(second["id"])).values()), {"closed"})
@@ -121,16 +99,16 @@ class TikTok(SandboxTest):
         self.act("accept_partner", bc_id=CLIENT, partner_id=HUB)
         self.advance(600)
         self.wait_items(request, "granted")
-        self.assertEqual(len(self.calls("bc/partner/add")), 1)
+        self.assertEqual(len(self.calls("POST", "bc/partner/add")), 1)
 
     def test_a_lost_answer_shares_once(self):
         self.begin()
         self.sandbox.fault("tiktok", "lost", method="POST", match="*/bc/partner/add/", times=1)
         _, request, _ = self.ask(EU)
-        wait_for(lambda: self.calls("bc/partner/add"), 15)
+        wait_for(lambda: self.calls("POST", "bc/partner/add"), 15)
         self.advance(600)
         self.wait_items(request, "granted")
-        self.assertEqual(len(self.calls("bc/partner/add")), 1)
+        self.assertEqual(len(self.calls("POST", "bc/partner/add")), 1)
 
     def test_limits_and_halves_are_gone_through(self):
         self.begin()
@@ -160,23 +138,13 @@ class TikTok(SandboxTest):
         self.sandbox.fault("tiktok", "slow", method="POST", match="*/bc/partner/add/", times=1, seconds=5)
         link, request, _ = self.request({"app": "tt", "role": "OPERATOR", "mode": "partner", "asset": f"{EU}, {UK}"})
         browser = self.box.browser()
-
-        def client():
-            try:
-                browser.open(link)
-                self.approve(browser, who=VOS, assets=(EU, UK))
-            except (OSError, AssertionError):
-                pass  # the page went away with the daemon
-        person = threading.Thread(target=client)
-        person.start()
-        wait_for(lambda: self.calls("bc/partner/add"), 20, 0.05)
-        self.box.daemon.stop(signal.SIGKILL)
-        person.join()
-        self.box.start()
+        browser.open(link)
+        self.killed_while(lambda: self.approve(browser, who=VOS, assets=(EU, UK)),
+                          lambda: self.calls("POST", "bc/partner/add"))
         self.advance(600)
         item, = self.wait_items(request, "granted")
         self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in item["grants"]), [EU, UK])
-        self.assertEqual(len(self.calls("bc/partner/add")), 1)
+        self.assertEqual(len(self.calls("POST", "bc/partner/add")), 1)
 
     def test_asked_by_the_agency(self):
         self.begin(staff=INES)
@@ -255,7 +223,7 @@ class TikTok(SandboxTest):
         self.rpc.call("grant.submit", request=request, item=item["id"], inputs=[{"ad_accounts": "all"}])
         item, = self.wait_items(request, "granted", seconds=60)
         self.assertEqual(len(item["grants"]), MANY)
-        self.assertEqual(len(self.calls("bc/partner/add")), -(-MANY // 50))
+        self.assertEqual(len(self.calls("POST", "bc/partner/add")), -(-MANY // 50))
         self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], MANY)
 
     def test_what_the_client_does_meanwhile_is_seen(self):
@@ -270,7 +238,7 @@ class TikTok(SandboxTest):
     def test_the_token_is_dropped_when_the_option_says_so(self):
         self.begin(keep_client_token=False)
         grant, = self.granted(EU)
-        wait_for(lambda: self.calls("oauth2/revoke_token"), 15)
+        wait_for(lambda: self.calls("POST", "oauth2/revoke_token"), 15)
         self.assertIsNone(self.box.grant(grant)["layers"]["token"])
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
         ends = self.whole_end(grant)
