@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""memcheck.py BUILD JOBS: every unit test of the build under valgrind, as ctest would call it: no error, and nothing is
+definitely lost. Says how many there were; exit status 1 when one was bad."""
+import concurrent.futures
+import json
+import os
+import re
+import subprocess
+import sys
+
+VALGRIND = ["valgrind", "-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]
+# Millions of steps of one kind, which the sanitizers see: a log with each byte changed, a year of refreshes.
+LONG = {"unit.audit_verify", "unit.year"}
+SECONDS = 1200
+
+
+def tests(build):
+    text = subprocess.run(["ctest", "--test-dir", build, "--show-only=json-v1", "-R", r"^unit\."], check=True,
+                          stdout=subprocess.PIPE).stdout
+    for one in json.loads(text)["tests"]:
+        with open(one["command"][0], "rb") as file:  # scripts start programs that are tested by themselves
+            if file.read(4) == b"\x7fELF" and not re.search(r"python3[.\d]*$", one["command"][0]) and one["name"] not in LONG:
+                properties = {p["name"]: p["value"] for p in one["properties"]}
+                yield one["name"], one["command"], properties
+
+
+def run(one):
+    name, command, properties = one
+    env = dict(os.environ, **dict(pair.split("=", 1) for pair in properties.get("ENVIRONMENT", [])))
+    try:
+        done = subprocess.run([*VALGRIND, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, env=env,
+                              stderr=subprocess.STDOUT, timeout=SECONDS, cwd=properties.get("WORKING_DIRECTORY"))
+    except subprocess.TimeoutExpired as e:
+        return name, f"not ended within {SECONDS} s\n" + (e.stdout or b"").decode(errors="replace")[-2000:]
+    return name, None if done.returncode == 0 else done.stdout.decode(errors="replace")[-4000:]
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    with concurrent.futures.ThreadPoolExecutor(int(sys.argv[2])) as pool:
+        results = list(pool.map(run, list(tests(sys.argv[1]))))
+    bad = [(name, said) for name, said in results if said is not None]
+    for name, said in bad:
+        print(f"valgrind: {name}\n{said}")
+    print(f"valgrind: {len(results)} programs, {len(bad)} bad")
+    sys.exit(1 if bad or not results else 0)
+
+
+if __name__ == "__main__":
+    main()
