@@ -136,6 +136,7 @@ char *gd_open_text(struct gd_broker *b, const struct gd_seal_name *name, const v
                    struct gd_err *err);
 
 #define GD_KEEP_VERSIONS 5 /* that a newer one has replaced */
+#define GD_COLLECT_EVERY 4 /* so many generations; until then a few more are kept */
 #define GD_DRAIN_TRIES   5 /* of a commit that fails while the daemon drains */
 
 /* ---- journal.c: what a platform answered, as a record; the record as a transaction ---- */
@@ -167,12 +168,14 @@ struct gd_version {
     size_t nsealed;
     int64_t gen, at, issued_at, expires_at, refresh_expires_at, horizon_at, due, grace, shape, retry_class;
     bool is_new, rejected;
+    int64_t over; /* not kept: intents whose deadline is past for so long bring nothing more; 0: unknown */
 };
 /* What a refresh brought, as a record of bytes; the caller frees it. NULL with an error. */
 unsigned char *gd_journal_bytes(struct gd_broker *b, const struct gd_answer *a, bool rejected, size_t *ret_n,
                                 struct gd_err *err);
-/* Adds the statements; hands the record to the spool when bytes is not NULL. */
-void gd_journal_add_version(struct gd_tx *tx, const struct gd_version *v, const void *bytes, size_t n);
+/* Adds the statements; hands the record to the spool when bytes is not NULL. Returns the statement whose
+ * changes tell whether it became current: 1; 0: it did not, or had before. */
+size_t gd_journal_add_version(struct gd_tx *tx, const struct gd_version *v, const void *bytes, size_t n);
 void gd_journal_publish_version(struct gd_broker *b, const struct gd_version *v, const char *access_token,
                                 bool current);
 /* The record (new reference) of a flow, with the tokens sealed; NULL with an error. */

@@ -29,10 +29,9 @@ struct gd_flight {
     int64_t due; /* as planned by it: armed at its end, since a timer that fires meanwhile only joins it */
     struct gd_clocks clocks;
     char *account, *scope, *current_attempt;
-    char *sibling;
+    char *sibling; /* newest answer that never became current; looked up when the token was refused */
     unsigned attempts;
     enum gd_cred_status status;
-    int64_t others;                   /* intents of other attempts that are still open */
     struct gd_secret access, refresh; /* what is being spent */
     json_t *kept;
     unsigned char *bytes; /* the answer on its way to the store, as the spool has it */
@@ -43,7 +42,9 @@ struct gd_flight {
     bool last;                 /* it came with the end of the operation, not with a save */
     bool saved;                /* something became durable in this flight */
     bool admitted;             /* by the scheduler, which is told of the end */
-    size_t outcome;            /* statement that reads the row after the answer */
+    bool dead;                 /* the platform says that the token is no good */
+    size_t promote;            /* statement that makes the answer current */
+    size_t outcome;            /* statement that reads the row after a sibling took its place */
     unsigned tries;            /* of its commit, in a drain */
     struct verdict verdict;    /* being stored */
     struct gd_err err;

@@ -42,7 +42,8 @@ GD_SQL(sql_version_supersede,
        " (SELECT 1 FROM credentials WHERE workspace = $1 AND id = $3 AND current_attempt = $2)");
 GD_SQL(sql_version_collect, "DELETE FROM token_versions WHERE workspace = $1 AND credential_id = $2"
                             " AND status = 'superseded' AND parent_gen < $3");
-GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_id = $2");
+GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND credential_id = $2"
+                         " AND (attempt_id = $3 OR deadline < gd_now() - $4)");
 GD_SQL(sql_grant_insert,
        "INSERT INTO grants (workspace, id, client_id, credential_id, request_id, item_id, app, asset_id, "
        "asset_kind, asset_name, role_asked, role_granted, lifecycle, native, created_at, mode, params, "
@@ -363,40 +364,46 @@ static void insert_version(struct gd_tx *tx, const struct gd_sql *sql, const str
 static void close_intent(struct gd_tx *tx, const struct gd_version *v)
 {
     if (v->intent)
-        gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(v->workspace), GD_P_TEXT(v->intent));
+        gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(v->workspace), GD_P_TEXT(v->cred), GD_P_TEXT(v->intent),
+                  GD_P_INT(v->over ? v->over : INT64_MAX / 2));
 }
 
 /* The credential first: whether it now stands on this answer says what the answer is. */
-static void add_version(struct gd_tx *tx, const struct gd_version *v)
+static size_t add_version(struct gd_tx *tx, const struct gd_version *v)
 {
+    size_t promote;
+
     gd_tx_news(tx, v->workspace, v->cred);
     if (v->rejected) { /* kept, never used: the wrong account's tokens */
         insert_version(tx, &sql_version_reject, v);
         close_intent(tx, v);
-        return;
+        return SIZE_MAX;
     }
     if (v->is_new)
         gd_tx_add(tx, &sql_cred_insert, GD_P_TEXT(v->workspace), GD_P_TEXT(v->cred), GD_P_TEXT(v->client),
                   GD_P_TEXT(v->app), GD_P_TEXT(v->account_id), GD_P_TEXT(v->account_name), GD_P_INT(v->shape),
                   GD_P_INT(v->retry_class), GD_P_INT(v->grace), GD_P_TEXT(v->scope), GD_P_INT(v->horizon_at),
                   GD_P_INT(v->at));
-    gd_tx_add(tx, &sql_cred_promote, GD_P_TEXT(v->attempt), GD_P_INT(v->shape), GD_P_INT(v->retry_class),
-              GD_P_INT(v->grace), GD_P_TEXT(v->scope), GD_P_TEXT(v->account_id), GD_P_TEXT(v->account_name),
-              GD_P_INT(v->issued_at), GD_P_INT(v->expires_at), GD_P_INT(v->refresh_expires_at),
-              GD_P_INT(v->horizon_at), GD_P_INT(v->due), GD_P_INT(v->at), GD_P_TEXT(v->workspace),
-              GD_P_TEXT(v->cred), GD_P_INT(v->gen));
+    promote =
+        gd_tx_add(tx, &sql_cred_promote, GD_P_TEXT(v->attempt), GD_P_INT(v->shape), GD_P_INT(v->retry_class),
+                  GD_P_INT(v->grace), GD_P_TEXT(v->scope), GD_P_TEXT(v->account_id),
+                  GD_P_TEXT(v->account_name), GD_P_INT(v->issued_at), GD_P_INT(v->expires_at),
+                  GD_P_INT(v->refresh_expires_at), GD_P_INT(v->horizon_at), GD_P_INT(v->due), GD_P_INT(v->at),
+                  GD_P_TEXT(v->workspace), GD_P_TEXT(v->cred), GD_P_INT(v->gen));
     insert_version(tx, &sql_version_insert, v);
     gd_tx_add(tx, &sql_version_supersede, GD_P_TEXT(v->workspace), GD_P_TEXT(v->attempt), GD_P_TEXT(v->cred));
-    gd_tx_add(tx, &sql_version_collect, GD_P_TEXT(v->workspace), GD_P_TEXT(v->cred),
-              GD_P_INT(v->gen - GD_KEEP_VERSIONS));
+    if (v->gen > GD_KEEP_VERSIONS && v->gen % GD_COLLECT_EVERY == 0)
+        gd_tx_add(tx, &sql_version_collect, GD_P_TEXT(v->workspace), GD_P_TEXT(v->cred),
+                  GD_P_INT(v->gen - GD_KEEP_VERSIONS));
     close_intent(tx, v);
+    return promote;
 }
 
-void gd_journal_add_version(struct gd_tx *tx, const struct gd_version *v, const void *bytes, size_t n)
+size_t gd_journal_add_version(struct gd_tx *tx, const struct gd_version *v, const void *bytes, size_t n)
 {
     if (bytes)
         gd_tx_spool(tx, bytes, n);
-    add_version(tx, v);
+    return add_version(tx, v);
 }
 
 #define G(key)  GD_P_TEXT(gd_json_text(g, key, NULL))
@@ -506,7 +513,7 @@ void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *
     }
     if (token) {
         read_version(rec, &v, &sealed);
-        add_version(tx, &v);
+        (void)add_version(tx, &v);
     }
     if (token && json_object_get(rec, "of") && !v.rejected)
         gd_tx_add(tx, &sql_flow_consented, T("workspace"), T("of"), T("cred"));

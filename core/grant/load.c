@@ -225,7 +225,7 @@ static void on_spooled_bytes(struct loading *l, const void *rec, size_t n)
     if (!is_wanted(l, &k))
         return;
     tx = gd_tx_new(l->b->d.store);
-    gd_journal_add_version(tx, &v, NULL, 0);
+    (void)gd_journal_add_version(tx, &v, NULL, 0);
     store_spooled(l, tx);
 }
 

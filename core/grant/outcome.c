@@ -15,7 +15,15 @@ GD_SQL(sql_settle,
        " lease_owner = NULL, lease_until = 0 WHERE workspace = $6 AND id = $7 AND gen = $8 AND lease_attempt "
        "= $9"
        " AND status <> 'revoked'");
-GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND attempt_id = $2");
+/* Its own, and those of attempts that can bring nothing any more. */
+GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND credential_id = $2"
+                         " AND (attempt_id = $3 OR deadline < gd_now() - $4)");
+/* The newest answer that never became current: ids sort by the time they were made. The empty text keeps
+ * SQLite from looking for the greatest of all ids first. */
+GD_SQL(sql_sibling, "SELECT MAX(attempt_id || '') FROM token_versions WHERE workspace = $1"
+                    " AND credential_id = $2 AND status = 'candidate'");
+GD_SQL(sql_others, "SELECT COUNT(*) FROM intents WHERE workspace = $1 AND credential_id = $2"
+                   " AND attempt_id <> $3 AND deadline >= gd_now() - $4");
 GD_SQL(sql_version_status, "UPDATE token_versions SET status = $3 WHERE workspace = $1 AND attempt_id = $2");
 GD_SQL(sql_promote_sibling,
        "UPDATE credentials SET gen = gen + 1, current_attempt = $1, status = 'retrying', next_at = $2,"
@@ -35,6 +43,19 @@ static void end_mismatch(struct gd_flight *f);
 static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_promoted(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void ask_row(struct gd_flight *f);
+
+/* An attempt whose deadline is past for so long brings no answer any more. */
+static int64_t long_over(const struct gd_flight *f)
+{
+    return f->b->plan.deadline_ms + 2 * f->b->plan.skew_ms;
+}
+
+static void close_intent(const struct gd_flight *f, struct gd_tx *tx)
+{
+    gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
+              GD_P_INT(long_over(f)));
+}
 
 /* ---- an answer: record, spool, commit, publish ---- */
 
@@ -42,8 +63,7 @@ static void commit_answer(struct gd_flight *f)
 {
     struct gd_tx *tx = gd_tx_new(f->b->d.store);
 
-    gd_journal_add_version(tx, &f->version, f->bytes, f->nbytes);
-    f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    f->promote = gd_journal_add_version(tx, &f->version, f->bytes, f->nbytes);
     gd_store_commit(f->b->d.store, tx, on_committed, f);
 }
 
@@ -76,6 +96,7 @@ static int take_answer(struct gd_flight *f, const struct gd_op_result *r, bool *
     f->bytes = gd_journal_bytes(f->b, &a, f->mismatch, &f->nbytes, err);
     if (!f->bytes || gd_record_read(&f->version, f->bytes, f->nbytes, err))
         return -1;
+    f->version.over = long_over(f);
     gd_secret_set(&f->answer, r->res.access_token, strlen(r->res.access_token));
     if (r->res.refresh_token)
         gd_secret_set(&f->refresh, r->res.refresh_token, strlen(r->res.refresh_token));
@@ -100,14 +121,14 @@ void gd_flight_on_save(void *arg, struct gd_op *op, const struct gd_op_result *r
 
 /* While the process lives it is tried again. A drain gives up after a while: the spool has the record, and
  * the next start reads it. */
-static void commit_again(struct gd_flight *f, const struct gd_err *err)
+static void again_or_end(struct gd_flight *f, uv_timer_cb again, const struct gd_err *err)
 {
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the answer is in the spool and becomes durable at the next start" };
 
     GD_LOG(f->b->d.log, GD_LOG_ERROR, "refresh.commit_failed", GD_F_STR("credential", f->id), GD_F_ERR(err));
     if (!f->b->draining || ++f->tries < GD_DRAIN_TRIES) {
-        uv_timer_start(&f->again, on_again, COMMIT_RETRY_MS, 0);
+        uv_timer_start(&f->again, again, COMMIT_RETRY_MS, 0);
         return;
     }
     if (f->op)
@@ -116,51 +137,31 @@ static void commit_again(struct gd_flight *f, const struct gd_err *err)
     gd_flight_end(f);
 }
 
-/* Is the answer what the credential now stands on? Asked of the row and not of the number of rows that
- * changed: a commit that was in doubt, and repeated, may have happened the first time. */
-static bool became_current(const struct gd_flight *f, const struct gd_tx *tx)
-{
-    const char *attempt = gd_tx_rows(tx, f->outcome) ? gd_tx_text(tx, f->outcome, 0, 0) : NULL;
-
-    return attempt && !strcmp(attempt, f->attempt);
-}
-
-/* Somebody else moved the credential, and the answer stays a candidate: the index follows the store. */
-static void follow_store(struct gd_flight *f, const struct gd_tx *tx)
+/* Somebody else moved the credential: the index follows the store. row: statement that reads it. */
+static void follow_store(struct gd_flight *f, const struct gd_tx *tx, size_t row)
 {
     struct gd_ix_cred *c = gd_cred_at(&f->b->ix, f->cred);
     enum gd_cred_status status;
 
-    if (gd_tx_rows(tx, f->outcome) == 0 || !gd_cred_status_parse(gd_tx_text(tx, f->outcome, 0, 3), &status))
+    if (gd_tx_rows(tx, row) == 0 || !gd_cred_status_parse(gd_tx_text(tx, row, 0, 3), &status))
         return;
     gd_tokens_drop(f->b->tokens, f->cred);
-    c->gen = (uint32_t)gd_tx_int(tx, f->outcome, 0, 1);
-    c->expires_at = gd_tx_int(tx, f->outcome, 0, 2);
+    c->gen = (uint32_t)gd_tx_int(tx, row, 0, 1);
+    c->expires_at = gd_tx_int(tx, row, 0, 2);
     c->status = (uint8_t)status;
-    f->due = status == GD_CRED_REVOKED ? GD_NEVER_DUE : gd_tx_int(tx, f->outcome, 0, 4);
+    f->due = status == GD_CRED_REVOKED ? GD_NEVER_DUE : gd_tx_int(tx, row, 0, 4);
 }
 
-static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+/* row: NULL when the answer became current, else what the credential is now. */
+static void answer_kept(struct gd_flight *f, const struct gd_tx *row)
 {
-    struct gd_flight *f = arg;
-    bool current;
-
-    if (r != GD_STORE_OK) { /* keep it, the same attempt id makes repeating harmless */
-        commit_again(f, err);
-        return;
-    }
-    if (f->mismatch) {
-        end_mismatch(f);
-        return;
-    }
-    current = became_current(f, tx);
-    if (current)
+    if (!row)
         gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
-    gd_journal_publish_version(f->b, &f->version, f->answer.ptr, current);
-    if (current)
-        f->due = f->version.due;
+    gd_journal_publish_version(f->b, &f->version, f->answer.ptr, !row);
+    if (row)
+        follow_store(f, row, 0);
     else
-        follow_store(f, tx);
+        f->due = f->version.due;
     f->saved = true;
     f->gen++;
     gd_id_make(f->attempt, "at", gd_now(f->b->d.clock), f->b->d.rng);
@@ -168,6 +169,47 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
         gd_flight_end(f);
     else
         gd_op_saved(f->op, true);
+}
+
+static void on_ask_again(uv_timer_t *t)
+{
+    ask_row(t->data);
+}
+
+static void on_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_flight *f = arg;
+    const char *attempt = r == GD_STORE_OK && gd_tx_rows(tx, 0) ? gd_tx_text(tx, 0, 0, 0) : NULL;
+
+    if (r == GD_STORE_OK) {
+        answer_kept(f, attempt && !strcmp(attempt, f->attempt) ? NULL : tx);
+        return;
+    }
+    again_or_end(f, on_ask_again, err);
+}
+
+/* No row changed: another was faster, and the answer stays a candidate; or it was a commit in doubt, that was
+ * repeated and had happened the first time. The row tells. */
+static void ask_row(struct gd_flight *f)
+{
+    struct gd_tx *tx = gd_tx_new(f->b->d.store);
+
+    gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    gd_store_read(f->b->d.store, tx, on_row, f);
+}
+
+static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_flight *f = arg;
+
+    if (r != GD_STORE_OK) /* keep it, the same attempt id makes repeating harmless */
+        again_or_end(f, on_again, err);
+    else if (f->mismatch)
+        end_mismatch(f);
+    else if (gd_tx_changes(tx, f->promote) > 0)
+        answer_kept(f, NULL);
+    else
+        ask_row(f);
 }
 
 /* The answer was somebody else's. What a save had made current on the way is taken back; all of it stays,
@@ -266,7 +308,7 @@ static void settle(struct gd_flight *f, const struct verdict *v)
               GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(taken_back ? f->first_gen : f->gen),
               GD_P_TEXT(f->intent));
     if (v->close_intent)
-        gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->intent));
+        close_intent(f, tx);
     if (v->status != (enum gd_cred_status)c->status) {
         GD_AUTO_FREE char *type = gd_strf("credential.%s", gd_cred_status_word(v->status));
 
@@ -315,7 +357,7 @@ static void promote_sibling(struct gd_flight *f)
     gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->sibling), GD_P_TEXT("current"));
     gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->current_attempt),
               GD_P_TEXT("rejected"));
-    gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->intent));
+    close_intent(f, tx);
     f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     f->due = now;
     gd_tx_news(tx, f->workspace, f->id);
@@ -327,19 +369,20 @@ static void on_promoted(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     struct gd_flight *f = arg;
 
     if (r == GD_STORE_OK)
-        follow_store(f, tx);
+        follow_store(f, tx, f->outcome);
     else
         f->due += 5000; /* nothing moved, or nobody knows: the next attempt reads the row */
     on_settled(f, tx, r, err);
 }
 
-/* The platform says that the token is no good. Never dead at the first answer. */
-static struct verdict refused(struct gd_flight *f)
+/* The platform says that the token is no good. Never dead at the first answer. others: attempts that may
+ * still bring the answer that explains this. */
+static struct verdict refused(struct gd_flight *f, bool others)
 {
     struct gd_broker *b = f->b;
     int64_t now = gd_now(b->d.clock);
 
-    if (f->others > 0) /* another attempt may still bring the answer that explains this */
+    if (others)
         return (struct verdict){ GD_CRED_UNCERTAIN, gd_plan_patience(&b->plan, &f->clocks, now, now),
                                  f->attempts + 1, true };
     /* What a frozen app is told says nothing about this one client. */
@@ -347,6 +390,36 @@ static struct verdict refused(struct gd_flight *f)
         return (struct verdict){ GD_CRED_QUARANTINED, gd_plan_confirm(&b->plan, &f->clocks, now),
                                  f->attempts + 1, true };
     return (struct verdict){ GD_CRED_NEEDS_CONSENT, GD_NEVER_DUE, f->attempts + 1, true };
+}
+
+enum { SIBLING = 0, OTHERS = 1 };
+
+static void on_rivals(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct gd_flight *f = arg;
+    struct verdict v;
+
+    if (r != GD_STORE_OK) /* nobody knows: the safe side */
+        GD_LOG(f->b->d.log, GD_LOG_ERROR, "refresh.rivals_failed", GD_F_STR("credential", f->id),
+               GD_F_ERR(err));
+    f->sibling = r == GD_STORE_OK && f->dead ? gd_strdup(gd_tx_text(tx, SIBLING, 0, 0)) : NULL;
+    if (f->sibling) {
+        promote_sibling(f);
+        return;
+    }
+    v = refused(f, r != GD_STORE_OK || gd_tx_int(tx, OTHERS, 0, 0) > 0);
+    settle(f, &v);
+}
+
+/* A refusal may have to do with other answers and attempts. It is rare, so only now they are looked for. */
+static void look_for_rivals(struct gd_flight *f)
+{
+    struct gd_tx *tx = gd_tx_new(f->b->d.store);
+
+    gd_tx_add(tx, &sql_sibling, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    gd_tx_add(tx, &sql_others, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
+              GD_P_INT(long_over(f)));
+    gd_store_read(f->b->d.store, tx, on_rivals, f);
 }
 
 /* May the token have been used up although no tokens came? A gateway's 5xx says nothing about what stands
@@ -377,9 +450,6 @@ static struct verdict judge(struct gd_flight *f, const struct gd_op_result *r)
         return (struct verdict){ GD_CRED_UNCERTAIN, patience > again ? patience : again, f->attempts + 1,
                                  false };
     }
-    if (r->fail_class == GRANTD_E_REAUTH || r->fail_class == GRANTD_E_DECLINED ||
-        r->fail_class == GRANTD_E_FORBIDDEN)
-        return refused(f);
     return (struct verdict){ f->status == GD_CRED_QUARANTINED ? GD_CRED_QUARANTINED : GD_CRED_RETRYING, again,
                              f->attempts + 1, true };
 }
@@ -400,8 +470,9 @@ static void end_failed(struct gd_flight *f, const struct gd_op_result *r)
     gd_flight_fail(f, &r->err);
     if (!never_asked(r) && gd_interlock_note(&f->app->interlock, f->cred, dead, config, gd_mono(b->d.clock)))
         GD_LOG(b->d.log, GD_LOG_ERROR, "app.frozen", GD_F_STR("app", f->app->app.id), GD_F_ERR(&r->err));
-    if (dead && f->sibling && !f->saved) {
-        promote_sibling(f);
+    if (dead || r->fail_class == GRANTD_E_DECLINED || r->fail_class == GRANTD_E_FORBIDDEN) {
+        f->dead = dead;
+        look_for_rivals(f);
         return;
     }
     v = judge(f, r);

@@ -27,22 +27,14 @@ GD_SQL(sql_intent, "INSERT INTO intents (workspace, attempt_id, credential_id, g
                    "created_at)"
                    " SELECT workspace, $3, id, gen, lease_epoch, $4, gd_now() + $5, gd_now() FROM credentials"
                    " WHERE workspace = $1 AND id = $2 AND lease_attempt = $3");
-GD_SQL(sql_intents_forget, "DELETE FROM intents WHERE workspace = $1 AND credential_id = $2"
-                           " AND attempt_id <> $3 AND deadline < gd_now() - $4");
-/* The last column is the newest answer that never became current (ids sort by the time they were made), NULL
- * when there is none; the empty text keeps SQLite from looking for the greatest of all ids first. */
 GD_SQL(sql_current,
        "SELECT c.gen, c.account_id, c.scope, c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, "
        "c.shape,"
        " c.retry_class, c.retry_grace_ms, c.attempts, c.status, c.lease_attempt, v.attempt_id, v.parent_gen,"
-       " v.created_at, v.sealed, c.next_at, (SELECT MAX(s.attempt_id || '') FROM token_versions s"
-       " WHERE s.workspace = $1 AND s.credential_id = $2 AND s.status = 'candidate')"
+       " v.created_at, v.sealed, c.next_at"
        " FROM credentials c LEFT JOIN token_versions v"
        " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
        "$2");
-/* All that are still there, and those of them that may still bring an answer. */
-GD_SQL(sql_others, "SELECT COUNT(*), SUM(CASE WHEN deadline < gd_now() - $4 THEN 0 ELSE 1 END) FROM intents"
-                   " WHERE workspace = $1 AND credential_id = $2 AND attempt_id <> $3");
 
 struct waiter {
     struct gd_list node;
@@ -268,12 +260,6 @@ void gd_refresh_not_now(struct gd_broker *b, uint32_t cred)
     refuse(b, cred, NULL, true, NULL, NULL);
 }
 
-/* An attempt whose deadline is past for so long brings no answer any more. */
-static int64_t long_over(const struct gd_flight *f)
-{
-    return f->b->plan.deadline_ms + 2 * f->b->plan.skew_ms;
-}
-
 static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool admitted, gd_refresh_fn *fn,
                     void *arg)
 {
@@ -308,23 +294,11 @@ static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool 
     gd_tx_add(tx, &sql_intent, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
               GD_P_TEXT(gd_nodes_worker(b->d.nodes)), GD_P_INT(b->plan.deadline_ms));
     gd_tx_add(tx, &sql_current, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
-    gd_tx_add(tx, &sql_others, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
-              GD_P_INT(long_over(f)));
     gd_tx_lease(tx);
     gd_store_commit(b->d.store, tx, on_leased, f);
 }
 
-enum { ROW = 2, OTHERS = 3 }; /* statements of the lease */
-
-/* Intents of attempts that can bring no answer any more say nothing. Rare, so not in every lease. */
-static void forget_intents(const struct gd_flight *f)
-{
-    struct gd_tx *tx = gd_tx_new(f->b->d.store);
-
-    gd_tx_add(tx, &sql_intents_forget, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
-              GD_P_INT(long_over(f)));
-    gd_store_commit(f->b->d.store, tx, NULL, NULL); /* if it fails the next attempt finds them again */
-}
+enum { ROW = 2 }; /* statement of the lease */
 
 static int open_blob(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *err)
 {
@@ -368,10 +342,6 @@ static int read_row(struct gd_flight *f, const struct gd_tx *tx, struct gd_err *
     if (!gd_cred_status_parse(gd_tx_text(tx, ROW, 0, 11), &f->status))
         return gd_err_set(err, GD_R_INTERNAL, "the credential has a status that this version does not know");
     f->current_attempt = gd_strdup(gd_tx_text(tx, ROW, 0, 13));
-    f->others = gd_tx_int(tx, OTHERS, 0, 1);
-    if (gd_tx_int(tx, OTHERS, 0, 0) > f->others)
-        forget_intents(f);
-    f->sibling = gd_strdup(gd_tx_text(tx, ROW, 0, 18));
     return open_blob(f, tx, err);
 }
 
