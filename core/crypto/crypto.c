@@ -169,14 +169,14 @@ static OSSL_PARAM octets(const char *name, const void *p, size_t n)
     return OSSL_PARAM_construct_octet_string(name, n ? (void *)(uintptr_t)p : (void *)(uintptr_t) "", n);
 }
 
-/* HMAC in one call each, so that HKDF costs its hashing and little else: through EVP_KDF, which fetches its
- * digest by name each time, deriving the key of one record took longer than all the rest of opening it. */
-static void hmac(unsigned char *out, const EVP_MD *md, const void *key, size_t nkey,
+/* HMAC of several parts, so that HKDF costs its hashing and little else: through EVP_KDF, which fetches its
+ * digest by name each time, deriving the key of one record took longer than all the rest of opening it. c is
+ * any context; what it held of keys goes when it is freed. */
+static void hmac(unsigned char *out, EVP_MD_CTX *c, const EVP_MD *md, const void *key, size_t nkey,
                  const struct gd_field_bytes *parts, size_t nparts)
 {
     unsigned char pad[2][128] = { { 0 } }, inner[64];
     size_t block = (size_t)EVP_MD_get_block_size(md), size = (size_t)EVP_MD_get_size(md);
-    EVP_MD_CTX *c = EVP_MD_CTX_new();
     bool ok = c && block <= sizeof pad[0] && size <= sizeof inner;
 
     if (ok && nkey > block)
@@ -194,7 +194,6 @@ static void hmac(unsigned char *out, const EVP_MD *md, const void *key, size_t n
          EVP_DigestUpdate(c, pad[1], block) == 1 && EVP_DigestUpdate(c, inner, size) == 1 &&
          EVP_DigestFinal_ex(c, out, NULL) == 1;
     gd_must(ok, "HMAC");
-    EVP_MD_CTX_free(c);
     gd_wipe(pad, sizeof pad);
     gd_wipe(inner, sizeof inner);
 }
@@ -206,17 +205,19 @@ void gd_hkdf(void *out, size_t nout, const char *md_name, const void *key, size_
     size_t size = (size_t)EVP_MD_get_size(md), done = 0, n;
     unsigned char prk[64], t[64], count = 0;
     struct gd_field_bytes parts[] = { { key, nkey } }, next[] = { { t, 0 }, { info, ninfo }, { &count, 1 } };
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
 
     gd_must((md == gd_algs()->sha512 || strcmp(md_name, "SHA256") == 0) && nout <= 255 * size, "HKDF");
-    hmac(prk, md, salt, nsalt, parts, 1); /* RFC 5869 2.2; no salt is a salt of zeros, as HMAC pads it */
+    hmac(prk, c, md, salt, nsalt, parts, 1); /* RFC 5869 2.2; no salt is a salt of zeros, as HMAC pads it */
     while (done < nout) {
         count++;
-        hmac(t, md, prk, size, next, 3);
+        hmac(t, c, md, prk, size, next, 3);
         next[0].n = size;
         n = nout - done < size ? nout - done : size;
         memcpy((unsigned char *)out + done, t, n);
         done += n;
     }
+    EVP_MD_CTX_free(c);
     gd_wipe(prk, sizeof prk);
     gd_wipe(t, sizeof t);
 }

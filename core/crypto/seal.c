@@ -46,13 +46,32 @@ void gd_aad_num(struct gd_aad *a, int64_t v)
 /* ---- AES-256-GCM
  * ------------------------------------------------------------------------------------------------ */
 
+static void feed(EVP_CIPHER_CTX *c, const void *p, size_t n)
+{
+    int done;
+
+    gd_must(n == 0 || EVP_CipherUpdate(c, NULL, &done, p, (int)n) == 1, "GCM additional data");
+}
+
+/* The fields are short, and a call for each cost more than all of their bytes. */
 static void feed_aad(EVP_CIPHER_CTX *c, const struct gd_field_bytes *aad, size_t naad)
 {
-    int n;
+    unsigned char some[512];
+    size_t n = 0;
 
-    for (size_t i = 0; i < naad; i++)
-        if (aad[i].n)
-            gd_must(EVP_CipherUpdate(c, NULL, &n, aad[i].p, (int)aad[i].n) == 1, "GCM additional data");
+    for (size_t i = 0; i < naad; i++) {
+        if (aad[i].n > sizeof some - n) {
+            feed(c, some, n);
+            n = 0;
+        }
+        if (aad[i].n > sizeof some) {
+            feed(c, aad[i].p, aad[i].n);
+        } else if (aad[i].n) {
+            memcpy(some + n, aad[i].p, aad[i].n);
+            n += aad[i].n;
+        }
+    }
+    feed(c, some, n);
 }
 
 static EVP_CIPHER_CTX *gcm_start(const unsigned char key[32], const unsigned char iv[12], int enc, size_t n)

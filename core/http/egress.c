@@ -210,12 +210,19 @@ refused:
 }
 
 /* ---- the rest of a request --------------------------------------------------------------------------- */
+static bool is_token_char(char c)
+{
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-')
+        return true;
+    return c && strchr("!#$%&'*+.^_`|~", c);
+}
+
 static bool token(const char *s, size_t max)
 {
-    static const char chars[] =
-        "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    size_t n = s ? strspn(s, chars) : 0;
+    size_t n = 0;
 
+    while (s && is_token_char(s[n]))
+        n++;
     return n > 0 && n <= max && s[n] == '\0';
 }
 
@@ -237,7 +244,7 @@ static bool reserved(const char *name)
     };
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcasecmp(name, names[i]))
+        if ((*name | 0x20) == *names[i] && !strcasecmp(name, names[i]))
             return true;
     return false;
 }

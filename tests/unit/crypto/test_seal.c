@@ -56,6 +56,36 @@ static void test_frozen(void **state)
     }
 }
 
+/* Names of any length are bound as the short ones are; the sum is of when the form was made. */
+static void test_long_names(void **state)
+{
+    char workspace[1501], client[301];
+    struct gd_seal_name long_name = name;
+    unsigned char rec[256], back[256], sum[32];
+    struct gd_rng_seeded rng;
+    struct gd_dek dek;
+    char text[65];
+
+    (void)state;
+    make(4, &dek, &rng);
+    memset(client, 'c', sizeof client);
+    client[300] = '\0';
+    long_name.client = client;
+    for (size_t n = 0; n <= 1500; n += 50) {
+        memset(workspace, 'w', sizeof workspace);
+        workspace[n] = '\0';
+        long_name.workspace = workspace;
+        assert_int_equal(gd_seal(rec, &dek, &long_name, "rt-x", 4, &rng.rng), 4 + GD_SEAL_OVERHEAD);
+        assert_int_equal(gd_seal_open(back, &dek, &long_name, rec, 4 + GD_SEAL_OVERHEAD, NULL), 4);
+        client[299] = 'd';
+        assert_int_equal(gd_seal_open(back, &dek, &long_name, rec, 4 + GD_SEAL_OVERHEAD, NULL), -1);
+        client[299] = 'c';
+    }
+    gd_sha256(sum, rec, 4 + GD_SEAL_OVERHEAD);
+    gd_hex(text, sum, sizeof sum);
+    assert_string_equal(text, "8012d31ab6c9af0dcc7995a901dc0782c52cad434fc7f74e44c8baadace9913e");
+}
+
 static void test_every_byte_counts(void **state)
 {
     unsigned char rec[64 + GD_SEAL_OVERHEAD], back[64];
@@ -212,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_every_byte_counts),
         cmocka_unit_test(test_every_name_counts),
         cmocka_unit_test(test_other_keys),
