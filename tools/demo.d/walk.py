@@ -25,7 +25,7 @@ class OneProvider(Stage):
 
     def __init__(self, build, by_hand):
         super().__init__(build)
-        self.by_hand = by_hand
+        self.by_hand, self.seen = by_hand, None
 
     # -- the pieces
 
@@ -121,8 +121,8 @@ limits:                     # short, so that you need not wait: tokens live {TOK
 
     def approve(self):
         if self.by_hand:
-            self.step("Open the link in your browser, sign in with any name, allow. Waiting for you (10 minutes)")
-            self.wait(lambda: self.item()["state"] == "granted", 600, "nobody approved")
+            self.step("Open the link in a browser on this machine, sign in with any name, allow. Waiting for you (10 minutes)")
+            self.wait(self.approved, 600, "nobody approved")
         else:
             self.step("The client opens the link in a browser, signs in at the server, allows")
             browser = Browser()
@@ -137,6 +137,14 @@ limits:                     # short, so that you need not wait: tokens live {TOK
         self.step("The operator sees who approved, and confirms")
         self.grantctl("grant", "confirm", self.grant)
         self.grantctl("grant", "get", self.grant, show=True)
+
+    def approved(self):
+        """Has the person allowed it? What else came of it is told, each time."""
+        item = self.item()
+        if (item["state"], item["reason"]) != self.seen and item["reason"]:
+            self.say(f"{item['reason']}: {item['reason_text']}. Open the link again to allow, or end with Ctrl-C")
+        self.seen = item["state"], item["reason"]
+        return item["state"] == "granted"
 
     def item(self):
         return self.grantctl("request", "get", self.request)["request"]["items"][0]
