@@ -24,8 +24,8 @@ struct li_call {
 struct li {
     struct li_call call;
     uint32_t sent;           /* requests of this run */
-    uint8_t patient;         /* somebody waits for this: a limit is waited out once */
-    uint8_t waited, revived; /* a call was sent again: after a limit, as its token was too young */
+    uint8_t patient, closes; /* grant; revoke: the first refusal of a limit is waited out at once */
+    uint8_t revived;         /* a call was sent again, as its token was too young */
 
     const char *member[LI_MEMBERS_MAX]; /* app-scoped person ids of the agency's members */
     size_t members;
@@ -97,7 +97,8 @@ const char *li_key_url(grantd_op *op, const char *account, const char *person);
 int li_class(grantd_op *op, const grantd_doc *answer);
 grantd_next *li_fail(grantd_op *op, const grantd_doc *answer, const char *what);
 const char *li_word(grantd_op *op, const grantd_doc *answer);
-void li_limited(grantd_op *op, const grantd_doc *answer);
+/* Before a failure: not before the time that LinkedIn names, else not before the next midnight of UTC. */
+void li_park(grantd_op *op, const grantd_doc *answer);
 
 /* ---- token.c: consent, tokens, their life -----------------------------------------------------------------
  */

@@ -274,5 +274,6 @@ grantd_next *li_revoke(grantd_op *op)
 {
     grantd_next *bad = li_version(op);
 
+    li(op)->closes = 1;
     return bad ? bad : next_surface(op);
 }

@@ -58,7 +58,7 @@ grantd_next *li_fail_oauth(grantd_op *op, const grantd_doc *answer)
     if (row == NOAUTH)
         return grantd_fail_answer(op, answer);
     if (oauth_errors[row].code == GRANTD_E_LIMITED)
-        li_limited(op, answer);
+        li_park(op, answer); /* there is time: tokens are renewed days before their end */
     return grantd_fail(op, oauth_errors[row].code, "LinkedIn answered %d: %s", status,
                        oauth_errors[row].text);
 }

@@ -194,6 +194,34 @@ class LinkedIn(PlatformTest):
             self.assertEqual(caught.exception.reason, "OP_LIMITED")
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
 
+    def test_three_refusals_in_a_row(self):
+        """Half a minute, five minutes, midnight of UTC; and then it goes on by itself."""
+        self.begin()
+        self.sandbox.fault("linkedin", "throttle", times=3, method="GET", match="*/rest/adAccountUsers*")
+        _, request, _ = self.ask(asset=CANDLES)
+        self.wait_items(request, "waiting")
+
+        def seen():
+            return len(self.calls("GET", "/rest/adAccountUsers"))
+
+        def comes(n):
+            wait_for(lambda: seen() >= n, 10)
+            self.settle(0.3)
+            self.assertEqual(seen(), n)
+        comes(1)
+        self.advance(60)
+        comes(2)
+        self.advance(240)
+        comes(2)
+        self.advance(120)
+        comes(3)
+        now = self.now()
+        self.advance(DAY - now % DAY - 60)
+        comes(3)
+        self.assertEqual(self.items(request)[0]["state"], "waiting")
+        self.advance(60 + 900 + 10)
+        self.wait_items(request, "granted")
+
     def test_the_scope_set_trap(self):
         self.begin()
         _, request, _ = self.ask(asset=CANDLES, scope="r_ads")
