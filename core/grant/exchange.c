@@ -578,6 +578,11 @@ static bool is_passing(int fail_class)
 static void end_waiting(struct gd_exchange *x, const struct gd_op_result *r)
 {
     take_reports(x, r);
+    if (x->f->until && x->f->until <= gd_now(x->b->d.clock)) { /* this was the last look */
+        gd_err_set(&x->result.err, GD_R_LINK_EXPIRED, "nobody agreed to it before the request ended");
+        gd_exchange_fail(x, false);
+        return;
+    }
     set_progress(x, r->notes, false);
     keep_with_flow(x, r);
     x->result.end = GD_EXCHANGE_WAITING;

@@ -26,6 +26,7 @@ struct gd_flow {
         client[GD_ID_TEXT_MAX];
     struct gd_app_state *app;
     bool confirm;      /* of the request */
+    int64_t until;     /* when the request ends: it waits no longer than that; 0: not asked */
     const char *state; /* only in the request that made it */
     char *nonce, *verifier;
     const char *scope; /* of the request that made it: what all its items ask for; NULL: the first item's */

@@ -9,7 +9,8 @@ GD_SQL(sql_waiting,
        "SELECT f.workspace, f.id, f.link_id, f.request_id, f.client_id, f.app, f.sealed, f.notes, f.status,"
        " r.confirm, f.credential_id, c.gen, c.status, c.account_id, c.scope, c.shape, c.retry_class,"
        " c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, v.attempt_id, v.parent_gen,"
-       " v.created_at, v.sealed, i.next_look_at FROM items i JOIN flows f ON f.workspace = i.workspace AND "
+       " v.created_at, v.sealed, i.next_look_at, r.expires_at FROM items i JOIN flows f ON f.workspace = "
+       "i.workspace AND "
        "f.id = i.flow_id"
        " JOIN requests r ON r.workspace = i.workspace AND r.id = i.request_id"
        " LEFT JOIN credentials c ON c.workspace = f.workspace AND c.id = f.credential_id"
@@ -41,7 +42,8 @@ enum { /* columns of a waiting flow */
        W_PARENT_GEN,
        W_CREATED,
        W_TOKENS,
-       W_LOOK
+       W_LOOK,
+       W_UNTIL
 };
 GD_SQL(sql_waiting_items,
        "SELECT s.id, s.role, s.mode, s.asset, s.scope, s.expect_account, s.params FROM items s JOIN items i"
@@ -352,6 +354,7 @@ static int waiting_copy(struct waiting *w, const struct gd_tx *tx, struct gd_err
     (void)snprintf(f->client, sizeof f->client, "%s", TEXT(W_CLIENT));
     f->app = gd_app_find(w->b, TEXT(W_APP));
     f->confirm = INT(W_CONFIRM) != 0;
+    f->until = w->inputs ? 0 : INT(W_UNTIL);
     gd_flow_read_progress(f, TEXT(W_NOTES));
     gd_flow_items_from(f, tx, 1);
     if (!f->app || f->nitems == 0)
