@@ -177,6 +177,22 @@ class SandboxTest(GrantdTest):
         self.rpc.call("grant.revoke", grant=grant, **params)
         return {s["kind"]: s for s in self.box.grant(grant)["surfaces"]}
 
+    def withdrawn(self, *states):
+        """[(kind, state)]: what was opened for items that ended without a grant, once it is closed; all in one of states."""
+        def over():
+            left = [self.box.grant(g["id"]) for g in self.grants()]
+            return left if left and all(g["state"] == "ended" for g in left) else None
+        left = wait_for(over, 20)
+        surfaces = [(s["kind"], s["state"]) for g in left for s in g["surfaces"] if s["kind"] != "token"]
+        self.assertTrue(surfaces and all(state in states for _, state in surfaces), left)
+        return surfaces
+
+    def decline(self, browser, link):
+        """The client says no on the page."""
+        page = browser.open(link)
+        form = next(f for f in page.forms if any(b[1] == "decline" for b in f.buttons))
+        return browser.submit(form, None, next(b for b in form.buttons if b[1] == "decline"))
+
     def wait_state(self, grant, state, seconds=15):
         return wait_for(lambda: self.box.grant(grant)["state"] == state, seconds, 0.05)
 

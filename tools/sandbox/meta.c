@@ -271,6 +271,7 @@ static const struct sb_option options[] = {
     { "auto_assets", "\"\"", "what it chooses then (comma list)" },
     { "b2b_requests", "\"on\"", "requests by agencies: on, or the error: 3, 10, 200, 100/33" },
     { "admin_review", "false", "a share waits for a second admin" },
+    { "pending_stays", "false", "an agency cannot give up what is still pending" },
     { "http200_errors", "false", "error bodies come with HTTP 200" },
     { "success_false", "false", "writes answer {\"success\": false}" },
     { "require_appsecret_proof", "false", "the app demands the proof of every call" },

@@ -197,7 +197,15 @@ static void ask_page(struct sb_req *r)
     ask(r, "page_id");
 }
 
-/* DELETE /AGENCY/ad_accounts: the agency drops an account from its own side (A3). */
+static bool waits(struct sb_req *r, const char *asset, const char *business)
+{
+    const json_t *share = sb_find2(sb_list(r, "shares"), "asset", asset, "agency", business);
+
+    return share && sb_same(gd_json_text(share, "access_status", ""), "PENDING");
+}
+
+/* DELETE /AGENCY/ad_accounts: the agency drops an account from its own side (A3). Whether that takes back
+ * what is still pending is in no source [assumed]. */
 static void drop(struct sb_req *r, const char *parameter)
 {
     struct meta_caller c;
@@ -208,6 +216,8 @@ static void drop(struct sb_req *r, const char *parameter)
         return;
     if (!asset)
         meta_error(r, 100, 0, "(#100) The parameter %s is required", parameter);
+    else if (waits(r, asset, business) && sb_option_bool(r, "pending_stays"))
+        meta_absent(r, asset);
     else if (meta_unshare(r, asset, business))
         meta_success(r);
     else

@@ -231,23 +231,13 @@ class GoogleAds(PlatformTest):
         self.assertEqual(self.whole_end(grant)["partner"]["state"], "closed")
         self.assertEqual(self.links(), {BAKERY: "INACTIVE"})
 
-    def withdrawn(self, request, *states):
-        """The grants that what was left became, once they are closed: each of their surfaces is in one of the states."""
-        def over():
-            left = [self.box.grant(g["id"]) for g in self.grants()]
-            return left if left and all(g["state"] == "ended" for g in left) else None
-        left = wait_for(over, 20)
-        surfaces = [(s["kind"], s["state"]) for g in left for s in g["surfaces"] if s["kind"] != "token"]
-        self.assertTrue(surfaces and all(state in states for _, state in surfaces), left)
-        return surfaces
-
     def test_an_invitation_that_nobody_accepted_is_cancelled_with_its_request(self):
         self.begin()
         _, request, _, _ = self.ask(asset=f"{BAKERY},{SECOND}", mode="link_manual")
         self.wait_items(request, "waiting")
         self.assertEqual(self.links(), {BAKERY: "PENDING", SECOND: "PENDING"})
         self.rpc.call("request.cancel", request=request)
-        self.withdrawn(request, "closed")
+        self.withdrawn("closed")
         self.assertEqual(self.links(), {BAKERY: "CANCELED", SECOND: "CANCELED"})
         self.assertEqual(self.items(request)[0]["state"], "cancelled")
 
@@ -257,13 +247,11 @@ class GoogleAds(PlatformTest):
         link, request, browser, _ = self.ask(who="carl@candles.example", asset="7770001111")
         self.wait_items(request, "waiting")
         self.sandbox.fault("google", "slow", seconds=2, times=1, match="*/customerClientLinks:mutate")
-        page = browser.open(link)
-        form = next(f for f in page.forms if any(b[1] == "decline" for b in f.buttons))
-        browser.submit(form, None, next(b for b in form.buttons if b[1] == "decline"))
+        self.decline(browser, link)
         wait_for(lambda: self.links()["7770001111"] == "CANCELED", 10)
         self.box.daemon.kill9()
         self.box.start()
-        self.withdrawn(request, "closed", "gone")
+        self.withdrawn("closed", "gone")
         self.assertEqual(self.items(request)[0]["state"], "declined")
 
     def test_accepted_at_the_last_moment_ends_as_a_link(self):
@@ -272,7 +260,7 @@ class GoogleAds(PlatformTest):
         self.wait_items(request, "waiting")
         self.sandbox.act("google", "accept_link", manager=MANAGER, client=BAKERY)
         self.rpc.call("request.cancel", request=request)
-        self.withdrawn(request, "closed")
+        self.withdrawn("closed")
         self.assertEqual(self.links(), {BAKERY: "INACTIVE"})
 
     def test_a_seat_that_nobody_took_is_taken_back(self):
@@ -281,7 +269,7 @@ class GoogleAds(PlatformTest):
         self.wait_items(request, "waiting")
         self.assertEqual(len(self.sandbox.state("google")["invitations"]), 1)
         self.rpc.call("request.cancel", request=request)
-        self.assertEqual(self.withdrawn(request, "closed"), [("user_invitation", "closed")])
+        self.assertEqual(self.withdrawn("closed"), [("user_invitation", "closed")])
         self.assertEqual(self.sandbox.state("google")["invitations"], [])
 
     def test_a_review_that_nobody_approved_is_taken_back(self):
@@ -290,7 +278,7 @@ class GoogleAds(PlatformTest):
         _, request, _, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
         self.wait_items(request, "waiting")
         self.rpc.call("request.cancel", request=request)
-        surfaces = dict(self.withdrawn(request, "closed", "gone"))
+        surfaces = dict(self.withdrawn("closed", "gone"))
         self.assertEqual(surfaces, {"review": "closed", "user_invitation": "gone"})
         self.assertEqual([r["status"] for r in self.sandbox.state("google")["reviews"]], ["REVOKED"])
 

@@ -194,6 +194,17 @@ class LinkedIn(PlatformTest):
             self.assertEqual(caught.exception.reason, "OP_LIMITED")
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
 
+    def test_half_done_and_taken_back(self):
+        """One account is shared, the other waits for a hand: the seat that was given goes when the request does."""
+        self.begin()
+        self.act("set_account", account=CANDLES_US, business_manager=True)
+        _, request, _ = self.ask(asset=f"{CANDLES},{CANDLES_US}")
+        self.wait_items(request, "waiting")
+        self.assertEqual((self.role(CANDLES), self.role(CANDLES_US)), ("CAMPAIGN_MANAGER", None))
+        self.rpc.call("request.cancel", request=request)
+        self.assertEqual(self.withdrawn("closed"), [("member", "closed")])
+        self.assertIsNone(self.role(CANDLES))
+
     def test_three_refusals_in_a_row(self):
         """Half a minute, five minutes, midnight of UTC; and then it goes on by itself."""
         self.begin()

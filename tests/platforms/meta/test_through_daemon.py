@@ -101,6 +101,52 @@ class Meta(PlatformTest):
         self.wait_items(request, "granted")
         self.assertEqual(len(self.calls("POST", "/agencies")), 1)
 
+    def shares(self):
+        return {s["asset"]: s["access_status"] for s in self.sandbox.state("meta")["shares"]}
+
+    def test_a_request_that_nobody_approved_is_given_up(self):
+        self.begin()
+        link, request, browser = self.ask(US, mode="request")
+        self.wait_items(request, "waiting")
+        self.assertEqual(self.shares(), {US: "PENDING"})
+        self.decline(browser, link)
+        self.assertEqual(self.withdrawn("closed"), [("request", "closed")])
+        self.assertEqual((self.shares(), self.items(request)[0]["state"]), ({}, "declined"))
+
+    def test_a_request_that_meta_does_not_let_go_of(self):
+        self.begin()
+        self.sandbox.option("meta", name="pending_stays", value=True)
+        _, request, _ = self.ask(US, mode="request")
+        self.wait_items(request, "waiting")
+        self.rpc.call("request.cancel", request=request)
+        self.assertEqual(self.withdrawn("manual"), [("request", "manual")])
+        left, = [self.box.grant(g["id"]) for g in self.grants()]
+        self.assertEqual(left["reason"], "SURFACE_LEFT")
+        self.assertIn("Requests", left["surfaces"][0]["step"])
+
+    def test_a_share_that_no_second_admin_approved_is_taken_back(self):
+        self.begin()
+        self.sandbox.option("meta", name="admin_review", value=True)
+        _, request, _ = self.ask(US)
+        self.wait_items(request, "waiting")
+        self.rpc.call("request.cancel", request=request)
+        wait_for(lambda: self.shares() == {}, 10)
+        self.advance(3 * 3600)  # the login's short token ends by itself
+        self.assertEqual(self.withdrawn("closed"), [("request", "closed")])
+
+    def test_one_of_two_is_shared_and_the_request_is_taken_back(self):
+        """What was shared is unshared, what waits is withdrawn."""
+        self.begin()
+        _, request, _ = self.ask(f"{EU},{US}", mode="request")
+        self.wait_items(request, "waiting")
+        self.act("approve_request", asset=EU, agency=HUB)
+        self.advance(600)
+        self.assertEqual((self.items(request)[0]["state"], self.shares()), ("waiting", {EU: "CONFIRMED", US: "PENDING"}))
+        wait_for(lambda: self.calls("POST", f"{EU}/assigned_users"), 10)
+        self.rpc.call("request.cancel", request=request)
+        self.assertEqual(sorted(self.withdrawn("closed", "gone")), [("member", "closed"), ("partner", "closed"), ("request", "closed")])
+        self.assertEqual(self.shares(), {})
+
     def test_a_lost_answer_shares_once(self):
         self.begin()
         self.sandbox.fault("meta", "lost", method="POST", path=f"/v25.0/{US}/agencies", times=1)

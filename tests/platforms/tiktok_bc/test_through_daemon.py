@@ -101,6 +101,17 @@ class TikTok(PlatformTest):
         self.wait_items(request, "granted")
         self.assertEqual(len(self.calls("POST", "bc/partner/add")), 1)
 
+    def test_a_share_that_nobody_accepted_is_taken_back(self):
+        self.begin()
+        self.sandbox.option("tiktok", name="partner_acceptance", value=True)
+        _, request, _ = self.ask(EU)
+        self.wait_items(request, "waiting")
+        self.assertEqual(len(self.sandbox.state("tiktok")["shares"]), 1)
+        self.rpc.call("request.cancel", request=request)
+        self.withdrawn("closed", "gone")
+        self.assertEqual(self.sandbox.state("tiktok")["shares"], [])
+        self.assertEqual(self.items(request)[0]["state"], "cancelled")
+
     def test_a_lost_answer_shares_once(self):
         self.begin()
         self.sandbox.fault("tiktok", "lost", method="POST", match="*/bc/partner/add/", times=1)
