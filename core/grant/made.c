@@ -373,6 +373,19 @@ static bool was_opened(const struct gd_exchange *x, const json_t *asset)
            json_object_get(x->opened, gd_json_text(asset, "id", ""));
 }
 
+/* It was not granted, but something was opened for it on the way: that ends at once. */
+static void add_undone(struct gd_exchange *x, const struct gd_flow_item *it, const json_t *asset)
+{
+    bool has_token = x->gen > 0 || json_object_get(x->rec, "sealed"), one = x->one;
+
+    if (!has_native(x, gd_json_text(asset, "id", "")))
+        return;
+    x->ends = true;
+    add_grant(x, it, asset, GRANTD_LAYER_NATIVE | (has_token ? GRANTD_LAYER_TOKEN : 0));
+    x->ends = false;
+    x->one = one;
+}
+
 static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, json_t *problems)
 {
     bool others = false;
@@ -385,12 +398,13 @@ static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, jso
         const char *problem = gd_json_text(asset, "problem", NULL);
 
         kind = gd_json_text(asset, "kind", NULL);
-        if (problem)
+        if (problem) {
+            add_undone(x, it, asset);
             json_array_append_new(problems, json_pack("{s:s, s:s?, s:s?, s:s, s:s?}", "id",
                                                       gd_json_text(asset, "id", ""), "kind", kind, "name",
                                                       gd_json_text(asset, "name", NULL), "problem", problem,
                                                       "text", gd_json_text(asset, "text", NULL)));
-        else if (was_asked(it->asset, gd_json_text(asset, "id", "")) || was_opened(x, asset))
+        } else if (was_asked(it->asset, gd_json_text(asset, "id", "")) || was_opened(x, asset))
             add_grant(x, it, asset, layers_of(x, asset));
         else
             others = true;

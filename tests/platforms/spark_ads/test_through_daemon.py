@@ -184,6 +184,25 @@ class Spark(PlatformTest):
         self.assertEqual(sorted(self.posts(item)), [DAWN])
         self.assertEqual([p["id"] for p in item["problems"]], [STORY])
 
+    def test_a_code_that_was_made_for_nothing_is_deleted(self):
+        """TikTok makes the code of one post and then refuses to redeem it: the other post is granted, and the code goes."""
+        self.begin()
+        self.sandbox.fault("tiktok", "code", code=40002, message="this post cannot be used for ads", method="POST",
+                           match="*/tt_video/authorize/", times=1)
+        _, request, _ = self.ask("creator", asset=f"{DAWN},{WHEELS}", who=ANA)
+        item, = self.wait_items(request, "granted")
+        self.assertEqual([p["id"] for p in item["problems"]], [DAWN])
+        wait_for(lambda: self.calls("business/post/authorize/delete"), 10)
+        self.assertEqual(self.withdrawn_of(item, DAWN), {"authorization": "closed"})
+        active = [g for g in map(self.box.grant, item["grants"]) if g["state"] == "active"]
+        self.assertEqual([g["asset"]["id"] for g in active], [WHEELS])
+        self.rpc.call("grant.token", grant=active[0]["id"])
+
+    def withdrawn_of(self, item, post):
+        grant, = [g for g in item["grants"] if self.box.grant(g)["asset"]["id"] == post]
+        self.wait_state(grant, "ended")
+        return {s["kind"]: s["state"] for s in self.box.grant(grant)["surfaces"] if s["kind"] != "token"}
+
     def test_what_no_source_says_may_be_either_way(self):
         """Open questions of the facts, the other way round: 4, 5, and empty answers."""
         self.begin()
