@@ -332,6 +332,11 @@ static void got_nothing(struct gd_op *op, const struct gd_http_answer *a)
         op->err.reason = a->err.reason;
         return;
     }
+    if (a->err.reason == GD_R_ANSWER_TOO_LARGE) { /* it would be again */
+        end_failed(op, maybe ? GRANTD_E_UNCERTAIN : GRANTD_E_PROTOCOL, "%s", a->err.text);
+        op->err.reason = a->err.reason;
+        return;
+    }
     end_failed(op, maybe ? GRANTD_E_UNCERTAIN : GRANTD_E_TRANSIENT, "%s",
                a->err.text[0] ? a->err.text : "no answer came back");
     op->retry_at = a->err.retry_at;

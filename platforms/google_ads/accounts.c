@@ -44,28 +44,22 @@ static void reached(grantd_op *op, const char *cid, const char *via, const char 
 static void child_row(grantd_op *op, const grantd_doc *a, const char *at)
 {
     const char *c = grantd_strf(op, "%s.customerClient", at);
-    const char *id = grantd_text(op, a, grantd_strf(op, "%s.id", c));
+    const char *id = ga_client_id(op, a, c);
     const char *name = grantd_text(op, a, grantd_strf(op, "%s.descriptiveName", c));
     const char *status = grantd_text(op, a, grantd_strf(op, "%s.status", c));
 
-    if (!ga_cid(id)) {
-        ga(op)->bad = "a customer of the hierarchy has no customer id";
-        return;
-    }
-    if (!grantd_num(op, a, grantd_strf(op, "%s.manager", c), 0) && status && !strcmp(status, "ENABLED"))
+    if (id && !grantd_num(op, a, grantd_strf(op, "%s.manager", c), 0) && status && !strcmp(status, "ENABLED"))
         reached(op, id, ga(op)->line.cid, name ? name : "");
 }
 
-#define Q3                                                                                                \
-    "SELECT customer_client.id, customer_client.level, customer_client.manager, customer_client.status, " \
-    "customer_client.descriptive_name, customer_client.currency_code, customer_client.time_zone, "        \
-    "customer_client.test_account FROM customer_client"
-
+/* Of a manager with very many clients one part a run. */
 static grantd_next *after_children(grantd_op *op)
 {
     struct ga_line l = ga_line(op, ga(op)->at);
+    int more = ga_clients_left(op);
 
-    if (l.state == GA_ROOT) {
+    grantd_note(op, "after", more ? ga(op)->last : NULL);
+    if (l.state == GA_ROOT && !more) {
         l.state = GA_IGNORED;
         ga_put(op, ga(op)->at, &l);
     }
@@ -88,13 +82,14 @@ static grantd_next *on_root(grantd_op *op)
     if (!st->found)
         return ga_lied(op, "the account itself is missing");
     if (st->manager)
-        return ga_search(op, &(struct ga_query){ .who = GA_CLIENT,
-                                                 .cid = st->line.cid,
-                                                 .login = st->line.cid,
-                                                 .gaql = Q3,
-                                                 .row = child_row,
-                                                 .then = after_children,
-                                                 .refused = on_root_refused });
+        return ga_look_clients(op,
+                               &(struct ga_query){ .who = GA_CLIENT,
+                                                   .cid = st->line.cid,
+                                                   .login = st->line.cid,
+                                                   .row = child_row,
+                                                   .then = after_children,
+                                                   .refused = on_root_refused },
+                               grantd_noted(op, "after"));
     if (st->account_status && !strcmp(st->account_status, "ENABLED"))
         reached(op, st->line.cid, st->line.cid, st->name ? st->name : "");
     return after_children(op);

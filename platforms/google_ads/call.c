@@ -253,12 +253,12 @@ static grantd_next *on_page(grantd_op *op, const grantd_doc *a)
     if (st->page && !strcmp(st->page, next))
         return grantd_fail(op, GRANTD_E_PROTOCOL, "Google names the same page as the next one");
     st->page = next;
-    return st->query.one_page ? st->query.then(op) : ask_page(op);
+    return ask_page(op);
 }
 
 grantd_next *ga_search(grantd_op *op, const struct ga_query *q)
 {
     ga(op)->query = *q;
-    ga(op)->page = q->from;
+    ga(op)->page = NULL;
     return ask_page(op);
 }

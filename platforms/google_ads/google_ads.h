@@ -44,8 +44,6 @@ struct ga_query {
     void (*row)(grantd_op *op, const grantd_doc *page, const char *at); /* at: "results.3" */
     grantd_fn *then;
     grantd_doc_fn *refused; /* NULL: ga_fail */
-    const char *from;       /* page token to begin with; NULL: the first page */
-    int one_page;           /* then is called after one; the next token is in ga(op)->page */
 };
 
 /* What an answer that is no success says (facts: error table). */
@@ -79,6 +77,7 @@ struct ga {
     const char *name, *account_status;
     int manager;
     int64_t count;
+    const char *last; /* ga_look_clients: the id of the last row */
     /* revoke.c: the surface at hand */
     const char *kind, *id; /* id: also the user, invitation or review that is looked for */
     int ways, closed;      /* ways tried; closed: by us, now */
@@ -172,6 +171,11 @@ grantd_next *ga_look_review(grantd_op *op, grantd_fn *then, grantd_doc_fn *refus
 /* Q4: the account itself, as seen through login. */
 grantd_next *ga_look_account(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then,
                              grantd_doc_fn *refused);
+/* All accounts below a manager, by id: at most 1,000 behind after (NULL: from the first), q says whom to ask
+ * and what to do with a row. Each row function takes its id from ga_client_id; NULL: it is none. */
+grantd_next *ga_look_clients(grantd_op *op, struct ga_query *q, const char *after);
+const char *ga_client_id(grantd_op *op, const grantd_doc *a, const char *row);
+int ga_clients_left(grantd_op *op); /* there may be more behind ga(op)->last */
 /* Q3: is the account seen below the hub's manager? */
 grantd_next *ga_look_hierarchy(grantd_op *op, const char *cid, grantd_fn *then);
 const char *ga_address(const grantd_op *op); /* the agency's address that is invited; NULL: none */

@@ -10,10 +10,13 @@
 #define Q2                                                                                 \
     "SELECT customer_manager_link.resource_name, customer_manager_link.manager_customer, " \
     "customer_manager_link.manager_link_id, customer_manager_link.status FROM customer_manager_link"
-#define Q3                                                                                                \
+#define Q3_OF                                                                                             \
     "SELECT customer_client.id, customer_client.level, customer_client.manager, customer_client.status, " \
     "customer_client.descriptive_name, customer_client.currency_code, customer_client.time_zone, "        \
-    "customer_client.test_account FROM customer_client WHERE customer_client.id = %s"
+    "customer_client.test_account FROM customer_client WHERE customer_client.id "
+#define Q3          Q3_OF "= %s"
+#define Q3_AFTER    Q3_OF "> %s ORDER BY customer_client.id LIMIT 1000"
+#define CLIENTS_MAX 1000 /* of them an answer is well below what the host reads (1 MiB) */
 #define Q4                                                                               \
     "SELECT customer.id, customer.descriptive_name, customer.status, customer.manager, " \
     "customer.test_account FROM customer LIMIT 1"
@@ -172,6 +175,36 @@ grantd_next *ga_look_hierarchy(grantd_op *op, const char *cid, grantd_fn *then)
                                              .gaql = grantd_strf(op, Q3, cid),
                                              .row = hierarchy_row,
                                              .then = then });
+}
+
+/* ---- all below a manager, part by part: Google's own pages are of 10,000 rows and cannot be made smaller
+ * ---- */
+
+const char *ga_client_id(grantd_op *op, const grantd_doc *a, const char *row)
+{
+    struct ga *st = ga(op);
+    const char *id = grantd_text(op, a, grantd_strf(op, "%s.id", row));
+
+    if (!ga_cid(id) || (st->last && ga_number(id) <= ga_number(st->last))) {
+        st->bad = ga_cid(id) ? "customers that are not in order" : "a customer without a customer id";
+        return NULL;
+    }
+    st->last = id;
+    st->count++;
+    return id;
+}
+
+int ga_clients_left(grantd_op *op)
+{
+    return ga(op)->count >= CLIENTS_MAX;
+}
+
+grantd_next *ga_look_clients(grantd_op *op, struct ga_query *q, const char *after)
+{
+    ga(op)->last = after;
+    ga(op)->count = 0;
+    q->gaql = grantd_strf(op, Q3_AFTER, after ? after : "0");
+    return ga_search(op, q);
 }
 
 /* ---- one account ---- */

@@ -6,14 +6,8 @@
     "SELECT customer_client_link.resource_name, customer_client_link.client_customer, "               \
     "customer_client_link.manager_link_id, customer_client_link.status, customer_client_link.hidden " \
     "FROM customer_client_link"
-#define Q3_ALL                                                                                            \
-    "SELECT customer_client.id, customer_client.level, customer_client.manager, customer_client.status, " \
-    "customer_client.descriptive_name, customer_client.currency_code, customer_client.time_zone, "        \
-    "customer_client.test_account FROM customer_client"
-
 /* Open invitations of a manager, as people report the limit (facts: limits, unconfirmed): 20. */
 #define INVITATIONS_WARN 15
-#define SCAN_ROWS        2000 /* told in one run */
 
 static int is(const char *a, const char *b)
 {
@@ -247,14 +241,9 @@ grantd_next *ga_verify(grantd_op *op)
 static void scan_row(grantd_op *op, const grantd_doc *a, const char *at)
 {
     const char *c = grantd_strf(op, "%s.customerClient", at), *hub_id = grantd_arg(op, GRANTD_ARG_HUB_ID);
-    const char *id = grantd_text(op, a, grantd_strf(op, "%s.id", c));
-    int64_t row = ga(op)->count++, from = ga_number(grantd_noted(op, "row") ? grantd_noted(op, "row") : "");
+    const char *id = ga_client_id(op, a, c);
 
-    if (!ga_cid(id)) {
-        ga(op)->bad = "a customer without a customer id";
-        return;
-    }
-    if (row < from || row >= from + SCAN_ROWS || is(id, hub_id))
+    if (!id || is(id, hub_id))
         return;
     grantd_asset(op, .id = id, .parent = hub_id, .layers = GRANTD_LAYER_NATIVE,
                  .kind = grantd_num(op, a, grantd_strf(op, "%s.manager", c), 0) == 1 ? "manager_account"
@@ -262,36 +251,25 @@ static void scan_row(grantd_op *op, const grantd_doc *a, const char *at)
                  .name = grantd_text(op, a, grantd_strf(op, "%s.descriptiveName", c)));
 }
 
-static grantd_fn scan_page;
+static grantd_fn scan_part;
 
-/* A page may have more rows than one run may tell: then it is read once more, from that row on. */
 static grantd_next *on_scanned(grantd_op *op)
 {
-    struct ga *st = ga(op);
-    const char *row = grantd_noted(op, "row");
-    int64_t told = (row ? ga_number(row) : 0) + SCAN_ROWS;
-
-    if (st->count > told) {
-        grantd_note(op, "row", grantd_strf(op, "%lld", (long long)told));
-        return grantd_continue(op, scan_page);
-    }
-    if (!st->page)
+    if (!ga_clients_left(op))
         return grantd_finish(op);
-    grantd_note(op, "row", NULL);
-    grantd_note(op, "page", st->page);
-    return grantd_continue(op, scan_page);
+    grantd_note(op, "after", ga(op)->last);
+    return grantd_continue(op, scan_part);
 }
 
-static grantd_next *scan_page(grantd_op *op)
+static grantd_next *scan_part(grantd_op *op)
 {
-    return ga_search(op, &(struct ga_query){ .who = GA_HUB,
-                                             .cid = grantd_arg(op, GRANTD_ARG_HUB_ID),
-                                             .login = ga_hub_login(op),
-                                             .gaql = Q3_ALL,
-                                             .row = scan_row,
-                                             .then = on_scanned,
-                                             .from = grantd_noted(op, "page"),
-                                             .one_page = 1 });
+    return ga_look_clients(op,
+                           &(struct ga_query){ .who = GA_HUB,
+                                               .cid = grantd_arg(op, GRANTD_ARG_HUB_ID),
+                                               .login = ga_hub_login(op),
+                                               .row = scan_row,
+                                               .then = on_scanned },
+                           grantd_noted(op, "after"));
 }
 
 grantd_next *ga_scan(grantd_op *op)
@@ -299,5 +277,5 @@ grantd_next *ga_scan(grantd_op *op)
     grantd_next *bad = ga_need_hub(op);
 
     ga_warn_version(op);
-    return bad ? bad : scan_page(op);
+    return bad ? bad : scan_part(op);
 }

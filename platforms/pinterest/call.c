@@ -167,7 +167,7 @@ static grantd_next *ask_page(grantd_op *op)
         return grantd_fail(op, GRANTD_E_PROTOCOL, "there is no access token to ask with");
     return grantd_http(op, on_page,
                        .url = grantd_url(op, grantd_strf(op, "%s%s", grantd_option(op, "api_url"), st->path),
-                                         "page_size", "250", "bookmark", st->mark),
+                                         "page_size", st->small ? "50" : "250", "bookmark", st->mark),
                        .query = st->query, .bearer = token(op, st->who), .flags = GRANTD_HTTP_REPEATABLE);
 }
 

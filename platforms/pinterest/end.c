@@ -424,6 +424,7 @@ grantd_next *pin_scan(grantd_op *op)
 {
     grantd_next *bad = pin_need_hub(op);
 
+    pin(op)->small = 1; /* a row names all that a partner has shared */
     return bad ? bad
                : pin_list(op, PIN_HUB,
                           grantd_strf(op, "/businesses/%s/partners", grantd_arg(op, GRANTD_ARG_HUB_ID)),

@@ -17,7 +17,7 @@ struct pin {
     const char *path; /* list.c: the list being read, and what it is asked with */
     const char *const *query;
     const char *mark; /* its next page */
-    int pages;
+    int pages, small; /* small: rows are large, so a page has few */
     void (*row)(grantd_op *op, const grantd_doc *page, const char *at);
     grantd_fn *then;
     grantd_doc_fn *refused; /* NULL: pin_fail */

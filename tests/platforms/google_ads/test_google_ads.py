@@ -408,6 +408,19 @@ class GoogleAds(PlatformTest):
         seen = self.box.grant(grant)
         self.assertIsNotNone(seen["layers"]["token"]["horizon_at"], seen)
 
+    def test_more_accounts_than_an_answer_holds(self):
+        """Google's pages are of 10,000 rows and cannot be made smaller: the manager's accounts are asked for part by part."""
+        self.begin()
+        state = self.sandbox.state("google")
+        many = [str(2000000000 + 7 * i) for i in range(2200)]
+        self.sandbox.world("google", customers=state["customers"] + [
+            {"id": cid, "name": "x" * 300, "status": "ENABLED", "manager": False, "test": False} for cid in many])
+        self.sandbox.world("google", links=[{"manager": MANAGER, "client": cid, "id": cid, "status": "ACTIVE"} for cid in many])
+        scan = self.rpc.call("hub.scan", hub="mcc")
+        self.assertEqual((scan["reached"], scan["unexplained"]), (2200, 2200), {k: scan[k] for k in ("reached", "unexplained")})
+        asked = [r for r in self.sandbox.seen()["requests"] if "LIMIT 1000" in json.dumps(r)]
+        self.assertGreaterEqual(len(asked), 3)
+
     def test_quota_is_waited_for(self):
         self.begin()
         _, request, _ = self.ask(asset=BAKERY)

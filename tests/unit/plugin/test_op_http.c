@@ -187,6 +187,23 @@ static void what_becomes_of_a_request(void **state)
     assert_int_equal(f->reason, GD_R_EGRESS_DENIED);
 }
 
+/* It came, and would come so again: that is no outage, and its word says what it is. */
+static void an_answer_that_is_too_large(void **state)
+{
+    struct fix *f = *state;
+
+    op_sends(f, (struct grantd_http){ .url = "https://api.example.com/", .flags = GRANTD_HTTP_REPEATABLE });
+    op_reply_end(f, GD_HTTP_UNCERTAIN, GD_R_ANSWER_TOO_LARGE);
+    assert_int_equal(f->fail_class, GRANTD_E_PROTOCOL);
+    assert_int_equal(f->reason, GD_R_ANSWER_TOO_LARGE);
+    assert_false(f->spent);
+    op_sends(f, (struct grantd_http){ .url = "https://api.example.com/" });
+    op_reply_end(f, GD_HTTP_UNCERTAIN, GD_R_ANSWER_TOO_LARGE);
+    assert_int_equal(f->fail_class, GRANTD_E_UNCERTAIN);
+    assert_int_equal(f->reason, GD_R_ANSWER_TOO_LARGE);
+    assert_true(f->spent);
+}
+
 static void answer_is(struct fix *f, int status, const char *header, const char *value, const char *body,
                       int fail_class)
 {
@@ -270,6 +287,7 @@ int main(void)
         T(option_and_description_hosts),
         T(documents_lead_to_hosts),
         T(what_becomes_of_a_request),
+        T(an_answer_that_is_too_large),
         T(the_class_of_a_credential_decides_on_connections),
         T(failures_by_answer),
         T(a_plain_401_is_about_the_token_that_was_shown),
