@@ -181,8 +181,10 @@ class Spark(PlatformTest):
         self.begin()
         _, request, _ = self.ask("creator", asset=f"{STORY},{DAWN}", who=ANA)
         item, = self.wait_items(request, "granted")
-        self.assertEqual(sorted(self.posts(item)), [DAWN])
+        posts = self.posts(item)
+        self.assertEqual([p for p, g in posts.items() if self.box.grant(g)["state"] == "active"], [DAWN])
         self.assertEqual([p["id"] for p in item["problems"]], [STORY])
+        self.assertEqual(self.withdrawn_of(item, STORY), {"authorization": "closed"})  # its code was made for nothing
 
     def test_a_code_that_was_made_for_nothing_is_deleted(self):
         """TikTok makes the code of one post and then refuses to redeem it: the other post is granted, and the code goes."""
