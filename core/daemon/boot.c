@@ -188,7 +188,7 @@ static int boot_nodes(struct gd_daemon *d, struct gd_err *err)
     return gd_nodes_open(&d->nodes, &d->loop, d->store, &o, d->clock, d->log, err);
 }
 
-static int boot_keys(struct gd_daemon *d, struct gd_err *err)
+static int boot_keys(struct gd_daemon *d, bool create, struct gd_err *err)
 {
     struct gd_key_source src = { .file = d->config->key_file,
                                  .credential = d->config->key_credential,
@@ -199,7 +199,7 @@ static int boot_keys(struct gd_daemon *d, struct gd_err *err)
 
     if (src.passphrase_file && small_file(d, "kek.salt", salt, sizeof salt, err))
         return -1;
-    rc = gd_key_source_read(kek, &src, salt, true, &created, err);
+    rc = gd_key_source_read(kek, &src, salt, create, &created, err);
     if (rc == 0) {
         d->keyring = gd_keyring_new(kek, 1);
         if (created)
@@ -232,10 +232,15 @@ static int open_store(struct gd_daemon *d, struct gd_store **ret, bool keys, str
     return gd_store_open(ret, &d->loop, &o, d->clock, d->log, err);
 }
 
-static int boot_stores(struct gd_daemon *d, struct gd_err *err)
+static void name_files(struct gd_daemon *d)
 {
     d->keys_path = gd_strf("%s/keyring.db", d->config->state_dir);
     d->spool_path = gd_strf("%s/spool", d->config->state_dir);
+}
+
+static int boot_stores(struct gd_daemon *d, struct gd_err *err)
+{
+    name_files(d);
     return open_store(d, &d->keys, true, err) || open_store(d, &d->store, false, err) ? -1 : 0;
 }
 
@@ -379,6 +384,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
 {
     const struct gd_config *c = d->config;
     GD_AUTO_FREE struct gd_app *apps = gd_new_array(c->napps, sizeof *apps);
+    GD_AUTO_FREE char *witness = gd_strf("%s/witness", c->state_dir);
     GD_AUTO_FREE struct gd_hub *hubs = gd_new_array(c->nhubs, sizeof *hubs);
     struct gd_sched_ops ops = { act, look, d };
     /* More refreshes are under way than may be at the platform: the others wait for the disk. */
@@ -403,6 +409,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .look_every_ms = c->look_every_ms,
                                    .cache_bytes = (size_t)c->cache_bytes,
                                    .cache_dir = c->state_dir,
+                                   .witness_path = witness,
                                    .mail = d->mail,
                                    .skew = d->o.virtual_clock ? NULL : http_skew,
                                    .skew_arg = d };
@@ -479,9 +486,18 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
     harden();
     d->started_at = gd_now(d->clock);
     if (boot_config(d, err) || gd_daemon_virtual(d, err) || make_state_dir(d->config->state_dir, err) ||
-        boot_keys(d, err) || boot_node(d, err) || boot_stores(d, err) || gd_daemon_look_first(d, err) ||
+        boot_keys(d, true, err) || boot_node(d, err) || boot_stores(d, err) || gd_daemon_look_first(d, err) ||
         boot_audit(d, err) || boot_nodes(d, err) || boot_http(d, err))
         return -1;
     d->events = gd_events_new(d->store, d->clock, d->rng);
     return boot_broker(d, err) || boot_rpc(d, err) || boot_portal(d, err) || gd_daemon_begin(d, err) ? -1 : 0;
+}
+
+int gd_daemon_boot_offline(struct gd_daemon *d, struct gd_err *err)
+{
+    harden();
+    if (boot_config(d, err) || make_state_dir(d->config->state_dir, err) || boot_keys(d, false, err))
+        return -1;
+    name_files(d);
+    return 0;
 }

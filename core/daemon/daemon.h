@@ -60,6 +60,10 @@ struct gd_daemon {
 
 /* boot.c: everything up to the ready line. The error says what to do. */
 int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err);
+/* The configuration and the key, and no more: for what is done while no daemon runs. */
+int gd_daemon_boot_offline(struct gd_daemon *d, struct gd_err *err);
+/* restore.c: fills the stores of the configuration from backups; either may be NULL. Prints what it did. */
+int gd_daemon_restore(struct gd_daemon *d, const char *data, const char *keys, struct gd_err *err);
 /* Configuration alone, platforms included; errors are printed by the caller. */
 int gd_daemon_load_config(struct gd_daemon *d, const char *path, struct gd_platforms *platforms,
                           struct gd_config **ret, struct gd_config_errors *errors);

@@ -1,6 +1,6 @@
 /* daemon/main.c - grantd: the command line, signals, and the loop. */
 #include "base/mem.h"
-#include "crypto/crypto.h"
+#include "crypto/keyring.h"
 #include "daemon/daemon.h"
 
 #include <errno.h>
@@ -16,7 +16,18 @@
 #define GRANTD_PLATFORM_DIR "/usr/lib/grantd/platforms"
 #endif
 
-enum { OPT_STATE = 256, OPT_PLATFORMS, OPT_SOCKET, OPT_CHECK, OPT_DUMP, OPT_OWN, OPT_CLOCK, OPT_VERSION };
+enum {
+    OPT_STATE = 256,
+    OPT_PLATFORMS,
+    OPT_SOCKET,
+    OPT_CHECK,
+    OPT_DUMP,
+    OPT_OWN,
+    OPT_CLOCK,
+    OPT_RESTORE,
+    OPT_RESTORE_KEYS,
+    OPT_VERSION
+};
 
 static const struct option options[] = {
     { "config", required_argument, NULL, 'c' },
@@ -27,6 +38,8 @@ static const struct option options[] = {
     { "dump-platform", required_argument, NULL, OPT_DUMP },
     { "own-platforms", no_argument, NULL, OPT_OWN },
     { "virtual-clock", required_argument, NULL, OPT_CLOCK },
+    { "restore", required_argument, NULL, OPT_RESTORE },
+    { "restore-keyring", required_argument, NULL, OPT_RESTORE_KEYS },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, 'h' },
     { 0 },
@@ -36,6 +49,8 @@ static const char help[] =
     "usage: grantd [--config FILE] [--state-dir DIR] [--platform-dir DIR] [--socket PATH]\n"
     "       grantd --check [--config FILE]     say all mistakes of the configuration and end\n"
     "       grantd --dump-platform FILE.so     print everything a loader knows of a platform and end\n"
+    "       grantd --restore DIR [--restore-keyring DIR] [--config FILE]\n"
+    "                                          fill the store from a backup and end\n"
     "\n"
     "Without a configuration grantd keeps its state in /var/lib/grantd (--state-dir) and talks on\n"
     "<state-dir>/grantd.sock. --own-platforms accepts platform files that belong to the user who runs it.\n"
@@ -44,7 +59,7 @@ static const char help[] =
 
 struct asked {
     bool check;
-    const char *dump;
+    const char *dump, *restore, *restore_keys;
 };
 
 /* 0: go on; 1: end well; 2: end with a usage error. */
@@ -72,6 +87,12 @@ static int parse(int argc, char **argv, struct gd_daemon_options *o, struct aske
             break;
         case OPT_DUMP:
             a->dump = optarg;
+            break;
+        case OPT_RESTORE:
+            a->restore = optarg;
+            break;
+        case OPT_RESTORE_KEYS:
+            a->restore_keys = optarg;
             break;
         case OPT_CLOCK:
             o->virtual_clock = optarg;
@@ -202,6 +223,29 @@ void gd_daemon_say_failed(struct gd_daemon *d, const struct gd_err *err)
            GD_F_STR("remedy", gd_reason_info(err->reason)->remedy));
 }
 
+static void free_config(struct gd_daemon *d)
+{
+    gd_config_free(d->config);
+    gd_platforms_free(&d->platforms);
+    gd_free(d->audit_path);
+    gd_free(d->node);
+    gd_free(d->keys_path);
+    gd_free(d->spool_path);
+}
+
+static int restore(struct gd_daemon *d, const struct asked *a)
+{
+    struct gd_err err = { 0 };
+    int rc = gd_daemon_restore(d, a->restore, a->restore_keys, &err);
+
+    if (rc)
+        fprintf(stderr, "grantd: %s (%s)\n  %s\n", err.text, gd_reason_word(err.reason),
+                gd_reason_info(err.reason)->remedy);
+    gd_keyring_free(d->keyring);
+    free_config(d);
+    return rc ? 1 : 0;
+}
+
 static int run(struct gd_daemon *d)
 {
     struct gd_err err = { 0 };
@@ -215,12 +259,7 @@ static int run(struct gd_daemon *d)
     gd_daemon_look_beside(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     GD_LOG(d->log, GD_LOG_INFO, "stopped");
-    gd_config_free(d->config);
-    gd_platforms_free(&d->platforms);
-    gd_free(d->audit_path);
-    gd_free(d->node);
-    gd_free(d->keys_path);
-    gd_free(d->spool_path);
+    free_config(d);
     uv_loop_close(&d->loop);
     return d->failed;
 }
@@ -268,7 +307,7 @@ int main(int argc, char **argv)
     gd_rng_bytes(d->rng, log_key, sizeof log_key);
     d->log = gd_log_new(STDERR_FILENO, GD_LOG_INFO, d->clock, log_key);
     uv_loop_init(&d->loop);
-    rc = asked.check ? check_config(d) : run(d);
+    rc = asked.check ? check_config(d) : asked.restore || asked.restore_keys ? restore(d, &asked) : run(d);
     gd_log_free(d->log);
     return d->again && rc == 0 ? start_again(argv) : rc;
 }

@@ -13,10 +13,10 @@ void gd_events_free(struct gd_events *e);
 /* Adds the event to a transaction that is being made. type is noun.word, the types in use are
  *   client.created, .erased; request.created, .declined, .failed, .cancelled, .reminded, .notified, .warning;
  * grant.created, .confirmed, .renewed, .drift, .warning, .ended, .closed; credential.needs_consent,
- * .retrying, .uncertain, .quarantined, .current, .revoked, .unreadable; hub.at_risk; platform.notice. data is
- * borrowed, may be NULL. Ids grow within the node, also when the clock goes back; they are the cursor. They
- * are given here and rows become visible in the order of commit: add the event in the loop turn that submits
- * the transaction, or a reader's cursor may pass it. */
+ * .retrying, .uncertain, .quarantined, .current, .revoked, .unreadable; hub.at_risk; platform.notice;
+ * store.restored. data is borrowed, may be NULL. Ids grow within the node, also when the clock goes back;
+ * they are the cursor. They are given here and rows become visible in the order of commit: add the event in
+ * the loop turn that submits the transaction, or a reader's cursor may pass it. */
 void gd_event_add(struct gd_events *e, struct gd_tx *tx, const char *workspace, const char *type,
                   const char *subject, const json_t *data);
 /* After the commit of such a transaction: wakes subscribers. */

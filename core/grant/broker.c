@@ -1,6 +1,7 @@
 /* grant/broker.c - opening and closing, apps, and calls: one act under way, from its parameters to its one
  * reply. */
 #include "grant/peers.h"
+#include "grant/witness.h"
 
 #include <string.h>
 
@@ -256,6 +257,8 @@ int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, co
         return gd_err_set(err, GD_R_INTERNAL, "the loop takes no more handles");
     b->wake.data = b;
     uv_unref((uv_handle_t *)&b->wake);
+    if (o->witness_path && gd_witness_open(&b->witness, o->witness_path, err) < 0)
+        return -1;
     if (gd_load(b, err) || gd_hubs_load(b, err))
         return -1; /* the process ends */
     *ret = b;
@@ -299,6 +302,7 @@ static void free_broker(uv_handle_t *h)
     gd_buf_done(&b->endings);
     gd_peers_free(b);
     gd_tokens_free(b->tokens);
+    gd_witness_free(b->witness);
     gd_vends_free(b->vends);
     gd_index_done(&b->ix);
     gd_free(b);

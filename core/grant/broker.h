@@ -64,6 +64,7 @@ struct gd_broker_options {
     int64_t look_every_ms;   /* between two looks at a grant; 0: only when ordered */
     size_t cache_bytes;      /* sealed access tokens kept in memory; 0: nowhere */
     const char *cache_dir; /* where the file of those that memory does not hold is made; NULL: no such file */
+    const char *witness_path; /* file that knows what was last seen committed (witness.h); NULL: none */
     /* How far the platforms' clocks are from ours; false: not known. NULL: never known. */
     bool (*skew)(void *arg, int64_t *ret_ms);
     void *skew_arg;
@@ -137,8 +138,9 @@ gd_act_fn gd_platform_list, gd_platform_get, gd_platform_providers;
 gd_act_fn gd_client_create, gd_client_list, gd_client_get, gd_client_update, gd_client_erase;
 gd_act_fn gd_request_create, gd_request_list, gd_request_get, gd_request_remind, gd_request_cancel;
 gd_act_fn gd_grant_list, gd_grant_get, gd_grant_token, gd_grant_submit, gd_grant_confirm, gd_grant_refresh,
-    gd_grant_verify, gd_grant_revoke;
+    gd_grant_verify, gd_grant_revoke, gd_grant_accept;
 gd_act_fn gd_node_list, gd_node_forget;
+gd_act_fn gd_store_accept, gd_store_doubts;
 gd_act_fn gd_broker_doctor; /* every grant that is not active, why, and who must act */
 
 /* Client that a grant belongs to, for the policy ("" when it does not exist). Borrowed until the next act. */

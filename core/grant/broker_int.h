@@ -8,6 +8,7 @@
  *   close.c    revoke                                     look.c     verify, polls of pending asks
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
  *   peers.c    what other nodes changed                   takeover.c what a worker that is gone left
+ *   restored.c accept.c  a store that was set back   witness.c  how it is noticed
  *   hub.c scan.c  the agency's own identities             sweep.c    looks that are due, and at all of them
  */
 #ifndef GD_GRANT_BROKER_INT_H
@@ -63,6 +64,8 @@ struct gd_broker {
     struct gd_op_env env;
     struct gd_index ix;
     struct gd_tokens *tokens;
+    struct gd_witness *witness;     /* NULL: none is kept */
+    struct gd_restoring *restoring; /* while it starts: restored.c */
     struct gd_vends *vends;
     struct gd_map flights;  /* credential id -> struct gd_flight */
     struct gd_peers *peers; /* NULL: nothing was ever changed elsewhere */
@@ -214,6 +217,16 @@ void gd_given_app(struct gd_broker *b, const struct gd_app_state *a, struct gd_o
 
 /* ---- load.c ---- */
 int gd_load(struct gd_broker *b, struct gd_err *err);
+
+/* ---- restored.c ---- */
+int gd_restored_refuse(struct gd_broker *b,
+                       struct gd_err *err); /* a store that has moved, or is half filled */
+/* Before the spool is replayed: does the store show an older state? Each record that was looked at. After it:
+ * holds what may have been spent since. */
+int gd_restored_begin(struct gd_broker *b, struct gd_err *err);
+void gd_restored_spooled(struct gd_broker *b, const char *workspace, const char *cred, const char *attempt,
+                         int64_t gen, bool known);
+int gd_restored_end(struct gd_broker *b, struct gd_err *err);
 
 /* ---- close.c ---- */
 void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant);

@@ -4,6 +4,7 @@
  * candidate. */
 #include "base/fault.h"
 #include "grant/broker_int.h"
+#include "grant/witness.h"
 
 #include <string.h>
 
@@ -525,6 +526,18 @@ void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *
 
 /* ---- after the commit ---- */
 
+/* What is published is committed: from now on a store that does not know it was set back. */
+static void note_witness(struct gd_broker *b, const struct gd_version *v)
+{
+    struct gd_witnessed w = { .gen = v->gen + 1, .at = gd_now(b->d.clock) };
+
+    (void)snprintf(w.workspace, sizeof w.workspace, "%s", v->workspace);
+    (void)snprintf(w.client, sizeof w.client, "%s", v->client);
+    (void)snprintf(w.cred, sizeof w.cred, "%s", v->cred);
+    (void)snprintf(w.attempt, sizeof w.attempt, "%s", v->attempt);
+    gd_witness_note(b->witness, &w);
+}
+
 static uint32_t publish_cred(struct gd_broker *b, const struct gd_version *v, const char *access_token)
 {
     const char *text = v->cred ? v->cred : "";
@@ -534,6 +547,7 @@ static uint32_t publish_cred(struct gd_broker *b, const struct gd_version *v, co
 
     if (!gd_id_parse(&id, "cr", text, strlen(text)) || !gd_id_parse(&cid, "cl", v->client, strlen(v->client)))
         return GD_NONE;
+    note_witness(b, v);
     n = gd_index_add_cred(&b->ix, &id);
     c = gd_cred_at(&b->ix, n);
     c->client = gd_index_client(&b->ix, &cid);

@@ -201,7 +201,15 @@ static bool is_known(struct loading *l, const struct known_by *k)
 /* Not of a client that is erased, and not in the store. */
 static bool is_wanted(struct loading *l, const struct known_by *k)
 {
-    return !is_tomb(l, k->workspace, k->client) && !is_known(l, k) && !l->failed;
+    bool known;
+
+    if (is_tomb(l, k->workspace, k->client))
+        return false;
+    known = is_known(l, k);
+    if (l->failed)
+        return false;
+    gd_restored_spooled(l->b, k->workspace, k->cred, k->attempt, k->gen, known);
+    return !known;
 }
 
 static void store_spooled(struct loading *l, struct gd_tx *tx)
@@ -412,10 +420,11 @@ static int load_all(struct loading *l)
 {
     struct gd_store *keys = l->b->d.keys;
 
-    if (check_kek(l) || gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) || l->failed ||
+    if (gd_restored_refuse(l->b, l->err) || check_kek(l) ||
+        gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) || l->failed ||
         gd_store_scan(keys, &sql_tombstones, on_tombstone, l, l->err))
         return -1;
-    if (replay(l) || take_over(l))
+    if (gd_restored_begin(l->b, l->err) || replay(l) || take_over(l) || gd_restored_end(l->b, l->err))
         return -1;
     return load_index(l);
 }

@@ -21,7 +21,8 @@
 /* By the clock that all nodes share; a node's own is compared with nobody's. */
 GD_SQL(sql_lease,
        "UPDATE credentials SET lease_owner = $1, lease_epoch = lease_epoch + 1, lease_until = gd_now() + $2,"
-       " lease_attempt = $3 WHERE workspace = $4 AND id = $5 AND gen = $6 AND status <> 'revoked'"
+       " lease_attempt = $3 WHERE workspace = $4 AND id = $5 AND gen = $6 AND status NOT IN ('revoked', "
+       "'restored')"
        " AND (lease_owner IS NULL OR lease_owner = $1 OR lease_until < gd_now())");
 GD_SQL(sql_intent, "INSERT INTO intents (workspace, attempt_id, credential_id, gen, epoch, node, deadline, "
                    "created_at)"
@@ -139,6 +140,10 @@ static int may_start(struct gd_broker *b, uint32_t cred, struct gd_err *err)
                           "the daemon is draining; the credential is refreshed after the restart");
     if (c->status == GD_CRED_REVOKED || (c->flags & GD_IX_REVOKING))
         return gd_err_set(err, GD_R_CREDENTIAL_REVOKED, "the credential is revoked or being revoked");
+    if (c->status == GD_CRED_RESTORED)
+        return gd_err_set(
+            err, GD_R_CREDENTIAL_RESTORED,
+            "the store was set back, and this token may have been spent since; an operator decides");
     if (c->app >= b->napps)
         return gd_err_set(err, GD_R_APP_UNKNOWN, "the app of this credential is no longer configured");
     if (!gd_interlock_admit(&b->apps[c->app].interlock, mono))
@@ -189,7 +194,8 @@ static void refuse(struct gd_broker *b, uint32_t cred, const struct gd_err *err,
         r->err = *err;
     gd_busy(b, 1);
     /* Only the scheduler's own attempt used up its timer; a caller's moves nothing. */
-    if (admitted && err && err->reason != GD_R_CREDENTIAL_REVOKED && err->reason != GD_R_SHUTTING_DOWN)
+    if (admitted && err && err->reason != GD_R_CREDENTIAL_REVOKED &&
+        err->reason != GD_R_CREDENTIAL_RESTORED && err->reason != GD_R_SHUTTING_DOWN)
         gd_cred_due(b, cred, now + GD_INTERLOCK_PROBE_MS / 5 + (int64_t)gd_rng_below(b->d.rng, 30000));
     gd_defer(b, tell_refused, r);
 }
@@ -405,14 +411,16 @@ static void follow_row(struct gd_flight *f, const struct gd_tx *tx)
     c->gen = (uint32_t)gd_tx_int(tx, ROW, 0, 0);
     c->expires_at = gd_tx_int(tx, ROW, 0, 4);
     f->due = moved ? gd_tx_int(tx, ROW, 0, 17) : gd_now(b->d.clock) + OTHERS_MS;
-    if (c->status == GD_CRED_REVOKED)
+    if (c->status == GD_CRED_REVOKED || c->status == GD_CRED_RESTORED)
         f->due = GD_NEVER_DUE;
-    if (!moved) {
-        gd_err_set(&e, c->status == GD_CRED_REVOKED ? GD_R_CREDENTIAL_REVOKED : GD_R_CONFLICT,
-                   c->status == GD_CRED_REVOKED ? "the credential was revoked"
-                                                : "another node is renewing the credential");
+    if (c->status == GD_CRED_REVOKED)
+        gd_err_set(&e, GD_R_CREDENTIAL_REVOKED, "the credential was revoked");
+    else if (c->status == GD_CRED_RESTORED)
+        gd_err_set(&e, GD_R_CREDENTIAL_RESTORED, "the store was set back; an operator decides");
+    else
+        gd_err_set(&e, GD_R_CONFLICT, "another node is renewing the credential");
+    if (!moved)
         gd_flight_fail(f, &e);
-    }
     gd_flight_end(f);
 }
 

@@ -7,8 +7,8 @@
 
 #include <grantd/platform.h>
 
-static const char *const cred_words[] = { "current",       "retrying", "uncertain", "quarantined",
-                                          "needs_consent", "revoked",  "unreadable" };
+static const char *const cred_words[] = { "current",       "retrying", "uncertain",  "quarantined",
+                                          "needs_consent", "revoked",  "unreadable", "restored" };
 static const char *const life_words[] = { "confirming", "live", "ending", "ended", "erased" };
 static const char *const native_words[] = { "none", "pending", "present", "changed", "gone", "unknown" };
 static const char *const shape_words[] = { "",          "rotating", "renewable", "exchange",
@@ -107,6 +107,8 @@ static struct gd_grant_view derive_live(const struct gd_grant_facts *f)
     if (f->has_cred && f->cred == GD_CRED_UNREADABLE)
         return (struct gd_grant_view){ expired ? "degraded" : "at_risk", "CREDENTIAL_UNREADABLE",
                                        "operator" };
+    if (f->has_cred && f->cred == GD_CRED_RESTORED)
+        return (struct gd_grant_view){ expired ? "degraded" : "at_risk", "CREDENTIAL_RESTORED", "operator" };
     if (f->native == GD_NATIVE_GONE)
         return (struct gd_grant_view){ "needs_consent", "NATIVE_GONE", "client" };
     if (f->app_frozen)

@@ -13,6 +13,7 @@ enum gd_cred_status {
     GD_CRED_NEEDS_CONSENT, /* refused and confirmed, or past its horizon */
     GD_CRED_REVOKED,
     GD_CRED_UNREADABLE, /* its sealed version cannot be opened: only an operator can help */
+    GD_CRED_RESTORED,   /* the store was set back: it may have been spent since; an operator decides */
     GD_CRED__COUNT
 };
 enum gd_lifecycle {

@@ -195,6 +195,7 @@ static void vend_no_token(struct gd_call *c, const struct gd_ix_cred *cred)
         [GD_CRED_NEEDS_CONSENT] = GD_R_GRANT_NEEDS_CONSENT,
         [GD_CRED_REVOKED] = GD_R_CREDENTIAL_REVOKED,
         [GD_CRED_UNREADABLE] = GD_R_CREDENTIAL_UNREADABLE,
+        [GD_CRED_RESTORED] = GD_R_CREDENTIAL_RESTORED,
     };
     struct gd_err err;
 

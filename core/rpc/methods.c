@@ -301,6 +301,7 @@ static const struct {
     { "daemon.status", NULL, daemon_status },
     { "event.list", NULL, event_list },
     { "event.subscribe", NULL, gd_watch_start },
+    { "grant.accept", gd_grant_accept, NULL },
     { "grant.confirm", gd_grant_confirm, NULL },
     { "grant.get", gd_grant_get, NULL },
     { "grant.list", gd_grant_list, NULL },
@@ -324,8 +325,10 @@ static const struct {
     { "request.get", gd_request_get, NULL },
     { "request.list", gd_request_list, NULL },
     { "request.remind", gd_request_remind, NULL },
+    { "store.accept", gd_store_accept, NULL },
     { "store.backup", NULL, storage },
     { "store.check", NULL, storage },
+    { "store.doubts", gd_store_doubts, NULL },
 };
 
 /* Every schema has a handler and every handler a schema, or the program does not start. */

@@ -39,9 +39,10 @@ int gd_backup_check(const char *dir, const char *kind, const unsigned char pub[3
 /* "data" or "keyring", as its manifest says without being checked; "" when there is none to be read. */
 void gd_backup_kind(const char *dir, char ret[16]);
 
-/* Fills an empty store with a backup that was checked (again: the files may have changed since). The store
- * says "arriving" until it is whole, and "restored" from then on. The spool goes beside to->spool_path and is
- * read by the next start. STORE_NOT_EMPTY. */
+/* Fills an empty store (STORE_NOT_EMPTY) with a backup, all of which is checked first. The store says
+ * "arriving" until it is whole; data says "restored" from then on. The spool goes beside to->spool_path and
+ * is read by the next start. A keyring may hold keys already and keeps them: what it says of erased clients
+ * must outlive every backup. */
 int gd_backup_restore(const char *dir, const char *kind, const unsigned char pub[32],
                       const struct gd_store_options *to, const struct gd_clock *clock, struct gd_log *log,
                       json_t **ret, struct gd_err *err);

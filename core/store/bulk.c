@@ -22,6 +22,7 @@ struct gd_bulk {
     int lock_fd;
     struct gd_tx *tx; /* rows that are not written yet; NULL: none */
     size_t rows, bytes;
+    bool merge;
 };
 
 GD_SQL(sql_schema, "SELECT version, name FROM schema_migrations ORDER BY version");
@@ -147,11 +148,21 @@ int gd_bulk_flush(struct gd_bulk *b, struct gd_err *err)
     return 0;
 }
 
+void gd_bulk_merge(struct gd_bulk *b)
+{
+    b->merge = true;
+}
+
+int gd_bulk_wipe(struct gd_bulk *b, const struct gd_table *t, struct gd_err *err)
+{
+    return b->merge ? 0 : gd_bulk_run(b, &t->wipe, NULL, 0, err);
+}
+
 int gd_bulk_row(struct gd_bulk *b, const struct gd_table *t, const struct gd_param *cells, struct gd_err *err)
 {
     if (!b->tx)
         b->tx = gd_tx_new(NULL);
-    gd_tx_add_(b->tx, &t->insert, cells, t->ncols);
+    gd_tx_add_(b->tx, b->merge ? &t->merge : &t->insert, cells, t->ncols);
     for (size_t i = 0; i < t->ncols; i++)
         b->bytes += cells[i].n;
     return ++b->rows < ROWS_AT_ONCE && b->bytes < BYTES_AT_ONCE ? 0 : gd_bulk_flush(b, err);

@@ -331,7 +331,7 @@ static int take_table(struct in *in, const struct gd_table *t, struct gd_digest 
     for (size_t i = 0; i < t->ncols; i++)
         if (take_text(in, t->cols[i].name) < 0)
             return -1;
-    if (in->to && gd_bulk_run(in->to, &t->wipe, NULL, 0, in->err) < 0) /* what an earlier try left */
+    if (in->to && gd_bulk_wipe(in->to, t, in->err) < 0) /* what an earlier try left */
         return -1;
     in->sum = gd_hasher_new();
     in->rows = 0;

@@ -52,6 +52,10 @@ int gd_copy_table(struct gd_view *from, struct gd_bulk *to, const struct gd_tabl
 /* Takes its lock, makes what migrations it lacks. */
 int gd_bulk_open(struct gd_bulk **ret, const struct gd_store_options *o, const struct gd_clock *clock,
                  struct gd_log *log, struct gd_err *err);
+/* From now on rows whose key is there are left out, and nothing is wiped. */
+void gd_bulk_merge(struct gd_bulk *b);
+/* No row of t is left, unless it merges. */
+int gd_bulk_wipe(struct gd_bulk *b, const struct gd_table *t, struct gd_err *err);
 /* One more row; the cells are those of t. Written in groups, by gd_bulk_flush at the latest. */
 int gd_bulk_row(struct gd_bulk *b, const struct gd_table *t, const struct gd_param *cells,
                 struct gd_err *err);

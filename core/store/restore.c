@@ -2,6 +2,7 @@
  * is read once more. */
 #include "store/backup_int.h"
 
+#include "base/fault.h"
 #include "base/text.h"
 #include "crypto/crypto.h"
 
@@ -23,6 +24,7 @@ struct reading {
     size_t version;
     struct gd_digest *digests;
     struct gd_err *err;
+    bool keys;
 };
 
 static int invalid(const struct reading *r, const char *name, const char *why)
@@ -300,7 +302,7 @@ static int may_fill(const struct reading *r, struct gd_bulk *to, const json_t *m
     if (gd_mark_of_bulk(to, GD_MARK_ARRIVING, &there, r->err) < 0)
         return -1;
     rc = there ? 0 : gd_bulk_is_empty(to, &r->tables, &empty, r->err);
-    if (rc == 0 && !empty && !json_equal(there, mark))
+    if (rc == 0 && !empty && !r->keys && !json_equal(there, mark))
         rc = gd_err_set(r->err, GD_R_STORE_NOT_EMPTY,
                         "the store to be filled holds data; move it away first (and keep it)");
     json_decref(there);
@@ -340,10 +342,15 @@ static int fill(struct reading *r, struct gd_bulk *to, const struct gd_store_opt
         json_pack("{s:s, s:s, s:s, s:I}", "why", "backup", "id", gd_json_text(r->manifest, "id", ""),
                   "made_at", gd_json_text(r->manifest, "made_at", ""), "at", (json_int_t)now);
 
-    if (may_fill(r, to, arriving) < 0 || gd_mark_set(to, GD_MARK_ARRIVING, arriving, r->err) < 0 ||
-        read_tables(r, to) < 0 || check_digests(r) < 0 || bring_spool(r, o) < 0)
+    if (r->keys)
+        gd_bulk_merge(to);
+    if (may_fill(r, to, arriving) < 0 || gd_mark_set(to, GD_MARK_ARRIVING, arriving, r->err) < 0)
         return -1;
-    if (gd_mark_set(to, GD_MARK_RESTORED, restored, r->err) < 0)
+    (void)GD_FAULT("store.arriving");
+    if (read_tables(r, to) < 0 || check_digests(r) < 0 || bring_spool(r, o) < 0)
+        return -1;
+    (void)GD_FAULT("store.filled");
+    if (!r->keys && gd_mark_set(to, GD_MARK_RESTORED, restored, r->err) < 0)
         return -1;
     return gd_mark_drop(to, GD_MARK_ARRIVING, r->err);
 }
@@ -358,7 +365,9 @@ int gd_backup_restore(const char *dir, const char *kind, const unsigned char pub
     struct gd_bulk *bulk = NULL;
     int rc = check_all(&r, pub, to->migrations, to->nmigrations);
 
-    o.nmigrations = r.version; /* what is missing is made when it is opened to be worked with */
+    r.keys = !strcmp(kind, "keyring");
+    if (!r.keys) /* what is missing is made when it is opened to be worked with */
+        o.nmigrations = r.version;
     if (rc == 0)
         rc = gd_bulk_open(&bulk, &o, clock, log, r.err);
     if (rc == 0)

@@ -210,6 +210,7 @@ static void make_texts(struct gd_arena *a, struct gd_table *t)
         places = gd_arena_strf(a, "%s%s$%zu", places, i ? ", " : "", i + 1);
     t->select.text = gd_arena_strf(a, "SELECT %s FROM %s ORDER BY %s", cols, t->name, names(a, t, true));
     t->insert.text = gd_arena_strf(a, "INSERT INTO %s (%s) VALUES (%s)", t->name, cols, places);
+    t->merge.text = gd_arena_strf(a, "%s ON CONFLICT DO NOTHING", t->insert.text);
     /* A store that is being filled says so until it is whole. */
     t->wipe.text = gd_arena_strf(a, "DELETE FROM %s%s", t->name,
                                  same(t->name, "meta") ? " WHERE name <> 'arriving'" : "");

@@ -16,7 +16,8 @@ struct gd_table {
     size_t ncols;
     size_t *key; /* columns of the primary key, in its order */
     size_t nkey;
-    struct gd_sql select, insert, wipe, count; /* all rows by primary key; one row; none left; how many */
+    /* all rows by primary key; one row; one row unless its key is there; none left; how many */
+    struct gd_sql select, insert, merge, wipe, count;
 };
 struct gd_tables {
     struct gd_arena *arena;

@@ -193,6 +193,7 @@ static void people_see_the_worst_that_is_true(void **state)
         { GD_CRED_QUARANTINED, "at_risk", "degraded" },
         { GD_CRED_NEEDS_CONSENT, "needs_consent", "needs_consent" },
         { GD_CRED_UNREADABLE, "at_risk", "degraded" },
+        { GD_CRED_RESTORED, "at_risk", "degraded" },
     };
 
     (void)state;

@@ -37,12 +37,13 @@ static const struct {
     { 1001, 1001, " daemon.help " },
     { 1002, 1002, " daemon.help grant.token " },
     { 1003, 1003,
-      " daemon.help grant.confirm grant.get grant.list grant.refresh grant.revoke grant.submit grant.token "
+      " daemon.help grant.accept grant.confirm grant.get grant.list grant.refresh grant.revoke grant.submit "
+      "grant.token "
       "grant.verify " },
     { 1004, 1004,
       " client.list daemon.doctor daemon.help daemon.status event.list event.subscribe grant.list "
       "platform.get platform.list "
-      "platform.providers request.list " },
+      "platform.providers request.list store.doubts " },
     { 1005, 5005,
       " client.create client.erase client.get client.list client.update daemon.help request.create " },
 };
@@ -244,8 +245,8 @@ static void only_the_listed_cells_pass(void **state)
             cells++;
             passed += !refused;
         }
-    assert_int_equal(cells, 5 * 43);
-    assert_int_equal(passed, 1 + 2 + 9 + 11 + 7);
+    assert_int_equal(cells, 5 * 48);
+    assert_int_equal(passed, 1 + 2 + 10 + 12 + 7);
 }
 
 static void another_clients_things_are_not_there(void **state)
