@@ -3,6 +3,7 @@
 nothing, or is an oddity that counts as not said. The daemon goes on, its log stays one JSON object a line, and an honest
 grant beside it is served all the while."""
 import datetime
+import http.client
 import json
 import os
 import shutil
@@ -24,6 +25,9 @@ ASSETS = {"asset_no_id": PROTOCOL, "asset_no_text": PROTOCOL, "asset_huge": PROT
 STEPS = {"step_no_title": PLUGIN, "step_script": PROTOCOL, "step_choices": PLUGIN, "step_thousands": PLUGIN}
 ENDLESS = ("for_ever", "long_wait")
 REQUEST = {"nowhere": PLUGIN, "script": PROTOCOL}
+SCAN = {**{k: v for k, v in CONTROL.items() if k != "for_ever"}, **ASSETS}
+NOTICE = ["unknown_class", "two_answers", "foreign_host", "for_ever", "long_wait", "much_memory", "odd_note", "odd_keep",
+          "odd_warning", "account_no_text", "token_break", "shape", "odd_event"]
 VERIFY = {"odd_key": PLUGIN, "no_text": PROTOCOL, "thousands": PLUGIN}
 
 
@@ -37,6 +41,13 @@ class Liar(GrantdTest):
         shutil.copy(os.path.join(BUILD, "tests/daemon/platforms/liar.so"), folder)
         self.box.platform_dir = folder
         self.box.apps["liar"] = {"platform": "liar", "client_id": "c"}
+        for lie in [*NOTICE, "odd_reply", "huge_reply", "far_dates"]:
+            self.box.apps["n_" + lie] = {"platform": "liar", "client_id": "n_" + lie, "lie": "notice " + lie}
+        token, _ = self.box.secret_file("hub")
+        for lie in SCAN:
+            self.box.apps["s_" + lie] = {"platform": "liar", "client_id": "s_" + lie}
+            self.box.hubs["h_" + lie] = {"platform": "liar", "app": "s_" + lie, "id": "h", "hub_lie": "scan " + lie,
+                                         "access_token": {"file": token}}
         self.box.start()
         self.honest = self.granted(None)
 
@@ -211,6 +222,34 @@ class Liar(GrantdTest):
             self.rpc.call("grant.revoke", grant=grant)
             states = {s["kind"]: s["state"] for s in self.box.grant(grant)["surfaces"]}
             self.assertEqual(states["token"], "manual")
+        self.whole()
+
+    def test_in_scan(self):
+        for lie, word in SCAN.items():
+            with self.subTest(lie=lie):
+                self.refused(word, "hub.scan", hub="h_" + lie)
+        self.whole()
+
+    def notice(self, app):
+        line = http.client.HTTPConnection("127.0.0.1", self.box.port, timeout=30)
+        try:
+            line.request("POST", f"/hook/main.{app}", "{}", {"Content-Type": "application/json"})
+            answer = line.getresponse()
+            return answer.status, answer.read()
+        finally:
+            line.close()
+
+    def test_in_notice(self):
+        """Whatever it says, and in whatever way: nothing is recorded of it, and the page says no."""
+        for lie in NOTICE:
+            with self.subTest(lie=lie):
+                status, body = self.notice("n_" + lie)
+                self.assertEqual(status, 403)
+                self.assertIn(b"NOTICE_REFUSED", body)
+        self.assertEqual(self.rpc.call("event.list", types=["platform.notice"])["events"], [])
+        for lie in ("odd_reply", "huge_reply", "far_dates"):  # heard; an odd reply is none
+            status, body = self.notice("n_" + lie)
+            self.assertEqual((status, body), (200, b"heard" if lie == "far_dates" else b""))
         self.whole()
 
 

@@ -13,6 +13,9 @@ static grantd_fn again;
 
 static const struct grantd_option options[] = {
     { .key = "client_id", .help = "the app's id", .flags = GRANTD_OPT_REQUIRED },
+    { .key = "lie", .help = "what is lied about in notices" },
+    { .key = "hub_lie", .help = "what is lied about in scans", .flags = GRANTD_OPT_HUB },
+    { .key = "access_token", .help = "the hub's", .flags = GRANTD_OPT_HUB | GRANTD_OPT_SECRET },
     { 0 },
 };
 static const struct grantd_option params[] = {
@@ -25,14 +28,20 @@ static const struct grantd_role roles[] = {
 };
 static const char *const hosts[] = { "liar.test.example", 0 };
 
+static int is_lie(const char *told, const char *function, const char *lie)
+{
+    size_t n = strlen(function);
+
+    return told && !strncmp(told, function, n) && told[n] == ' ' && !strcmp(told + n + 1, lie);
+}
+
 /* Does this function tell that lie? What the grant was asked with is kept for those that get no parameters.
  */
 static int lies(grantd_op *op, const char *function, const char *lie)
 {
-    const char *told = grantd_param(op, "lie") ? grantd_param(op, "lie") : grantd_kept(op, "lie");
-    size_t n = strlen(function);
-
-    return told && !strncmp(told, function, n) && told[n] == ' ' && !strcmp(told + n + 1, lie);
+    return is_lie(grantd_param(op, "lie"), function, lie) || is_lie(grantd_kept(op, "lie"), function, lie) ||
+           is_lie(grantd_option(op, "lie"), function, lie) ||
+           is_lie(grantd_option(op, "hub_lie"), function, lie);
 }
 
 static const char *many(grantd_op *op, size_t n, char c)
@@ -316,6 +325,38 @@ static grantd_next *verify(grantd_op *op)
     return grantd_finish(op);
 }
 
+static grantd_next *scan(grantd_op *op)
+{
+    grantd_next *n = lie_about_control(op, "scan");
+
+    if (n)
+        return n;
+    lie_about_assets(op, "scan");
+    grantd_asset(op, .kind = "shop", .id = "s1");
+    return grantd_finish(op);
+}
+
+/* It believes everybody: what it says is what is looked at. */
+static grantd_next *notice(grantd_op *op)
+{
+    struct grantd_result r = { .size = sizeof r, .account_id = "anna", .reply = "heard" };
+    grantd_next *n = lie_about_control(op, "notice");
+
+    if (n)
+        return n;
+    lie_about_tokens(op, "notice", &r);
+    if (lies(op, "notice", "odd_reply"))
+        r.reply = "<script>\r\n\xff</script>";
+    if (lies(op, "notice", "huge_reply"))
+        r.reply = many(op, 100000, 'r');
+    if (lies(op, "notice", "odd_event"))
+        grantd_observe(op, "event", "a\xff");
+    else
+        grantd_observe(op, "event", "removed");
+    return op->host->done(op, &r);
+}
+
 GRANTD_PLATFORM(liar, .title = "Liar Ads", .shape = GRANTD_SHAPE_RENEWABLE, .retry_class = GRANTD_RETRY_NONE,
-                .options = options, .params = params, .roles = roles, .hosts = hosts, .request = request,
-                .grant = grant, .refresh = refresh, .revoke = revoke, .verify = verify);
+                .caps = GRANTD_CAP_NATIVE, .options = options, .params = params, .roles = roles,
+                .hosts = hosts, .request = request, .grant = grant, .refresh = refresh, .revoke = revoke,
+                .verify = verify, .scan = scan, .notice = notice);
