@@ -85,8 +85,11 @@ class Liar(GrantdTest):
         self.refused(word, "grant.submit", request=request, item=item, inputs=[{"word": "now"}])
         self.assertLess(time.monotonic() - began, 30)
         shown = self.item(request)
-        self.assertEqual((shown["state"], shown["grants"]), ("open", []), shown)
-        self.assertEqual(self.rpc.call("grant.list", client=client)["grants"], [])
+        self.assertEqual(shown["state"], "open", shown)
+        # What it said it had opened is noted only to be closed again.
+        grants = self.rpc.call("grant.list", client=client)["grants"]
+        self.assertEqual((len(grants), [g["id"] for g in grants]), (1 if lie.endswith("surface_thousands") else 0, shown["grants"]))
+        self.assertTrue({g["state"] for g in grants} <= {"ending", "ended"}, grants)
 
     def test_in_request(self):
         for lie, word in {**CONTROL, **STEPS, **REQUEST}.items():
