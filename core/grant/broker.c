@@ -240,6 +240,7 @@ int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, co
 
     b->d = *d;
     gd_list_init(&b->ready);
+    gd_list_init(&b->looks);
     gd_buf_init(&b->endings, SIZE_MAX / 2);
     b->ears = o->ears;
     copy_options(b, o);

@@ -58,6 +58,7 @@ struct gd_broker {
     struct gd_hub_state *hubs;
     struct gd_memseal *hub_seal;
     unsigned looking;      /* looks of the sweep that are under way */
+    struct gd_list looks;  /* all that are: look.c */
     int64_t look_every_ms; /* between two looks at a grant; 0: only when ordered */
     unsigned napps, nhubs;
     json_t *origins, *titles;
@@ -287,6 +288,8 @@ json_t *gd_grant_document(const struct gd_grant_doc *d);
 /* Adds: what was left for a person is gone (seen, or told by the operator). */
 void gd_look_left(struct gd_broker *b, struct gd_tx *tx, const char *workspace, const char *grant,
                   const char *outcome);
+/* A new consent has renewed the grant: a look at it that is under way is made again. */
+void gd_look_outdate(struct gd_broker *b, const char *grant);
 /* One look at a grant: what the platform shows now is kept, and raised as an event where it is news. fn once,
  * later; what it is given is borrowed. */
 struct gd_look_result {

@@ -598,6 +598,7 @@ static void publish_grant(struct gd_broker *b, const json_t *rec, const json_t *
     if (!old || native != GD_NATIVE_NONE)
         ig->native = (uint8_t)native;
     if (old) {
+        gd_look_outdate(b, text);
         if (token && ig->lifecycle <= GD_LIFE_LIVE)
             gd_index_move_grant(&b->ix, n, cred);
         return;

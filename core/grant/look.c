@@ -19,7 +19,8 @@ GD_SQL(
     "SELECT g.asset_id, g.asset_kind, g.asset_name, g.role_asked, g.role_granted, g.credential_id, "
     "g.client_id, g.app, g.native, c.account_id, c.scope, c.expires_at, v.attempt_id, v.parent_gen, "
     "v.created_at, v.sealed, g.mode, g.params, g.asset_parent, g.starts_at, g.ends_at, g.looks, g.warnings,"
-    " g.observed, c.horizon_at, g.lifecycle, g.reason FROM grants g LEFT JOIN credentials c ON c.workspace = "
+    " g.observed, c.horizon_at, g.lifecycle, g.reason, g.item_id FROM grants g LEFT JOIN credentials c ON "
+    "c.workspace = "
     "g.workspace AND c.id = g.credential_id"
     " LEFT JOIN token_versions v ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt"
     " WHERE g.workspace = $1 AND g.id = $2");
@@ -50,7 +51,8 @@ enum {
     L_OBSERVED,
     L_HORIZON,
     L_LIFE,
-    L_REASON
+    L_REASON,
+    L_ITEM
 };
 GD_SQL(sql_surfaces,
        "SELECT kind, ref, outcome FROM surfaces WHERE workspace = $1 AND grant_id = $2 ORDER BY id");
@@ -58,7 +60,8 @@ GD_SQL(sql_observed,
        "UPDATE grants SET observed = COALESCE($3, observed), role_observed = COALESCE($4, role_observed),"
        " verified_at = CASE WHEN $5 > 0 THEN $5 ELSE verified_at END, native = $6, look_at = $7, looks = $8,"
        " warnings = $9, starts_at = $10, ends_at = $11"
-       " WHERE workspace = $1 AND id = $2 AND (lifecycle IN ('confirming', 'live')"
+       " WHERE workspace = $1 AND id = $2 AND COALESCE(item_id, '') = $12 AND (lifecycle IN ('confirming', "
+       "'live')"
        " OR (lifecycle = 'ended' AND reason = 'SURFACE_LEFT'))");
 /* An ended grant whose last place is gone now: the person did it. */
 GD_SQL(sql_left_gone, "UPDATE surfaces SET outcome = $4, changed_at = $3 WHERE workspace = $1"
@@ -93,7 +96,10 @@ struct look {
     enum gd_native native;
     int64_t expires_at, starts_at, ends_at, horizon_at;
     int64_t looks, gen;      /* gen: of the token that it is made with */
-    bool lived, again;       /* lived: when it began; again: with a newer token */
+    const char *item;        /* whose consent made the grant what it is; "": none */
+    struct gd_list node;     /* in the broker's looks */
+    bool lived, again;       /* lived: when it began; again: because of what came meanwhile */
+    bool outdated;           /* another consent has renewed the grant since */
     bool interactive, ended; /* ended: something is left that only a person can close */
     json_t *warnings;        /* as stored */
     json_t *news;            /* warnings that were not there before */
@@ -124,8 +130,19 @@ void gd_look(struct gd_broker *b, const char *workspace, const char *grant, bool
     l->workspace = gd_arena_strdup(l->arena, workspace);
     l->grant = gd_arena_strdup(l->arena, grant);
     l->news = json_object();
+    gd_list_add(&b->looks, &l->node);
     gd_busy(b, 1);
     read_facts(l);
+}
+
+void gd_look_outdate(struct gd_broker *b, const char *grant)
+{
+    gd_list_each(n, &b->looks)
+    {
+        struct look *l = gd_container_of(n, struct look, node);
+
+        l->outdated = l->outdated || !strcmp(l->grant, grant);
+    }
 }
 
 static void look_end(struct look *l)
@@ -133,6 +150,7 @@ static void look_end(struct look *l)
     struct gd_broker *b = l->b;
 
     gd_events_wake(b->d.events);
+    gd_list_del(&l->node);
     l->fn(l->arg, &l->r);
     json_decref(l->r.observed);
     json_decref(l->r.differences);
@@ -196,6 +214,7 @@ static void copy_facts(struct look *l, const struct gd_tx *tx)
     l->role_granted = gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_GRANTED));
     l->account = gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_ACCOUNT));
     l->scope = gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_SCOPE));
+    l->item = gd_tx_text(tx, 0, 0, L_ITEM) ? gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_ITEM)) : "";
     l->cred = gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_CRED));
     l->seen = gd_arena_strdup(l->arena, gd_tx_text(tx, 0, 0, L_OBSERVED));
     l->expires_at = gd_tx_int(tx, 0, 0, L_EXPIRES);
@@ -517,7 +536,8 @@ static void keep(struct look *l, const struct gd_op_result *r)
     gd_tx_add(tx, &sql_observed, GD_P_TEXT(l->workspace), GD_P_TEXT(l->grant), GD_P_TEXT(observed),
               GD_P_TEXT(r ? gd_json_text(r->observed, "role", NULL) : NULL), GD_P_INT(r ? now : 0),
               GD_P_TEXT(gd_native_word(native)), GD_P_INT(next_look(l, r != NULL, native)),
-              GD_P_INT(r ? 0 : l->looks + 1), GD_P_TEXT(said), GD_P_INT(l->starts_at), GD_P_INT(l->ends_at));
+              GD_P_INT(r ? 0 : l->looks + 1), GD_P_TEXT(said), GD_P_INT(l->starts_at), GD_P_INT(l->ends_at),
+              GD_P_TEXT(l->item));
     if (!l->ended)
         tell_news(l, tx, observed);
     else if (native == GD_NATIVE_GONE)
@@ -562,7 +582,7 @@ static void on_seen(void *arg, struct gd_op *op, const struct gd_op_result *r)
         look_refuse(l, GD_R_GRANT_ENDED, "the grant was ended while it was looked at");
         return;
     }
-    if (!l->again && is_no(r) && was_renewed(l)) {
+    if (!l->again && (l->outdated || (is_no(r) && was_renewed(l)))) {
         l->again = true;
         json_decref(l->warnings);
         l->warnings = NULL;
@@ -600,13 +620,12 @@ static void on_kept(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     uint32_t n =
         gd_id_parse(&id, "gr", l->grant, strlen(l->grant)) ? gd_index_grant(&l->b->ix, &id) : GD_NONE;
 
-    (void)tx;
     if (r != GD_STORE_OK) {
         look_refuse(l, GD_R_STORE_FAILED, err ? err->text : "what was seen could not be kept");
         return;
     }
     (void)GD_FAULT("look.kept");
-    if (n != GD_NONE)
+    if (n != GD_NONE && gd_tx_changes(tx, 0))
         gd_grant_at(&l->b->ix, n)->native = (uint8_t)l->native;
     if (!l->ended)
         confirm_dead(l);

@@ -417,20 +417,28 @@ static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, jso
         add_grant(x, it, NULL, layers_of(x, NULL));
 }
 
-/* The agency's own consent makes no grants: the hub works with the credential. */
-static void make_hub(struct gd_exchange *x, const struct gd_hub_state *h, json_t *item)
-{
-    json_object_set_new(x->rec, "hub", json_string(h->hub.id));
-    json_object_set_new(item, "state", json_string("granted"));
-    x->uses_token = true;
-}
-
 static void refuse_item(struct gd_exchange *x, json_t *item, const char *word, const char *text)
 {
     json_object_set_new(item, "state", json_string("open"));
     json_object_set_new(item, "reason", json_string(word));
     json_object_set_new(item, "reason_text", gd_text_json(text));
     x->result.end = GD_EXCHANGE_FAILED;
+}
+
+/* The agency's own consent makes no grants: the hub works with the credential. Without one it goes on with
+ * what it has. */
+static void make_hub(struct gd_exchange *x, const struct gd_hub_state *h, json_t *item)
+{
+    static const char none[] = "the platform gave no token for the hub; what it had before stays";
+
+    if (!json_object_get(x->rec, "cred")) {
+        refuse_item(x, item, gd_reason_word(GD_R_HUB_NOT_CONNECTED), none);
+        gd_err_set(&x->result.err, GD_R_HUB_NOT_CONNECTED, "%s", none);
+        return;
+    }
+    json_object_set_new(x->rec, "hub", json_string(h->hub.id));
+    json_object_set_new(item, "state", json_string("granted"));
+    x->uses_token = true;
 }
 
 /* Nothing was granted: the item is open again, so that others can be handed in. */

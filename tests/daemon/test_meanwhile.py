@@ -115,6 +115,26 @@ class Meanwhile(MeanwhileTest):
         self.assertEqual((self.events("grant.drift"), self.atlas.count("/token", grant_type="refresh_token")), ([], 1))
 
 
+    def submit(self, client, codes):
+        _, request = self.ask({"mode": "codes"}, client=client)
+        item = self.items(request)[0]["id"]
+        return self.rpc.call("grant.submit", request=request, item=item, inputs=[{"codes": codes}])["grants"]
+
+    def test_a_new_consent_while_a_grant_is_looked_at(self):
+        """The look began with the old window: what the new consent brought stays, and is what is looked at."""
+        client = self.client()
+        (grant,) = self.submit(client, "good1")
+        line = self.held("/shares", "grant.verify", grant=grant["id"])
+        (again,) = self.submit(client, "good1~90")
+        self.assertEqual(again["id"], grant["id"])
+        self.assertGreater(again["window"]["ends_at"], grant["window"]["ends_at"])
+        self.atlas.hold.set()
+        line.reply()
+        self.assertEqual(self.atlas.count("/shares"), 2)
+        shown = self.box.grant(grant["id"])
+        self.assertEqual((shown["window"]["ends_at"], shown["item"]), (again["window"]["ends_at"], again["item"]))
+
+
 class Left(MeanwhileTest):
     """A fan-out waits, after two accounts were shared, when nobody goes on with it: each share becomes a grant that is
     closed at the platform, with the client's token, which goes last."""
@@ -281,6 +301,20 @@ class Hubs(MeanwhileTest):
         line.reply()
         self.assertEqual(self.events("hub.at_risk"), [])
         self.assertEqual(self.rpc.call("hub.get", hub="agency")["hub"]["state"], "ready")
+
+    def test_a_consent_that_yields_nothing(self):
+        """The platform takes the agency's consent and gives no token: the hub goes on with what it has."""
+        self.connect()
+        before = self.rpc.call("hub.get", hub="agency")["hub"]
+        self.atlas.silent = True
+        made = self.rpc.call("hub.connect", hub="agency")
+        self.box.canaries.add(made["link"].rsplit("/", 1)[1].encode())
+        self.assertIn("HUB_NOT_CONNECTED", self.approve(made["link"]).body)
+        self.assertEqual(self.rpc.call("hub.get", hub="agency")["hub"], before)
+        self.assertTrue(self.rpc.call("hub.check", hub="agency")["ok"])
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start()
+        self.assertTrue(self.rpc.call("hub.check", hub="agency")["ok"])
 
     def test_only_hub_connect_asks_for_it(self):
         """Who may ask clients may not put another consent into the place of the agency's own."""

@@ -85,6 +85,8 @@ static grantd_next *post(grantd_op *op, const char *path, const char *const *for
 
 static grantd_next *on_tokens(grantd_op *op, const grantd_doc *a)
 {
+    if (grantd_num(op, a, "nothing", 0))
+        return grantd_finish(op);
     if (!grantd_ok(op, a) || !grantd_text(op, a, "access_token"))
         return grantd_fail_answer(op, a);
     grantd_keep(op, "region", grantd_text(op, a, "region"));
@@ -110,14 +112,21 @@ static grantd_next *refresh(grantd_op *op)
 
 /* ---- codes: native, without any token of the client ---- */
 
+/* "code", or "code~days". */
 static void take_code(grantd_op *op, const char *code)
 {
+    size_t n = strcspn(code, "~");
+    int64_t days = 0;
+
+    for (const char *p = code + n + (code[n] != 0); *p; p++)
+        days = days * 10 + (*p - '0');
+    code = grantd_strf(op, "%.*s", (int)n, code);
     if (!strncmp(code, "bad", 3))
         grantd_asset(op, .kind = "post", .id = code, .problem = "CODE_EXPIRED",
                      .text = "this code is past its date; ask for a new one");
     else
         grantd_asset(op, .kind = "post", .id = code, .parent = "creator1",
-                     .ends_at = grantd_now(op) + 30 * 86400);
+                     .ends_at = grantd_now(op) + (days ? days : 30) * 86400);
 }
 
 static grantd_next *take_codes(grantd_op *op)
