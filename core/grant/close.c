@@ -13,7 +13,8 @@
 
 GD_SQL(sql_ending,
        "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = COALESCE($3, "
-       "reason_text), worker = $4 WHERE workspace = $1 AND id = $2 AND (lifecycle IN ('confirming', 'live')"
+       "reason_text), worker = $4, ordered = COALESCE($5, ordered) WHERE workspace = $1 AND id = $2 AND "
+       "(lifecycle IN ('confirming', 'live')"
        " OR (lifecycle = 'ending' AND (worker IS NULL OR worker = $4)))");
 GD_SQL(sql_life, "SELECT lifecycle FROM grants WHERE workspace = $1 AND id = $2");
 /* What only a person can close is left: it has ended for us, and is looked at until it is gone. */
@@ -21,7 +22,8 @@ GD_SQL(sql_life, "SELECT lifecycle FROM grants WHERE workspace = $1 AND id = $2"
     "EXISTS (SELECT 1 FROM surfaces s WHERE s.workspace = $1 AND s.grant_id = $2 AND s.outcome = 'manual'" \
     " AND s.kind <> 'token')"
 GD_SQL(sql_ended,
-       "UPDATE grants SET lifecycle = 'ended', ended_at = $3, reason_text = COALESCE($4, reason_text),"
+       "UPDATE grants SET lifecycle = 'ended', ended_at = $3, ordered = NULL, reason_text = COALESCE($4, "
+       "reason_text),"
        " reason = CASE WHEN " LEFT " THEN 'SURFACE_LEFT' ELSE 'GRANT_ENDED' END,"
        " look_at = CASE WHEN " LEFT " THEN $5 ELSE 0 END,"
        " native = CASE WHEN native = 'none' THEN 'none' WHEN " LEFT " THEN 'unknown' ELSE 'gone' END"
@@ -40,7 +42,8 @@ GD_SQL(sql_cred_hold,
        "UPDATE credentials SET lease_owner = $3, lease_epoch = lease_epoch + 1, lease_until = gd_now() + $4,"
        " lease_attempt = NULL WHERE workspace = $1 AND id = $2 AND status <> 'revoked'"
        " AND (lease_owner IS NULL OR lease_owner = $3 OR lease_until < gd_now())");
-GD_SQL(sql_grant_again, "UPDATE grants SET looks = looks + 1 WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_grant_again, "UPDATE grants SET looks = looks + 1, ordered = COALESCE($3, ordered)"
+                        " WHERE workspace = $1 AND id = $2");
 
 static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static bool wait_for_flight(struct gd_closing *x);
@@ -199,11 +202,16 @@ static void undo_stop(struct gd_closing *x)
 static void start_closing(struct gd_closing *x)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
+    GD_AUTO_FREE unsigned char *order = NULL;
+    char client[GD_ID_TEXT_MAX];
+    size_t n = 0;
 
+    gd_id_text(client, "cl", &gd_client_at(&x->b->ix, gd_grant_at(&x->b->ix, x->ix_grant)->client)->id);
+    order = gd_closing_seal_order(x, client, &n);
     stop_vending(x);
     (void)GD_FAULT("F28");
     gd_tx_add(tx, &sql_ending, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT(x->why),
-              GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)));
+              GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)), GD_P_BYTES(order, n));
     gd_tx_add(tx, &sql_life, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
     gd_tx_news(tx, x->workspace, x->grant);
     gd_store_commit(x->b->d.store, tx, on_ending, x);
@@ -617,6 +625,8 @@ static void close_again(struct gd_closing *x, const struct gd_op_result *r)
     int64_t now = gd_now(x->b->d.clock);
     struct gd_clocks k = { .expires_at = 0 };
     int64_t at = gd_plan_backoff(&x->b->plan, &k, x->attempts + 1, now, x->b->d.rng);
+    size_t n = 0;
+    GD_AUTO_FREE unsigned char *order = x->grant[0] ? gd_closing_seal_order(x, x->client, &n) : NULL;
 
     if (r->retry_at > at)
         at = r->retry_at;
@@ -626,7 +636,7 @@ static void close_again(struct gd_closing *x, const struct gd_op_result *r)
     if (x->cred[0] && !x->shared)
         gd_tx_add(tx, &sql_cred_again, GD_P_TEXT(x->workspace), GD_P_TEXT(x->cred), GD_P_INT(at),
                   GD_P_TEXT(gd_reason_word(r->err.reason)), GD_P_TEXT(r->err.text));
-    gd_tx_add(tx, &sql_grant_again, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
+    gd_tx_add(tx, &sql_grant_again, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_BYTES(order, n));
     close_later(x, at);
     GD_LOG(x->b->d.log, GD_LOG_WARN, "close.again", GD_F_STR("grant", x->grant), GD_F_ERR(&r->err));
     gd_store_commit(x->b->d.store, tx, on_again_stored, x);

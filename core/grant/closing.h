@@ -47,6 +47,9 @@ enum {
 };
 void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx);
 void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx);
+/* What was ordered with it, sealed for the store: a crash, or a platform that cannot do it now, must not
+ * forget it. NULL: nothing was. Caller frees; *ret_n bytes. */
+unsigned char *gd_closing_seal_order(const struct gd_closing *x, const char *client, size_t *ret_n);
 /* Opens the credential's present version; nothing there is no error. */
 int gd_closing_open(struct gd_closing *x, const struct gd_tx *tx, struct gd_err *err);
 /* A newer consent of the account may have brought the very same token: revoking it would end that one. */

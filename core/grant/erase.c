@@ -39,6 +39,8 @@ GD_SQL(sql_links, "UPDATE links SET ended_at = COALESCE(ended_at, $3) WHERE work
                   " AND request_id IN " ITS_REQUESTS CLIENT_ERASING);
 GD_SQL(sql_codes, "DELETE FROM codes WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
 GD_SQL(sql_code_sessions, "DELETE FROM code_sessions WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
+GD_SQL(sql_flow_parts, "DELETE FROM flow_parts WHERE workspace = $1 AND flow_id IN (SELECT id FROM flows"
+                       " WHERE workspace = $1 AND client_id = $2)" CLIENT_ERASING);
 GD_SQL(sql_flows, "DELETE FROM flows WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
 
 GD_SQL(sql_keys, "DELETE FROM data_keys WHERE workspace = $1 AND client_id = $2 AND state <> 'erased'");
@@ -62,7 +64,8 @@ GD_SQL(sql_events,
            CLIENT_ERASING);
 GD_SQL(sql_grants,
        "UPDATE grants SET lifecycle = 'erased', asset_id = NULL, asset_kind = NULL, asset_name = NULL,"
-       " asset_parent = NULL, account_id = NULL, params = NULL, warnings = NULL, observed = NULL, reason = "
+       " asset_parent = NULL, account_id = NULL, params = NULL, warnings = NULL, observed = NULL, ordered = "
+       "NULL, reason = "
        "'CLIENT_ERASED', "
        "reason_text = NULL, ended_at = COALESCE(ended_at, $3)"
        " WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
@@ -140,6 +143,7 @@ static void add_close(const struct erasing *x, struct gd_tx *tx, int64_t now)
     gd_tx_add(tx, &sql_items, WHO, GD_P_INT(now));
     gd_tx_add(tx, &sql_links, WHO, GD_P_INT(now));
     gd_tx_add(tx, &sql_requests, WHO);
+    gd_tx_add(tx, &sql_flow_parts, WHO);
     gd_tx_add(tx, &sql_flows, WHO);
     gd_tx_add(tx, &sql_codes, WHO);
     gd_tx_add(tx, &sql_code_sessions, WHO);

@@ -26,11 +26,12 @@ static void on_closed(uv_handle_t *h)
 {
     struct gd_exchange *x = h->data;
     struct gd_broker *b = x->b;
-    json_t *held[] = { x->rec,    x->rest,    x->kept,  x->assets, x->surfaces, x->same, x->opened,
-                       x->others, x->orphans, x->query, x->inputs, x->warnings, x->news, x->result.grants };
+    json_t *held[] = { x->rec,     x->rest,  x->kept,   x->same,     x->opened, x->others,
+                       x->orphans, x->query, x->inputs, x->warnings, x->news,   x->result.grants };
 
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         json_decref(held[i]);
+    gd_reports_done(&x->reports);
     gd_secret_done(&x->answer);
     gd_secret_done(&x->refresh);
     gd_free(x->progress);
@@ -114,8 +115,7 @@ struct gd_exchange *gd_exchange_new(struct gd_broker *b, struct gd_flow *f, gd_e
     uv_timer_init(b->d.loop, &x->again);
     x->again.data = x;
     x->kept = f->kept ? json_copy(f->kept) : json_object();
-    x->assets = f->assets ? json_incref(f->assets) : json_array();
-    x->surfaces = f->surfaces ? json_incref(f->surfaces) : json_array();
+    gd_reports_init(&x->reports, f);
     x->warnings = f->warnings ? json_copy(f->warnings) : json_object();
     x->news = json_object();
     x->result.grants = json_array();
@@ -156,6 +156,7 @@ static void start_op(struct gd_exchange *x)
                              .kind = GD_OP_GRANT,
                              .app = f->app->app.id,
                              .deadline_ms = b->plan.deadline_ms,
+                             .hard_deadline_ms = 2 * b->plan.deadline_ms, /* nothing is shared in doubt */
                              .interactive = true,
                              .on_save = on_save,
                              .on_end = on_end,
@@ -172,6 +173,7 @@ static void start_op(struct gd_exchange *x)
     }
     s.given.args[GRANTD_ARG_QUERY] = x->raw;
     s.given.args[GRANTD_ARG_CODE] = x->query ? gd_json_text(x->query, "code", NULL) : NULL;
+    x->began = gd_mono(b->d.clock);
     x->op = gd_op_start(&b->env, &s);
     gd_flow_given_done(&given);
 }
@@ -206,6 +208,7 @@ void gd_exchange_commit(struct gd_exchange *x)
 
     gd_journal_statements(x->b, tx, x->rec, lasting && strlen(text) <= GD_SPOOL_RECORD_MAX);
     if (x->progress) {
+        gd_reports_save(&x->reports, tx, x->f);
         sealed = gd_flow_seal(x->b, x->f, &n, &err);
         gd_tx_add(tx, &sql_flow_progress, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n),
                   GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->f->id));
@@ -233,15 +236,10 @@ static void keep_text(char **to, const char *text)
 
 static void take_reports(struct gd_exchange *x, const struct gd_op_result *r)
 {
-    static const char *const asset_keys[] = { "kind", "id", NULL };
-    static const char *const surface_keys[] = { "kind", "id", "asset", NULL };
     const char *word;
     json_t *text;
 
-    json_decref(x->assets);
-    json_decref(x->surfaces);
-    x->assets = gd_made_merge(x->f->assets, r->assets, asset_keys);
-    x->surfaces = gd_made_merge(x->f->surfaces, r->surfaces, surface_keys);
+    gd_reports_take(&x->reports, r);
     json_object_foreach(r->warnings, word, text)
     {
         if (!json_object_get(x->warnings, word))
@@ -379,13 +377,28 @@ static int split(struct gd_exchange *x, struct gd_err *err)
     return 0;
 }
 
+/* In the record of the tokens as well, so that the spool brings back both: but tokens go before all else. */
+static void spool_progress(struct gd_exchange *x)
+{
+    const struct gd_reports *r = &x->reports;
+    size_t n = strlen(x->progress), i;
+    json_t *part;
+
+    json_array_foreach(r->parts, i, part) n += json_string_length(part);
+    if (!json_object_get(x->rec, "sealed") || n >= GD_SPOOL_RECORD_MAX / 4)
+        return;
+    json_object_set_new(x->rec, "progress", json_string(x->progress));
+    json_object_set_new(x->rec, "parts", json_copy(r->parts));
+    json_object_set_new(x->rec, "parts_at", json_integer((json_int_t)r->durable));
+}
+
 static void set_progress(struct gd_exchange *x, json_t *notes, bool made)
 {
     gd_free(x->progress);
-    x->progress =
-        gd_flow_progress_text(&(struct gd_flow_progress){ notes, x->assets, x->surfaces, x->warnings, made });
-    if (json_object_get(x->rec, "sealed") && strlen(x->progress) < GD_SPOOL_RECORD_MAX / 4)
-        json_object_set_new(x->rec, "progress", json_string(x->progress));
+    x->progress = gd_flow_progress_text(
+        &(struct gd_flow_progress){ .notes = notes, .warnings = x->warnings, .made = made });
+    x->moved = gd_reports_cut(&x->reports) || x->moved;
+    spool_progress(x);
 }
 
 /* What is kept belongs to the credential; as long as there is none the flow holds it, sealed. */
@@ -462,6 +475,8 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     json_decref(x->rec);
     x->rec = x->rest;
     x->rest = NULL;
+    if (x->progress)
+        gd_reports_saved(&x->reports);
     gd_free(x->progress);
     x->progress = NULL;
     gd_id_make(x->attempt, "at", gd_now(x->b->d.clock), x->b->d.rng);
@@ -555,13 +570,25 @@ static void end_done(struct gd_exchange *x, const struct gd_op_result *r)
     gd_exchange_commit(x);
 }
 
+/* Thousands take longer than one run may: what only ran out of time while it got on goes on at once. */
+static bool ran_out(const struct gd_exchange *x, const struct gd_op_result *r)
+{
+    int64_t ran = gd_mono(x->b->d.clock) - x->began;
+
+    return (x->moved || !json_equal(x->f->notes, r->notes)) &&
+           (r->fail_class == GRANTD_E_DEADLINE ||
+            (r->fail_class == GRANTD_E_TRANSIENT && ran >= x->b->plan.deadline_ms * 9 / 10));
+}
+
 /* What passes is not the client's business: the run is made again, with all it knows. */
 static void look_again(struct gd_exchange *x, const struct gd_op_result *r)
 {
-    int64_t at = gd_now(x->b->d.clock) + (x->waiting ? LOOK_AGAIN_MS : LOOK_FIRST_MS);
+    int64_t now = gd_now(x->b->d.clock), at = now + (x->waiting ? LOOK_AGAIN_MS : LOOK_FIRST_MS);
 
     take_reports(x, r);
     set_progress(x, r->notes, false);
+    if (ran_out(x, r))
+        at = now;
     x->result.end = x->gen > 0 ? GD_EXCHANGE_WAITING : GD_EXCHANGE_FAILED;
     x->result.err = r->err;
     x->back = true;

@@ -31,8 +31,10 @@ struct gd_flow {
     char *nonce, *verifier;
     const char *scope; /* of the request that made it: what all its items ask for; NULL: the first item's */
     json_t *kept, *notes;                 /* references held */
-    json_t *assets, *surfaces, *warnings; /* reported in earlier runs; NULL: none */
-    bool made;                            /* the platform has ended; only the grants are still to be stored */
+    json_t *assets, *surfaces, *warnings; /* reported by request, in earlier runs; NULL: none */
+    json_t *parts; /* the same of earlier runs (reports.h), as they were stored; NULL: none */
+    int64_t nparts;
+    bool made; /* the platform has ended; only the grants are still to be stored */
     struct gd_flow_cred cred;
     struct gd_flow_item items[GD_REQUEST_ITEMS_MAX];
     unsigned nitems;
@@ -40,11 +42,14 @@ struct gd_flow {
 void gd_flow_done(struct gd_flow *f); /* what is not in the arena */
 /* Column "notes": progress between runs. */
 struct gd_flow_progress {
-    json_t *notes, *assets, *surfaces, *warnings; /* borrowed; NULL: none */
+    json_t *notes, *surfaces, *warnings; /* borrowed; NULL: none */
     bool made;
 };
-char *gd_flow_progress_text(const struct gd_flow_progress *p);   /* caller frees */
-void gd_flow_read_progress(struct gd_flow *f, const char *text); /* NULL: none */
+char *gd_flow_progress_text(const struct gd_flow_progress *p); /* caller frees */
+/* text NULL: none; rows of statement stmt: position and part of each of its flow_parts, in order. -1: what
+ * was stored cannot be read, and without it nothing may be done at the platform. */
+int gd_flow_read_progress(struct gd_flow *f, const char *text, const struct gd_tx *tx, size_t stmt,
+                          struct gd_err *err);
 /* Opens the present version of the credential that the flow continues with (f->cred.id, .gen and clocks are
  * set); blob columns as in token_versions. */
 struct gd_flow_version {

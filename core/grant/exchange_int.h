@@ -3,7 +3,7 @@
 #ifndef GD_GRANT_EXCHANGE_INT_H
 #define GD_GRANT_EXCHANGE_INT_H
 
-#include "grant/exchange.h"
+#include "grant/reports.h"
 
 struct gd_exchange {
     struct gd_broker *b;
@@ -20,7 +20,8 @@ struct gd_exchange {
     char *progress;           /* stored with rec */
     struct gd_secret answer;  /* newest access token */
     struct gd_secret refresh; /* newest refresh token, for answers that bring none */
-    json_t *kept, *assets, *surfaces, *warnings;
+    struct gd_reports reports;
+    json_t *kept, *warnings;
     json_t *news;    /* warnings that were not told yet */
     json_t *same;    /* living grants of this client and app that a new consent may renew, by asset */
     json_t *opened;  /* surfaces that are open, by asset; "": those of none */
@@ -32,14 +33,15 @@ struct gd_exchange {
     bool split, mismatch;    /* mismatch: rec holds another account's tokens: kept, not used */
     bool ends;               /* failed after half of the work: what was opened is to be closed */
     bool leaves;             /* no item goes on with it: nobody is told of a failure */
+    bool moved;              /* something new was reported and is durable */
     bool one, uses_token;    /* what made.c found: something was granted; and needs the token */
     size_t outcome;          /* statement that reads the row after the answer */
     size_t taken;            /* the same of the item and what is ending of it, at the end */
     size_t left;             /* the same of flows that no item goes on with */
     bool back; /* it goes on waiting, to be looked at at look_at (0: when somebody hands something in) */
-    int64_t look_at;
-    char *steps;    /* for a person; NULL: those that are shown already */
-    unsigned tries; /* of a commit, in a drain */
+    int64_t look_at, began; /* began: the operation, monotonic */
+    char *steps;            /* for a person; NULL: those that are shown already */
+    unsigned tries;         /* of a commit, in a drain */
     uv_timer_t again;
     struct gd_exchange_result result;
 };
@@ -59,8 +61,6 @@ void gd_exchange_fail(struct gd_exchange *x, bool declined);
 /* Adds the read of the grants that may be renewed, and takes its rows. */
 void gd_made_read(const struct gd_exchange *x, struct gd_tx *tx);
 void gd_made_same(struct gd_exchange *x, const struct gd_tx *tx);
-/* What earlier runs reported and this one; the later report of a thing is the right one. New reference. */
-json_t *gd_made_merge(json_t *before, json_t *now, const char *const *keys);
 /* Puts item, grants and flow into x->rec and sets x->result. */
 void gd_made(struct gd_exchange *x);
 /* A record without tokens. New reference. */

@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-GD_SQL(sql_grant,
-       "SELECT asset_id, asset_kind, asset_name, role_asked, credential_id, client_id, app, mode, params,"
-       " asset_parent, starts_at, ends_at, looks, native FROM grants WHERE workspace = $1 AND id = $2");
+GD_SQL(
+    sql_grant,
+    "SELECT asset_id, asset_kind, asset_name, role_asked, credential_id, client_id, app, mode, params,"
+    " asset_parent, starts_at, ends_at, looks, native, ordered FROM grants WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_cred, "SELECT c.client_id, c.app, c.account_id, c.status, c.attempts, v.attempt_id, v.parent_gen, "
                  "v.created_at, v.sealed"
                  " FROM credentials c LEFT JOIN token_versions v ON v.workspace = c.workspace AND "
@@ -113,6 +114,54 @@ static const char *copy(struct gd_closing *x, const struct gd_tx *tx, size_t stm
     return gd_arena_strdup(x->arena, gd_tx_text(tx, stmt, 0, col));
 }
 
+/* ---- what was ordered ---- */
+
+static struct gd_seal_name order_name(const struct gd_closing *x, const char *client)
+{
+    return (struct gd_seal_name){
+        .workspace = x->workspace, .client = client, .owner = x->grant, .column = "order"
+    };
+}
+
+unsigned char *gd_closing_seal_order(const struct gd_closing *x, const char *client, size_t *ret_n)
+{
+    struct gd_seal_name name = order_name(x, client);
+    struct gd_err err = { 0 };
+    unsigned char *sealed;
+    char *text;
+    json_t *j;
+
+    if (!x->force && !x->inputs)
+        return NULL;
+    j = json_pack("{s:b, s:O?}", "force", (int)x->force, "inputs", x->inputs);
+    text = gd_json_dump(j);
+    sealed = gd_seal_text(x->b, &name, text, ret_n, &err);
+    if (!sealed) /* it is ended all the same; ordered again if it has to be tried again */
+        GD_LOG(x->b->d.log, GD_LOG_WARN, "close.order", GD_F_STR("grant", x->grant), GD_F_ERR(&err));
+    gd_free(text);
+    json_decref(j);
+    return sealed;
+}
+
+/* What a caller has ordered just now comes first. */
+static void take_order(struct gd_closing *x, const struct gd_tx *tx)
+{
+    struct gd_seal_name name = order_name(x, x->client);
+    struct gd_err err = { 0 };
+    size_t n = 0;
+    const void *sealed = gd_tx_bytes(tx, GD_FACTS_GRANT, 0, 14, &n);
+    GD_AUTO_FREE char *text = sealed && n ? gd_open_text(x->b, &name, sealed, n, &err) : NULL;
+    GD_AUTO_JSON j = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX * 4, &err) : NULL;
+
+    if (err.reason)
+        GD_LOG(x->b->d.log, GD_LOG_WARN, "close.order", GD_F_STR("grant", x->grant), GD_F_ERR(&err));
+    if (!j || x->inputs || x->force)
+        return;
+    x->force = gd_json_bool(j, "force", false);
+    if (json_is_object(json_object_get(j, "inputs")))
+        x->inputs = json_incref(json_object_get(j, "inputs"));
+}
+
 void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx)
 {
     const char *params = gd_tx_rows(tx, GD_FACTS_GRANT) ? gd_tx_text(tx, GD_FACTS_GRANT, 0, 8) : NULL;
@@ -135,6 +184,7 @@ void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx)
         x->client = copy(x, tx, GD_FACTS_GRANT, 5);
         x->app = gd_app_find(x->b, gd_tx_text(tx, GD_FACTS_GRANT, 0, 6));
         x->attempts = (unsigned)gd_tx_int(tx, GD_FACTS_GRANT, 0, 12);
+        take_order(x, tx);
     }
     if (gd_tx_rows(tx, GD_FACTS_CRED)) {
         x->client = copy(x, tx, GD_FACTS_CRED, 0);

@@ -29,6 +29,8 @@ GD_SQL(sql_flow_items,
        " ON f.workspace = i.workspace AND f.id = i.flow_id WHERE "
        "f.state_hash = $1 AND i.state = 'started'"
        " ORDER BY i.position");
+GD_SQL(sql_flow_parts, "SELECT p.position, p.part FROM flow_parts p JOIN flows f ON f.workspace = p.workspace"
+                       " AND f.id = p.flow_id WHERE f.state_hash = $1 ORDER BY p.position");
 GD_SQL(sql_flow_take,
        "UPDATE flows SET status = 'exchanging', worker = $3 WHERE workspace = $1 AND id = $2 AND status = "
        "'pending'"
@@ -469,6 +471,7 @@ static void read_flow(void *arg)
 
     gd_tx_add(tx, &sql_flow_by_state, GD_P_BYTES(k->state, sizeof k->state));
     gd_tx_add(tx, &sql_flow_items, GD_P_BYTES(k->state, sizeof k->state));
+    gd_tx_add(tx, &sql_flow_parts, GD_P_BYTES(k->state, sizeof k->state));
     gd_store_read(c->b->d.store, tx, on_flow_row, c);
 }
 
@@ -511,10 +514,11 @@ static bool session_fits(struct gd_call *c, const struct gd_tx *tx, int col)
     return stored && n == sizeof hash && gd_same_bytes(stored, hash, n);
 }
 
-static void copy_flow(struct gd_call *c, const struct gd_tx *tx)
+static int copy_flow(struct gd_call *c, const struct gd_tx *tx, struct gd_err *err)
 {
     struct gd_flow *f = &((struct back *)c->state)->flow;
-    const char *notes = gd_tx_text(tx, 0, 0, 10);
+    const void *sealed;
+    size_t n = 0;
 
     (void)snprintf(f->workspace, sizeof f->workspace, "%s", gd_tx_text(tx, 0, 0, 0));
     (void)snprintf(f->id, sizeof f->id, "%s", gd_tx_text(tx, 0, 0, 1));
@@ -523,8 +527,13 @@ static void copy_flow(struct gd_call *c, const struct gd_tx *tx)
     (void)snprintf(f->client, sizeof f->client, "%s", gd_tx_text(tx, 0, 0, 4));
     f->app = gd_app_find(c->b, gd_tx_text(tx, 0, 0, 5));
     f->confirm = gd_tx_int(tx, 0, 0, 14) != 0;
-    gd_flow_read_progress(f, notes);
     gd_flow_items_from(f, tx, 1);
+    if (!f->app)
+        return gd_err_set(err, GD_R_APP_UNKNOWN, "this is not offered any more");
+    if (gd_flow_read_progress(f, gd_tx_text(tx, 0, 0, 10), tx, 2, err))
+        return -1;
+    sealed = gd_tx_bytes(tx, 0, 0, 8, &n);
+    return gd_flow_open(c->b, f, sealed, n, err);
 }
 
 static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
@@ -532,9 +541,7 @@ static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     struct gd_call *c = arg;
     struct back *k = c->state;
     struct gd_err e = { 0 };
-    const void *sealed;
     struct gd_tx *take;
-    size_t n = 0;
 
     if (r != GD_STORE_OK) {
         back_end(c);
@@ -557,13 +564,7 @@ static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     else if (gd_tx_rows(tx, 1) == 0)
         back_refuse(c, GD_R_ITEM_CLOSED, "this was declined, or is being approved in another window");
     else {
-        copy_flow(c, tx);
-        sealed = gd_tx_bytes(tx, 0, 0, 8, &n);
-        if (!k->flow.app) {
-            back_refuse(c, GD_R_APP_UNKNOWN, "this is not offered any more");
-            return;
-        }
-        if (gd_flow_open(c->b, &k->flow, sealed, n, &e)) {
+        if (copy_flow(c, tx, &e)) {
             back_refuse(c, e.reason, e.text);
             return;
         }

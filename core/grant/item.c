@@ -49,6 +49,9 @@ GD_SQL(sql_waiting_items,
        "SELECT s.id, s.role, s.mode, s.asset, s.scope, s.expect_account, s.params FROM items s JOIN items i"
        " ON i.workspace = s.workspace AND i.flow_id = s.flow_id WHERE i.workspace = $1 AND i.id = $2"
        " AND s.state = 'waiting' ORDER BY s.position");
+GD_SQL(sql_waiting_parts,
+       "SELECT p.position, p.part FROM flow_parts p JOIN items i ON i.workspace = p.workspace"
+       " AND i.flow_id = p.flow_id WHERE i.workspace = $1 AND i.id = $2 ORDER BY p.position");
 GD_SQL(sql_waiting_take, "UPDATE flows SET status = 'exchanging', outcome = 'waiting', worker = $3 WHERE "
                          "workspace = $1 AND id = $2"
                          " AND status = 'waiting'"); /* a crash puts back what waited: takeover.c */
@@ -312,6 +315,7 @@ static void waiting_read(struct waiting *w)
 
     gd_tx_add(tx, &sql_waiting, GD_P_TEXT(w->workspace), GD_P_TEXT(w->item), GD_P_TEXT(w->request));
     gd_tx_add(tx, &sql_waiting_items, GD_P_TEXT(w->workspace), GD_P_TEXT(w->item));
+    gd_tx_add(tx, &sql_waiting_parts, GD_P_TEXT(w->workspace), GD_P_TEXT(w->item));
     gd_store_read(w->b->d.store, tx, on_waiting_row, w);
 }
 
@@ -355,10 +359,11 @@ static int waiting_copy(struct waiting *w, const struct gd_tx *tx, struct gd_err
     f->app = gd_app_find(w->b, TEXT(W_APP));
     f->confirm = INT(W_CONFIRM) != 0;
     f->until = w->inputs ? 0 : INT(W_UNTIL);
-    gd_flow_read_progress(f, TEXT(W_NOTES));
     gd_flow_items_from(f, tx, 1);
     if (!f->app || f->nitems == 0)
         return gd_err_set(err, GD_R_APP_UNKNOWN, "the app of this item is no longer configured");
+    if (gd_flow_read_progress(f, TEXT(W_NOTES), tx, 2, err))
+        return -1;
     return gd_flow_open(w->b, f, sealed, n, err);
 }
 

@@ -97,6 +97,11 @@ GD_SQL(sql_flow_consented,
        "UPDATE flows SET credential_id = $3 WHERE workspace = $1 AND id = $2 AND status = 'exchanging'");
 GD_SQL(sql_flow_progress,
        "UPDATE flows SET notes = $3 WHERE workspace = $1 AND id = $2 AND status = 'exchanging'");
+GD_SQL(sql_flow_part,
+       "INSERT INTO flow_parts (workspace, flow_id, position, part) SELECT workspace, id, $3, $4"
+       " FROM flows WHERE workspace = $1 AND id = $2 AND status = 'exchanging'"
+       " ON CONFLICT (workspace, flow_id, position) DO NOTHING");
+GD_SQL(sql_parts_end, "DELETE FROM flow_parts WHERE workspace = $1 AND flow_id = $2");
 /* The other items of a consent get flows of their own, which wait for their turn. Nobody can come back to
  * them from a platform: the hash of their state is empty. */
 GD_SQL(sql_flow_split,
@@ -473,6 +478,8 @@ static void add_end(struct gd_broker *b, struct gd_tx *tx, const json_t *rec)
     if (item)
         add_item(tx, rec);
     if (json_object_get(rec, "flow"))
+        gd_tx_add(tx, &sql_parts_end, T("workspace"), T("flow"));
+    if (json_object_get(rec, "flow"))
         gd_tx_add(tx, &sql_flow_end, T("workspace"), T("flow"), GD_P_TEXT(granted ? "done" : "failed"),
                   GD_P_TEXT(granted ? "granted" : "failed"), GD_P_TEXT(gd_json_text(item, "word", NULL)),
                   GD_P_TEXT(gd_json_text(item, "text", NULL)));
@@ -499,6 +506,18 @@ static void add_split(struct gd_tx *tx, const json_t *rec, const json_t *g)
     gd_tx_add(tx, &sql_item_split, T("workspace"), G("item"), T("of"), G("flow"), I("at"));
 }
 
+static void add_progress(struct gd_tx *tx, const json_t *rec)
+{
+    json_int_t at = (json_int_t)gd_json_i64(rec, "parts_at", 0);
+    json_t *part;
+    size_t i;
+
+    gd_tx_add(tx, &sql_flow_progress, T("workspace"), T("of"), T("progress"));
+    json_array_foreach(json_object_get(rec, "parts"), i, part)
+        gd_tx_add(tx, &sql_flow_part, T("workspace"), T("of"), GD_P_INT(at + (json_int_t)i),
+                  GD_P_TEXT(json_string_value(part)));
+}
+
 void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, bool spool)
 {
     GD_AUTO_FREE unsigned char *sealed = NULL;
@@ -519,7 +538,7 @@ void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *
     if (token && json_object_get(rec, "of") && !v.rejected)
         gd_tx_add(tx, &sql_flow_consented, T("workspace"), T("of"), T("cred"));
     if (json_object_get(rec, "progress"))
-        gd_tx_add(tx, &sql_flow_progress, T("workspace"), T("of"), T("progress"));
+        add_progress(tx, rec);
     json_array_foreach(json_object_get(rec, "split"), i, g) add_split(tx, rec, g);
     add_end(b, tx, rec);
 }

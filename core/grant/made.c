@@ -54,44 +54,6 @@ void gd_made_same(struct gd_exchange *x, const struct gd_tx *tx)
     }
 }
 
-/* ---- what was reported ---- */
-
-static char *key_of(const json_t *one, const char *const *keys)
-{
-    struct gd_buf b;
-
-    gd_buf_init(&b, SIZE_MAX / 2);
-    for (; *keys; keys++)
-        gd_buf_addf(&b, "%s\n", gd_json_text(one, *keys, ""));
-    return gd_buf_steal(&b);
-}
-
-json_t *gd_made_merge(json_t *before, json_t *now, const char *const *keys)
-{
-    json_t *out = json_array(), *one;
-    struct gd_map at = { 0 };
-    json_t *lists[] = { before, now };
-
-    for (size_t l = 0; l < 2; l++) {
-        size_t i;
-
-        json_array_foreach(lists[l], i, one)
-        {
-            GD_AUTO_FREE char *key = key_of(one, keys);
-            size_t place = (size_t)(uintptr_t)gd_map_get(&at, key);
-
-            if (place) {
-                json_array_set(out, place - 1, one);
-                continue;
-            }
-            json_array_append(out, one);
-            (void)gd_map_set(&at, key, (void *)(uintptr_t)json_array_size(out));
-        }
-    }
-    gd_map_done(&at, NULL);
-    return out;
-}
-
 /* ---- the surfaces of one grant ---- */
 
 /* By asset, as thousands are looked up for thousands. */
@@ -101,7 +63,7 @@ static void sort_opened(struct gd_exchange *x)
     size_t i;
 
     x->opened = json_object();
-    json_array_foreach(x->surfaces, i, s)
+    json_array_foreach(x->reports.surfaces.all, i, s)
     {
         const char *asset = gd_json_text(s, "asset", "");
 
@@ -393,7 +355,7 @@ static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, jso
     json_t *asset;
     size_t i;
 
-    json_array_foreach(x->assets, i, asset)
+    json_array_foreach(x->reports.assets.all, i, asset)
     {
         const char *problem = gd_json_text(asset, "problem", NULL);
 
@@ -507,7 +469,8 @@ static void add_left(struct gd_exchange *x)
     json_t *one;
     size_t i;
 
-    json_array_foreach(x->assets, i, one) json_object_set(known, gd_json_text(one, "id", ""), one);
+    json_array_foreach(x->reports.assets.all, i, one)
+        json_object_set(known, gd_json_text(one, "id", ""), one);
     json_object_foreach(x->opened, id, one)
     {
         GD_AUTO_JSON bare = json_pack("{s:s}", "id", id);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define PROGRESS_MAX (16 * 1024 * 1024) /* 65,536 assets with their names */
+#define PROGRESS_MAX (16 * 1024 * 1024) /* notes and warnings, or one part of what was reported */
 
 void gd_flow_done(struct gd_flow *f)
 {
@@ -13,7 +13,8 @@ void gd_flow_done(struct gd_flow *f)
     json_decref(f->assets);
     json_decref(f->surfaces);
     json_decref(f->warnings);
-    f->kept = f->notes = f->assets = f->surfaces = f->warnings = NULL;
+    json_decref(f->parts);
+    f->kept = f->notes = f->assets = f->surfaces = f->warnings = f->parts = NULL;
     gd_secret_done(&f->cred.access);
     gd_secret_done(&f->cred.refresh);
 }
@@ -95,29 +96,45 @@ int gd_flow_open_cred(struct gd_broker *b, struct gd_flow *f, const struct gd_fl
 char *gd_flow_progress_text(const struct gd_flow_progress *p)
 {
     GD_AUTO_JSON none = json_object();
-    GD_AUTO_JSON j =
-        json_pack("{s:O, s:O?, s:O?, s:O?, s:b}", "notes", p->notes ? p->notes : none, "assets", p->assets,
-                  "surfaces", p->surfaces, "warnings", p->warnings, "made", (int)p->made);
+    GD_AUTO_JSON j = json_pack("{s:O, s:O?, s:O?, s:b}", "notes", p->notes ? p->notes : none, "surfaces",
+                               p->surfaces, "warnings", p->warnings, "made", (int)p->made);
 
     return gd_json_dump(j);
 }
 
-void gd_flow_read_progress(struct gd_flow *f, const char *text)
+static void take_notes(struct gd_flow *f, json_t *j)
 {
-    GD_AUTO_JSON j = text ? gd_json_parse(text, strlen(text), PROGRESS_MAX, NULL) : NULL;
-
     if (!json_is_object(json_object_get(j, "notes"))) {
         f->notes = json_incref(j); /* written before there was more to it */
         return;
     }
     f->notes = json_incref(json_object_get(j, "notes"));
-    if (json_is_array(json_object_get(j, "assets")))
+    if (json_is_array(json_object_get(j, "assets"))) /* written before there were parts */
         f->assets = json_incref(json_object_get(j, "assets"));
     if (json_is_array(json_object_get(j, "surfaces")))
         f->surfaces = json_incref(json_object_get(j, "surfaces"));
     if (json_is_object(json_object_get(j, "warnings")))
         f->warnings = json_incref(json_object_get(j, "warnings"));
     f->made = gd_json_bool(j, "made", false);
+}
+
+int gd_flow_read_progress(struct gd_flow *f, const char *text, const struct gd_tx *tx, size_t stmt,
+                          struct gd_err *err)
+{
+    GD_AUTO_JSON j = text ? gd_json_parse(text, strlen(text), PROGRESS_MAX, NULL) : NULL;
+
+    f->parts = json_array();
+    for (size_t i = 0; i < gd_tx_rows(tx, stmt); i++) {
+        const char *part = gd_tx_text(tx, stmt, i, 1);
+
+        json_array_append_new(f->parts, gd_json_parse(part, strlen(part), PROGRESS_MAX, NULL));
+        f->nparts = gd_tx_int(tx, stmt, i, 0) + 1;
+    }
+    if ((text && !j) || json_array_size(f->parts) < gd_tx_rows(tx, stmt))
+        return gd_err_set(err, GD_R_STORE_FAILED, "what this attempt has noted cannot be read");
+    if (j)
+        take_notes(f, j);
+    return 0;
 }
 
 /* ---- what an operation is given ---- */

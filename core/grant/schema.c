@@ -158,10 +158,24 @@ static const char *const workers[] = {
     NULL,
 };
 
+/* What a platform reported in the runs of a flow, as JSON: {"assets":[...],"surfaces":[...]}. */
+static const char *const parts[] = {
+    "CREATE TABLE flow_parts (workspace text NOT NULL, flow_id text NOT NULL, position bigint NOT NULL,"
+    " part text NOT NULL, PRIMARY KEY (workspace, flow_id, position))",
+    NULL,
+};
+
+/* ordered: what was ordered with the end of a grant, sealed; until that end. */
+static const char *const orders[] = {
+    "ALTER TABLE grants ADD COLUMN ordered bytea",
+    NULL,
+};
+
 const struct gd_migration gd_broker_migrations[] = {
     { .name = "spine", .statements = spine },           { .name = "platforms", .statements = platforms },
     { .name = "codes", .statements = codes },           { .name = "ends", .statements = ends },
     { .name = "nodes", .statements = gd_nodes_tables }, { .name = "workers", .statements = workers },
+    { .name = "parts", .statements = parts },           { .name = "orders", .statements = orders },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

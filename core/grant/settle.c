@@ -16,6 +16,7 @@ GD_SQL(sql_items_back,
        " WHERE workspace = $5 AND flow_id = $6 AND state IN ('open', 'started', 'waiting')");
 GD_SQL(sql_flow_end, "UPDATE flows SET status = $1, outcome = $2, reason = $3, reason_text = $4, notes = NULL"
                      " WHERE workspace = $5 AND id = $6");
+GD_SQL(sql_parts_end, "DELETE FROM flow_parts WHERE workspace = $1 AND flow_id = $2");
 GD_SQL(sql_flow_apart, "UPDATE flows SET status = 'left', outcome = $1, reason = $2, reason_text = $3,"
                        " notes = $4, worker = $7 WHERE workspace = $5 AND id = $6");
 GD_SQL(sql_items_wait,
@@ -42,6 +43,9 @@ GD_SQL(sql_left_items,
        " ON f.workspace = i.workspace AND f.request_id = i.request_id WHERE f.workspace = $1 AND f.id = $2"
        " ORDER BY i.position");
 
+GD_SQL(sql_left_parts, "SELECT position, part FROM flow_parts WHERE workspace = $1 AND flow_id = $2"
+                       " ORDER BY position");
+
 static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 
 /* ---- it waits ---- */
@@ -57,6 +61,7 @@ void gd_exchange_put_back(struct gd_exchange *x)
     sealed = gd_flow_seal(x->b, f, &n, &err);
     gd_tx_add(tx, &sql_items_wait, GD_P_TEXT(x->steps), GD_P_INT(x->look_at), GD_P_INT(gd_now(x->b->d.clock)),
               GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    gd_reports_save(&x->reports, tx, f);
     gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(f->workspace),
               GD_P_TEXT(f->id));
     gd_exchange_add_warnings(x, tx);
@@ -82,13 +87,16 @@ static void open_again(struct gd_exchange *x)
 
     gd_tx_add(tx, &sql_items_back, GD_P_TEXT(declined ? "declined" : "open"), GD_P_TEXT(word),
               GD_P_TEXT(text), GD_P_INT(gd_now(x->b->d.clock)), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
-    if (is_apart(x))
+    if (is_apart(x)) {
+        gd_reports_save(&x->reports, tx, f);
         gd_tx_add(tx, &sql_flow_apart, GD_P_TEXT(end), GD_P_TEXT(word), GD_P_TEXT(text),
                   GD_P_TEXT(x->progress), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id),
                   GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)));
-    else
+    } else {
+        gd_tx_add(tx, &sql_parts_end, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
         gd_tx_add(tx, &sql_flow_end, GD_P_TEXT("failed"), GD_P_TEXT(end), GD_P_TEXT(word), GD_P_TEXT(text),
                   GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+    }
     if (x->mismatch && x->rec)
         gd_journal_statements(x->b, tx, x->rec, true);
     if (!x->leaves)
@@ -202,7 +210,7 @@ static bool take_item(struct gd_flow *f, const char *ids)
     return false;
 }
 
-static bool copy_left(struct leaving *l, const struct gd_tx *tx)
+static bool copy_left(struct leaving *l, const struct gd_tx *tx, struct gd_err *err)
 {
     struct gd_flow *f = &l->flow;
 
@@ -212,7 +220,6 @@ static bool copy_left(struct leaving *l, const struct gd_tx *tx)
     (void)snprintf(f->request, sizeof f->request, "%s", gd_tx_text(tx, 0, 0, 1));
     (void)snprintf(f->client, sizeof f->client, "%s", gd_tx_text(tx, 0, 0, 2));
     f->app = gd_app_find(l->b, gd_tx_text(tx, 0, 0, 3));
-    gd_flow_read_progress(f, gd_tx_text(tx, 0, 0, 5));
     gd_flow_items_from(f, tx, 1);
     if (gd_tx_text(tx, 0, 0, 6)) {
         (void)snprintf(f->cred.id, sizeof f->cred.id, "%s", gd_tx_text(tx, 0, 0, 6));
@@ -220,12 +227,15 @@ static bool copy_left(struct leaving *l, const struct gd_tx *tx)
         f->cred.account = gd_arena_strdup(f->arena, gd_tx_text(tx, 0, 0, 8));
         f->cred.scope = gd_arena_strdup(f->arena, gd_tx_text(tx, 0, 0, 9));
     }
-    return f->app && take_item(f, gd_tx_text(tx, 0, 0, 4));
+    if (!f->app || !take_item(f, gd_tx_text(tx, 0, 0, 4)))
+        return gd_err_set(err, GD_R_APP_UNKNOWN, "its app is no longer configured") == 0;
+    return gd_flow_read_progress(f, gd_tx_text(tx, 0, 0, 5), tx, 2, err) == 0;
 }
 
 static void on_left_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct leaving *l = arg;
+    struct gd_err e = { 0 };
     struct gd_exchange *x;
 
     (void)err; /* it stays "left": the next start, or the next act on the request, goes on with it */
@@ -233,9 +243,8 @@ static void on_left_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
         leaving_free(l);
         return;
     }
-    if (!copy_left(l, tx)) {
-        GD_LOG(l->b->d.log, GD_LOG_ERROR, "flow.left", GD_F_STR("flow", l->id),
-               GD_F_STR("text", "what it opened stands at the platform: its app is no longer configured"));
+    if (!copy_left(l, tx, &e)) { /* what it has opened stands at the platform */
+        GD_LOG(l->b->d.log, GD_LOG_ERROR, "flow.left", GD_F_STR("flow", l->id), GD_F_ERR(&e));
         leaving_free(l);
         return;
     }
@@ -267,6 +276,7 @@ void gd_flow_leave(struct gd_broker *b, const char *workspace, const char *id)
     tx = gd_tx_new(b->d.store);
     gd_tx_add(tx, &sql_left_flow, GD_P_TEXT(workspace), GD_P_TEXT(id));
     gd_tx_add(tx, &sql_left_items, GD_P_TEXT(workspace), GD_P_TEXT(id));
+    gd_tx_add(tx, &sql_left_parts, GD_P_TEXT(workspace), GD_P_TEXT(id));
     gd_store_read(b->d.store, tx, on_left_row, l);
 }
 

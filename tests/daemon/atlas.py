@@ -24,6 +24,7 @@ class Atlas:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each answer takes 40 ms
 
             def log_message(self, *args):
                 pass
@@ -134,7 +135,11 @@ class Atlas:
         return bearer == self.hub_token or self.tokens.get(bearer) is not None
 
     def on_accounts(self, query, form, bearer):
-        return (200, {"accounts": self.accounts}, None) if self.knows(bearer) else (401, {"error": "invalid_token"}, None)
+        if not self.knows(bearer):
+            return 401, {"error": "invalid_token"}, None
+        begin = int(query.get("from", 0))
+        page = self.accounts[begin:begin + 20] if "from" in query else self.accounts
+        return 200, {"accounts": page, "total": len(self.accounts)}, None
 
     def on_shares(self, query, form, bearer):
         if not self.knows(bearer):

@@ -279,6 +279,46 @@ class Left(MeanwhileTest):
         self.assertEqual((self.atlas.shares, self.atlas.living()), ({}, set()))
 
 
+class Orders(MeanwhileTest):
+    """What was ordered with a revoke holds until its end, and lies nowhere in the clear."""
+
+    def ordered(self):
+        ((grant,),) = self.consent({"mode": "both", "asset": "a1"})
+        self.box.canaries.add(b"a-secret-answer")
+        self.atlas.fail("/revoke", 503, 1)
+        self.rpc.call("grant.revoke", grant=grant["id"], inputs={"all": "a-secret-answer"})
+        self.assertEqual(self.box.grant(grant["id"])["state"], "ending")
+        return grant["id"]
+
+    def ended(self, grant):
+        wait_for(lambda: self.box.grant(grant)["state"] == "ended", 20)
+        self.assertEqual((self.atlas.count("/revoke"), self.atlas.count("/revoke", all="a-secret-answer")), (2, 2))
+        self.assertEqual(self.surfaces(grant), {"partner": "closed", "token": "closed"})
+
+    def test_a_second_try(self):
+        self.ended(self.ordered())
+
+    def test_a_crash_before_the_second_try(self):
+        grant = self.ordered()
+        self.box.daemon.kill9()
+        self.box.start()
+        self.ended(grant)
+
+    def test_a_crash_while_the_platform_is_asked(self):
+        """Given up when it cannot be closed, as it was ordered before the crash."""
+        ((grant,),) = self.consent({"mode": "both", "asset": "a1"})
+        self.atlas.hang("/unshare")
+        self.beside("grant.revoke", grant=grant["id"], force=True, inputs={"all": "yes"})
+        self.assertTrue(self.atlas.held.wait(10))
+        self.box.daemon.kill9()
+        self.atlas.hold.set()
+        self.atlas.fail("/revoke", 503, 100)
+        self.box.start()
+        wait_for(lambda: self.box.grant(grant["id"])["state"] == "ended", 20)
+        self.assertEqual(self.surfaces(grant["id"]), {"partner": "closed", "token": "manual"})
+        self.assertGreater(self.atlas.count("/revoke", all="yes"), 0)
+
+
 class Hubs(MeanwhileTest):
     def setUp(self):
         super().setUp()
@@ -356,6 +396,40 @@ class Thousands(MeanwhileTest):
             asking.join(20)
             self.assertEqual(len(self.items(request)[0]["grants"]), 3000)
         self.assertLess(max(slow), 2)
+
+
+class ThousandShares(MeanwhileTest):
+    ACCOUNTS = 3000
+
+    def test_thousands_of_shares(self):
+        """3,000 accounts, each shared by a run of its own with a place of its own: more than one run may take, so it goes
+        on again and again, at once; every save costs the same; and other callers are answered all the while."""
+        slow, stop = [], threading.Event()
+
+        def ask():
+            line = Rpc(self.box.socket_path)
+            while not stop.is_set():
+                began = time.monotonic()
+                line.call("daemon.status")
+                slow.append(time.monotonic() - began)
+                time.sleep(0.005)
+            line.close()
+
+        link, request = self.ask({"mode": "both"})
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        began = time.monotonic()
+        self.approve(link)
+        wait_for(lambda: self.states(request) == ["granted"], 120, 0.1)
+        took = time.monotonic() - began
+        stop.set()
+        asking.join(20)
+        grants = self.items(request)[0]["grants"]
+        self.assertEqual((len(grants), len(self.atlas.shares), self.atlas.count("/share")), (3000, 3000, 3000))
+        self.assertEqual(self.surfaces(grants[1234]), {"partner": "open", "token": "open"})
+        self.assertEqual(self.atlas.count("/token"), 1)
+        self.assertLess(max(slow), 2)
+        print(f"3,000 shares in {took:.0f} s, the slowest answer meanwhile {1000 * max(slow):.0f} ms", flush=True)
 
 
 if __name__ == "__main__":

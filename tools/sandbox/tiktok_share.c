@@ -12,14 +12,22 @@ static bool partners(struct sb_req *r, const char *a, const char *b)
            sb_find2(sb_list(r, "partnerships"), "bc_id", b, "partner_id", a);
 }
 
+/* As tiktok_reach says of each, in one go. */
 static size_t accounts_reached(struct sb_req *r, const char *bc)
 {
-    size_t n = 0, i;
+    GD_AUTO_JSON ids = json_object();
     json_t *one;
+    size_t i;
 
-    json_array_foreach(sb_list(r, "accounts"), i, one) n +=
-        tiktok_reach(r, bc, gd_json_text(one, "advertiser_id", "")) != NULL;
-    return n;
+    json_array_foreach(sb_list(r, "accounts"), i, one) if (sb_same(gd_json_text(one, "owner_bc", NULL), bc))
+        json_object_set(ids, gd_json_text(one, "advertiser_id", ""), one);
+    json_array_foreach(sb_list(r, "requests"), i, one) if (sb_same(gd_json_text(one, "bc_id", NULL), bc) &&
+                                                           sb_same(gd_json_text(one, "state", NULL), "BOUND"))
+        json_object_set(ids, gd_json_text(one, "advertiser_id", ""), one);
+    json_array_foreach(sb_list(r, "shares"), i,
+                       one) if (sb_same(gd_json_text(one, "partner_id", NULL), bc) && tiktok_share_live(one))
+        json_object_set(ids, gd_json_text(one, "advertiser_id", ""), one);
+    return json_object_size(ids);
 }
 
 /* False with the answer given: only assets owned by that Business Center can be shared (4.5). */
@@ -209,15 +217,18 @@ static void partner_asset_get(struct sb_req *r, const json_t *args, json_t *toke
 {
     bool mine = strcmp(gd_json_text(args, "share_type", ""), "SHARING") == 0;
     const char *bc = gd_json_text(args, "bc_id", ""), *partner = gd_json_text(args, "partner_id", "");
+    GD_AUTO_JSON by_id = json_object();
     json_t *list, *one;
     size_t i;
 
     if (!tiktok_own_bc(r, args, token, true))
         return;
     list = json_array();
+    json_array_foreach(sb_list(r, "accounts"), i, one)
+        json_object_set(by_id, gd_json_text(one, "advertiser_id", ""), one);
     json_array_foreach(sb_list(r, "shares"), i, one)
     {
-        const json_t *account = tiktok_account(r, gd_json_text(one, "advertiser_id", NULL));
+        const json_t *account = json_object_get(by_id, gd_json_text(one, "advertiser_id", ""));
 
         if (!sb_same(gd_json_text(one, "bc_id", NULL), mine ? bc : partner) ||
             !sb_same(gd_json_text(one, "partner_id", NULL), mine ? partner : bc) || !tiktok_share_live(one) ||

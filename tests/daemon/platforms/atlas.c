@@ -149,9 +149,32 @@ static grantd_next *take_codes(grantd_op *op)
 
 /* ---- work: one account a run ---- */
 
+static int is_native(const grantd_op *op)
+{
+    return is_mode(op, "native") || is_mode(op, "both");
+}
+
+/* The number of the next account: the note is as long. */
+static int64_t next_at(const grantd_op *op)
+{
+    return grantd_noted(op, "next") ? (int64_t)strlen(grantd_noted(op, "next")) : 0;
+}
+
+static void note_next(grantd_op *op, int64_t n)
+{
+    char *next = grantd_alloc(op, (size_t)n + 1);
+
+    if (next)
+        memset(next, 'x', (size_t)n);
+    grantd_note(op, "next", next);
+}
+
+/* What is shared one by one is listed by pages. */
 static grantd_next *list(grantd_op *op, grantd_doc_fn *next)
 {
-    return grantd_http(op, next, .url = at(op, "/accounts"),
+    const char *from = is_native(op) ? grantd_strf(op, "%d", (int)next_at(op)) : NULL;
+
+    return grantd_http(op, next, .url = at(op, "/accounts"), .query = grantd_pairs("from", from),
                        .bearer = grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN), .flags = GRANTD_HTTP_REPEATABLE);
 }
 
@@ -238,32 +261,34 @@ static int is_wanted(grantd_op *op, const char *id)
 
 static grantd_next *on_accounts(grantd_op *op, const grantd_doc *a)
 {
-    int native = is_mode(op, "native") || is_mode(op, "both");
-    int64_t from = grantd_noted(op, "next") ? (int64_t)strlen(grantd_noted(op, "next")) : 0;
+    int64_t n = grantd_len(op, a, "accounts"), total = grantd_num(op, a, "total", 0);
     struct state *st = op->state;
 
     if (!grantd_ok(op, a) || grantd_type(op, a, "accounts") != GRANTD_IS_LIST)
         return grantd_fail_answer(op, a);
     if (is_mode(op, "choose") && !grantd_arg(op, GRANTD_ARG_ASSET_ID) && !chosen(op))
         return ask_accounts(op, a);
-    if (grantd_len(op, a, "accounts") > 5)
+    if (total > 5)
         grantd_warn(op, "ACCOUNTS_NEAR_LIMIT", "%d of 8 accounts are shared; ask the platform for more",
-                    (int)grantd_len(op, a, "accounts"));
-    for (int64_t i = from; i < grantd_len(op, a, "accounts"); i++) {
+                    (int)total);
+    for (int64_t i = 0; i < n; i++) {
         const char *id = grantd_text(op, a, grantd_strf(op, "accounts.%d.id", (int)i));
         const char *name = grantd_text(op, a, grantd_strf(op, "accounts.%d.name", (int)i));
 
         if (!id || !is_wanted(op, id))
             continue;
-        if (!native) {
+        if (!is_native(op)) {
             report(op, id, name, NULL);
             continue;
         }
         st->account = id;
-        st->at = i;
+        st->at = next_at(op) + i;
         return share_next(op);
     }
-    return grantd_finish(op);
+    if (!is_native(op) || n == 0)
+        return grantd_finish(op);
+    note_next(op, next_at(op) + n);
+    return grantd_continue(op, work);
 }
 
 /* A share must not be made twice: it is noted before it is asked for, and a doubt is looked at first. */
@@ -285,14 +310,10 @@ static grantd_next *share_next(grantd_op *op)
 static grantd_next *shared(grantd_op *op, const char *share)
 {
     struct state *st = op->state;
-    char *next = grantd_alloc(op, (size_t)st->at + 2); /* its length is the number of the next one */
 
-    if (!next)
-        return grantd_finish(op);
-    memset(next, 'x', (size_t)st->at + 1);
     report(op, st->account, NULL, share);
     grantd_note(op, "doing", NULL);
-    grantd_note(op, "next", next);
+    note_next(op, st->at + 1);
     return grantd_continue(op, work);
 }
 

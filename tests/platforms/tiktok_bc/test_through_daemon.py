@@ -11,7 +11,7 @@ from sandboxed import PlatformTest  # noqa: E402
 
 HUB, CLIENT = "7301112223334445556", "7302223334445556667"
 EU, UK, LIND = "7311000000000000042", "7311000000000000043", "7311000000000000900"
-MANY = 520
+MANY = 2900
 VOS, NOOR, INES = "7222000000000000001", "7222000000000000005", "7222000000000000009"
 
 
@@ -232,7 +232,7 @@ class TikTok(PlatformTest):
         item, = self.wait_items(request, "waiting")
         self.assertNotIn("choices", [k for s in item["steps"] for k, v in s.items() if v])
         self.rpc.call("grant.submit", request=request, item=item["id"], inputs=[{"ad_accounts": "all"}])
-        item, = self.wait_items(request, "granted", seconds=60)
+        item, = self.wait_items(request, "granted", seconds=200)
         self.assertEqual(len(item["grants"]), MANY)
         self.assertEqual(len(self.calls("POST", "bc/partner/add")), -(-MANY // 50))
         self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], MANY)
