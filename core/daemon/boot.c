@@ -496,7 +496,8 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
 int gd_daemon_boot_offline(struct gd_daemon *d, struct gd_err *err)
 {
     harden();
-    if (boot_config(d, err) || make_state_dir(d->config->state_dir, err) || boot_keys(d, false, err))
+    if (boot_config(d, err) || make_state_dir(d->config->state_dir, err) || boot_keys(d, false, err) ||
+        boot_node(d, err))
         return -1;
     name_files(d);
     return 0;

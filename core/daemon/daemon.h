@@ -41,8 +41,9 @@ struct gd_daemon {
     struct gd_rpc *rpc;
     struct gd_portal *portal;
     char *audit_path, *node, *keys_path, *spool_path;
-    unsigned jobs;         /* of storage.c that are under way */
-    atomic_bool stop_jobs; /* they end early */
+    struct gd_moving *moving; /* what is to be done once all is closed; NULL: nothing */
+    unsigned jobs;            /* of storage.c that are under way */
+    atomic_bool stop_jobs;    /* they end early */
     void (*jobs_done)(void *);
     void *jobs_arg;
     uv_signal_t sigterm, sigint, sighup;
@@ -64,6 +65,16 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err);
 int gd_daemon_boot_offline(struct gd_daemon *d, struct gd_err *err);
 /* restore.c: fills the stores of the configuration from backups; either may be NULL. Prints what it did. */
 int gd_daemon_restore(struct gd_daemon *d, const char *data, const char *keys, struct gd_err *err);
+/* moving.c: everything into another store. A moving stands on d's configuration. */
+struct gd_moving;
+struct gd_moving *gd_moving_new(struct gd_daemon *d, const char *to, const char *password_file,
+                                struct gd_err *err);
+void gd_moving_free(struct gd_moving *m);                     /* NULL is fine */
+int gd_moving_check(struct gd_moving *m, struct gd_err *err); /* [worker] beside the daemon's work */
+int gd_moving_run(struct gd_moving *m, struct gd_err *err);   /* when all is closed; says it in the log */
+json_t *gd_moving_json(const struct gd_moving *m);
+/* grantd --migrate-to */
+int gd_daemon_migrate(struct gd_daemon *d, const char *to, const char *password_file, struct gd_err *err);
 /* Configuration alone, platforms included; errors are printed by the caller. */
 int gd_daemon_load_config(struct gd_daemon *d, const char *path, struct gd_platforms *platforms,
                           struct gd_config **ret, struct gd_config_errors *errors);

@@ -26,6 +26,8 @@ enum {
     OPT_CLOCK,
     OPT_RESTORE,
     OPT_RESTORE_KEYS,
+    OPT_MIGRATE,
+    OPT_PASSWORD,
     OPT_VERSION
 };
 
@@ -40,6 +42,8 @@ static const struct option options[] = {
     { "virtual-clock", required_argument, NULL, OPT_CLOCK },
     { "restore", required_argument, NULL, OPT_RESTORE },
     { "restore-keyring", required_argument, NULL, OPT_RESTORE_KEYS },
+    { "migrate-to", required_argument, NULL, OPT_MIGRATE },
+    { "password-file", required_argument, NULL, OPT_PASSWORD },
     { "version", no_argument, NULL, OPT_VERSION },
     { "help", no_argument, NULL, 'h' },
     { 0 },
@@ -51,6 +55,8 @@ static const char help[] =
     "       grantd --dump-platform FILE.so     print everything a loader knows of a platform and end\n"
     "       grantd --restore DIR [--restore-keyring DIR] [--config FILE]\n"
     "                                          fill the store from a backup and end\n"
+    "       grantd --migrate-to postgresql://...|FILE [--password-file FILE] [--config FILE]\n"
+    "                                          move everything into another store and end\n"
     "\n"
     "Without a configuration grantd keeps its state in /var/lib/grantd (--state-dir) and talks on\n"
     "<state-dir>/grantd.sock. --own-platforms accepts platform files that belong to the user who runs it.\n"
@@ -59,7 +65,7 @@ static const char help[] =
 
 struct asked {
     bool check;
-    const char *dump, *restore, *restore_keys;
+    const char *dump, *restore, *restore_keys, *migrate, *password;
 };
 
 /* 0: go on; 1: end well; 2: end with a usage error. */
@@ -93,6 +99,12 @@ static int parse(int argc, char **argv, struct gd_daemon_options *o, struct aske
             break;
         case OPT_RESTORE_KEYS:
             a->restore_keys = optarg;
+            break;
+        case OPT_MIGRATE:
+            a->migrate = optarg;
+            break;
+        case OPT_PASSWORD:
+            a->password = optarg;
             break;
         case OPT_CLOCK:
             o->virtual_clock = optarg;
@@ -233,10 +245,11 @@ static void free_config(struct gd_daemon *d)
     gd_free(d->spool_path);
 }
 
-static int restore(struct gd_daemon *d, const struct asked *a)
+static int offline(struct gd_daemon *d, const struct asked *a)
 {
     struct gd_err err = { 0 };
-    int rc = gd_daemon_restore(d, a->restore, a->restore_keys, &err);
+    int rc = a->migrate ? gd_daemon_migrate(d, a->migrate, a->password, &err)
+                        : gd_daemon_restore(d, a->restore, a->restore_keys, &err);
 
     if (rc)
         fprintf(stderr, "grantd: %s (%s)\n  %s\n", err.text, gd_reason_word(err.reason),
@@ -259,6 +272,10 @@ static int run(struct gd_daemon *d)
     gd_daemon_look_beside(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     GD_LOG(d->log, GD_LOG_INFO, "stopped");
+    if (d->moving)
+        (void)gd_moving_run(d->moving,
+                            &err); /* it starts again in either case: with what is then the store */
+    gd_moving_free(d->moving);
     free_config(d);
     uv_loop_close(&d->loop);
     return d->failed;
@@ -307,7 +324,9 @@ int main(int argc, char **argv)
     gd_rng_bytes(d->rng, log_key, sizeof log_key);
     d->log = gd_log_new(STDERR_FILENO, GD_LOG_INFO, d->clock, log_key);
     uv_loop_init(&d->loop);
-    rc = asked.check ? check_config(d) : asked.restore || asked.restore_keys ? restore(d, &asked) : run(d);
+    rc = asked.check                                            ? check_config(d)
+         : asked.restore || asked.restore_keys || asked.migrate ? offline(d, &asked)
+                                                                : run(d);
     gd_log_free(d->log);
     return d->again && rc == 0 ? start_again(argv) : rc;
 }

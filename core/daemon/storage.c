@@ -9,10 +9,14 @@
 
 #include <string.h>
 
+#define ANSWER_MS 300
+
 struct job {
     uv_work_t req;
     struct gd_daemon *d;
-    bool backup; /* else a check */
+    enum { BACKUP, CHECK, MIGRATE } what;
+    struct gd_moving *moving;
+    uv_timer_t pause;
     json_t *params;
     json_t *about; /* of a backup: what its manifest says beside the tables */
     unsigned char seed[32], pub[32];
@@ -183,23 +187,30 @@ static int check(struct job *j)
     return dir ? check_backup(j, dir) : check_store(j, with);
 }
 
+/* ---- [worker] migrate: could it be done? ---- */
+
+static int check_target(struct job *j)
+{
+    if (!j->moving || gd_moving_check(j->moving, &j->err) < 0)
+        return -1;
+    j->result = gd_moving_json(j->moving);
+    return 0;
+}
+
 /* ---- begin and end ---- */
 
 static void work(uv_work_t *req)
 {
     struct job *j = gd_container_of(req, struct job, req);
 
-    j->failed = (j->backup ? backup(j) : check(j)) < 0;
+    j->failed = (j->what == BACKUP ? backup(j) : j->what == CHECK ? check(j) : check_target(j)) < 0;
 }
 
-static void after_work(uv_work_t *req, int status)
+static void job_end(struct job *j)
 {
-    struct job *j = gd_container_of(req, struct job, req);
     struct gd_daemon *d = j->d;
 
-    if (status < 0)
-        j->failed = gd_err_set(&j->err, GD_R_SHUTTING_DOWN, "the daemon stops") < 0;
-    j->reply(j->arg, j->failed ? NULL : j->result, j->failed ? &j->err : NULL);
+    gd_moving_free(j->moving);
     json_decref(j->result);
     json_decref(j->about);
     json_decref(j->params);
@@ -207,6 +218,45 @@ static void after_work(uv_work_t *req, int status)
     d->jobs--;
     if (!d->jobs && d->jobs_done)
         d->jobs_done(d->jobs_arg);
+}
+
+static void on_answer_gone(uv_handle_t *h)
+{
+    struct job *j = h->data;
+    struct gd_daemon *d = j->d;
+    bool stopped = d->stopping;
+
+    if (stopped) { /* somebody ends it meanwhile: nothing moves */
+        gd_moving_free(d->moving);
+        d->moving = NULL;
+    }
+    job_end(j);
+    if (!stopped)
+        gd_daemon_restart(d, "everything moves into another store");
+}
+
+static void on_pause_over(uv_timer_t *t)
+{
+    uv_close((uv_handle_t *)t, on_answer_gone);
+}
+
+static void after_work(uv_work_t *req, int status)
+{
+    struct job *j = gd_container_of(req, struct job, req);
+    struct gd_daemon *d = j->d;
+
+    if (status < 0 || (!j->failed && j->what == MIGRATE && (d->stopping || d->moving)))
+        j->failed = gd_err_set(&j->err, GD_R_SHUTTING_DOWN, "the daemon stops") < 0;
+    j->reply(j->arg, j->failed ? NULL : j->result, j->failed ? &j->err : NULL);
+    if (j->failed || j->what != MIGRATE) {
+        job_end(j);
+        return;
+    }
+    d->moving = j->moving;
+    j->moving = NULL;
+    j->pause.data = j;
+    uv_timer_init(&d->loop, &j->pause);
+    uv_timer_start(&j->pause, on_pause_over, ANSWER_MS, 0); /* the answer is recorded and leaves first */
 }
 
 /* What a manifest says beside the tables: of when and by whom, and how far the audit log was then. */
@@ -229,13 +279,18 @@ void gd_daemon_storage(void *arg, const char *method, json_t *params, gd_reply_f
     struct job *j = gd_new(sizeof *j);
 
     *j = (struct job){ .d = d,
-                       .backup = !strcmp(method, "store.backup"),
+                       .what = !strcmp(method, "store.backup")    ? BACKUP
+                               : !strcmp(method, "store.migrate") ? MIGRATE
+                                                                  : CHECK,
                        .params = json_incref(params),
                        .reply = reply,
                        .arg = reply_arg };
     gd_keyring_derive(d->keyring, "audit", j->seed);
     gd_ed25519_public(j->pub, j->seed);
     j->about = about(d);
+    if (j->what == MIGRATE)
+        j->moving = gd_moving_new(d, gd_json_text(params, "to", ""),
+                                  gd_json_text(params, "password_file", NULL), &j->err);
     d->jobs++;
     uv_queue_work(&d->loop, &j->req, work, after_work);
 }

@@ -329,6 +329,7 @@ static const struct {
     { "store.backup", NULL, storage },
     { "store.check", NULL, storage },
     { "store.doubts", gd_store_doubts, NULL },
+    { "store.migrate", NULL, storage },
 };
 
 /* Every schema has a handler and every handler a schema, or the program does not start. */

@@ -103,15 +103,15 @@ json_t *gd_view_schema(struct gd_view *v, struct gd_err *err)
 
 /* ---- filling ---- */
 
-int gd_bulk_open(struct gd_bulk **ret, const struct gd_store_options *o, const struct gd_clock *clock,
-                 struct gd_log *log, struct gd_err *err)
+static int open_bulk(struct gd_bulk **ret, const struct gd_store_options *o, bool lock,
+                     const struct gd_clock *clock, struct gd_log *log, struct gd_err *err)
 {
     const struct gd_store_host host = host_of(clock, log);
     struct gd_bulk *b = gd_new(sizeof *b);
     int64_t version;
 
     b->lock_fd = -1;
-    if (gd_store_engine_of(&b->ops, o, err) < 0 || (b->lock_fd = gd_store_lock(o->path, err)) < 0 ||
+    if (gd_store_engine_of(&b->ops, o, err) < 0 || (lock && (b->lock_fd = gd_store_lock(o->path, err)) < 0) ||
         b->ops->open(&b->engine, o, &host, err) < 0 ||
         gd_store_migrate(b->ops, b->engine, o, gd_now(clock), &version, err) < 0) {
         gd_bulk_close(b);
@@ -119,6 +119,18 @@ int gd_bulk_open(struct gd_bulk **ret, const struct gd_store_options *o, const s
     }
     *ret = b;
     return 0;
+}
+
+int gd_bulk_open(struct gd_bulk **ret, const struct gd_store_options *o, const struct gd_clock *clock,
+                 struct gd_log *log, struct gd_err *err)
+{
+    return open_bulk(ret, o, true, clock, log, err);
+}
+
+int gd_bulk_open_locked(struct gd_bulk **ret, const struct gd_store_options *o, const struct gd_clock *clock,
+                        struct gd_log *log, struct gd_err *err)
+{
+    return open_bulk(ret, o, false, clock, log, err);
 }
 
 void gd_bulk_close(struct gd_bulk *b)

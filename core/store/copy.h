@@ -52,6 +52,9 @@ int gd_copy_table(struct gd_view *from, struct gd_bulk *to, const struct gd_tabl
 /* Takes its lock, makes what migrations it lacks. */
 int gd_bulk_open(struct gd_bulk **ret, const struct gd_store_options *o, const struct gd_clock *clock,
                  struct gd_log *log, struct gd_err *err);
+/* The same for who holds the lock of that path already. */
+int gd_bulk_open_locked(struct gd_bulk **ret, const struct gd_store_options *o, const struct gd_clock *clock,
+                        struct gd_log *log, struct gd_err *err);
 /* From now on rows whose key is there are left out, and nothing is wiped. */
 void gd_bulk_merge(struct gd_bulk *b);
 /* No row of t is left, unless it merges. */

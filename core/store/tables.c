@@ -204,16 +204,17 @@ static const char *names(struct gd_arena *a, const struct gd_table *t, bool key)
 
 static void make_texts(struct gd_arena *a, struct gd_table *t)
 {
-    const char *cols = names(a, t, false), *places = "";
+    const char *cols = names(a, t, false), *places = "", *marks;
 
     for (size_t i = 0; i < t->ncols; i++)
         places = gd_arena_strf(a, "%s%s$%zu", places, i ? ", " : "", i + 1);
-    t->select.text = gd_arena_strf(a, "SELECT %s FROM %s ORDER BY %s", cols, t->name, names(a, t, true));
+    /* What a store says of being filled or having moved is its own and not copied. */
+    marks = same(t->name, "meta") ? " WHERE name NOT IN ('arriving', 'moved')" : "";
+    t->select.text =
+        gd_arena_strf(a, "SELECT %s FROM %s%s ORDER BY %s", cols, t->name, marks, names(a, t, true));
     t->insert.text = gd_arena_strf(a, "INSERT INTO %s (%s) VALUES (%s)", t->name, cols, places);
     t->merge.text = gd_arena_strf(a, "%s ON CONFLICT DO NOTHING", t->insert.text);
-    /* A store that is being filled says so until it is whole. */
-    t->wipe.text = gd_arena_strf(a, "DELETE FROM %s%s", t->name,
-                                 same(t->name, "meta") ? " WHERE name <> 'arriving'" : "");
+    t->wipe.text = gd_arena_strf(a, "DELETE FROM %s%s", t->name, marks);
     t->count.text = gd_arena_strf(a, "SELECT count(*) FROM %s", t->name);
 }
 
