@@ -163,7 +163,8 @@ static void test_tables(void **state)
     (void)state;
     assert_int_equal(gd_tables_of(&t, migrations, 3, NULL), 0);
     assert_int_equal(t.n, 2);
-    assert_string_equal(t.list[0].select.text, "SELECT name, value FROM meta WHERE name NOT IN ('arriving', 'moved') ORDER BY name");
+    assert_string_equal(t.list[0].select.text,
+                        "SELECT name, value FROM meta WHERE name NOT IN ('arriving', 'moved') ORDER BY name");
     assert_string_equal(t.list[1].insert.text,
                         "INSERT INTO kv (workspace, k, v, data, note) VALUES ($1, $2, $3, $4, $5)");
     assert_string_equal(t.list[1].select.text,
