@@ -4,6 +4,7 @@
  * own in that first commit. The grants exist from the end (made.c). */
 #include "base/fault.h"
 #include "grant/exchange_int.h"
+#include "plugin/warnings.h"
 
 #include <string.h>
 
@@ -26,7 +27,7 @@ static void on_closed(uv_handle_t *h)
 {
     struct gd_exchange *x = h->data;
     struct gd_broker *b = x->b;
-    json_t *held[] = { x->rec,     x->rest,  x->kept,   x->same,     x->opened, x->others,
+    json_t *held[] = { x->rec,     x->rest,  x->kept,   x->same,     x->opened, x->said,         x->others,
                        x->orphans, x->query, x->inputs, x->warnings, x->news,   x->result.grants };
 
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
@@ -242,9 +243,7 @@ static void take_reports(struct gd_exchange *x, const struct gd_op_result *r)
     gd_reports_take(&x->reports, r);
     json_object_foreach(r->warnings, word, text)
     {
-        if (!json_object_get(x->warnings, word))
-            json_object_set(x->news, word, text);
-        json_object_set(x->warnings, word, text);
+        gd_warnings_merge(x->warnings, word, json_string_value(text), x->news);
     }
 }
 

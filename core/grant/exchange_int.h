@@ -24,6 +24,7 @@ struct gd_exchange {
     json_t *kept, *warnings;
     json_t *news;    /* warnings that were not told yet */
     json_t *same;    /* living grants of this client and app that a new consent may renew, by asset */
+    json_t *said;    /* warnings, by the asset that they name; "": none */
     json_t *opened;  /* surfaces that are open, by asset; "": those of none */
     json_t *others;  /* items that have been given flows of their own, to be started */
     json_t *orphans; /* credentials that may be of no use any more */

@@ -116,10 +116,10 @@ static void put_share(json_t *j, const struct gd_tx *tx, size_t stmt, size_t row
                                     : json_null());
 }
 
-/* What the last looks said that is no failure yet: word -> sentence. */
+/* What the last looks said that is no failure yet: word -> sentences, one a line. */
 static json_t *warnings_json(const char *text)
 {
-    json_t *j = text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, NULL) : NULL;
+    json_t *j = text ? gd_json_parse(text, strlen(text), GD_HTTP_BODY_MAX, NULL) : NULL;
 
     return j ? j : json_object();
 }

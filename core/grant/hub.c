@@ -210,7 +210,7 @@ static json_t *row_json(const struct gd_row *row, int col)
 {
     const char *text = gd_row_text(row, col);
 
-    return text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, NULL) : NULL;
+    return text ? gd_json_parse(text, strlen(text), GD_HTTP_BODY_MAX, NULL) : NULL;
 }
 
 static void open_row(struct gd_broker *b, struct gd_hub_state *h, const struct gd_row *row)

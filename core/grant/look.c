@@ -5,6 +5,7 @@
  */
 #include "base/fault.h"
 #include "grant/broker_int.h"
+#include "plugin/warnings.h"
 
 #include <string.h>
 
@@ -203,7 +204,7 @@ static json_t *column_json(const struct gd_tx *tx, size_t col)
 {
     const char *text = gd_tx_text(tx, 0, 0, col);
 
-    return text ? gd_json_parse(text, strlen(text), GD_CRED_BLOB_MAX, NULL) : NULL;
+    return text ? gd_json_parse(text, strlen(text), GD_HTTP_BODY_MAX, NULL) : NULL;
 }
 
 static void copy_facts(struct look *l, const struct gd_tx *tx)
@@ -440,9 +441,8 @@ static int64_t warn_at(const struct look *l)
 
 static void warn(struct look *l, json_t *all, const char *word, const char *text)
 {
-    if (!json_object_get(l->warnings, word))
-        json_object_set_new(l->news, word, json_string(text));
-    json_object_set_new(all, word, json_string(text));
+    (void)gd_warnings_add(all, word, text);
+    gd_warnings_news(l->warnings, word, text, l->news);
 }
 
 /* Warnings as they stand now, new reference; what is new goes into l->news. */
@@ -453,7 +453,11 @@ static json_t *warnings_of(struct look *l, const json_t *said)
     const char *word;
     char when[32], text[160];
 
-    json_object_foreach((json_t *)(uintptr_t)said, word, v) warn(l, all, word, json_string_value(v));
+    json_object_foreach((json_t *)(uintptr_t)said, word, v)
+    {
+        json_object_set(all, word, v);
+        gd_warnings_news(l->warnings, word, json_string_value(v), l->news);
+    }
     if (!wall || now < warn_at(l))
         return all;
     gd_time_text(when, wall);

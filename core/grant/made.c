@@ -3,6 +3,7 @@
  * consent of the same account renews instead of standing beside them. */
 #include "base/fault.h"
 #include "grant/exchange_int.h"
+#include "plugin/warnings.h"
 
 #include <string.h>
 
@@ -225,6 +226,59 @@ static json_t *renewed(struct gd_exchange *x, const struct gd_flow_item *it, con
     return best;
 }
 
+/* ---- warnings ---- */
+
+/* The asset of this flow that the sentence names; NULL: none. */
+static const char *named(const struct gd_exchange *x, const char *sentence)
+{
+    json_t *asset;
+    size_t i;
+
+    json_array_foreach(x->reports.assets.all, i, asset)
+    {
+        const char *id = gd_json_text(asset, "id", "");
+
+        if (strlen(id) > GD_WARNINGS_FIGURE_MAX && strstr(sentence, id))
+            return id;
+    }
+    return NULL;
+}
+
+/* By asset; "": what is about none of them. */
+static void sort_warnings(struct gd_exchange *x)
+{
+    const char *word;
+    json_t *text;
+
+    x->said = json_object();
+    json_object_foreach(x->warnings, word, text)
+    {
+        for (const char *p = json_string_value(text); *p;) {
+            GD_AUTO_FREE char *sentence = gd_warnings_next(&p);
+            const char *id = named(x, sentence);
+            json_t *of = json_object_get(x->said, id ? id : "");
+
+            if (!of) {
+                of = json_object();
+                json_object_set_new(x->said, id ? id : "", of);
+            }
+            (void)gd_warnings_add(of, word, sentence);
+        }
+    }
+}
+
+/* What a grant of this asset is told: what is about it, and about none of the others. New reference. */
+static json_t *warnings_of(const struct gd_exchange *x, const char *asset)
+{
+    json_t *all = json_object(), *of = json_object_get(x->said, ""), *text;
+    const char *word;
+
+    json_object_update(all, of);
+    of = asset ? json_object_get(x->said, asset) : NULL;
+    json_object_foreach(of, word, text) gd_warnings_merge(all, word, json_string_value(text), NULL);
+    return all;
+}
+
 /* ---- one grant ---- */
 
 static bool unexpected(const struct gd_exchange *x, const struct gd_flow_item *it)
@@ -256,7 +310,7 @@ static void add_grant(struct gd_exchange *x, const struct gd_flow_item *it, cons
     const json_t *old = x->ends || unexpected(x, it) ? NULL : renewed(x, it, asset_id, kind, token);
     int64_t now = gd_now(x->b->d.clock);
     char id[GD_ID_TEXT_MAX];
-    json_t *g;
+    json_t *g, *warnings;
 
     if (old)
         (void)snprintf(id, sizeof id, "%s", gd_json_text(old, "id", ""));
@@ -269,8 +323,10 @@ static void add_grant(struct gd_exchange *x, const struct gd_flow_item *it, cons
                   "role_asked", it->role, "role_granted", gd_json_text(asset, "role", NULL), "lifecycle",
                   lifecycle_of(x, it, old), "mode", it->mode, "params", it->params, "surfaces",
                   surfaces_of(x, asset_id, token, native));
-    if (json_object_size(x->warnings))
-        json_object_set(g, "warnings", x->warnings);
+    warnings = warnings_of(x, asset_id);
+    if (json_object_size(warnings))
+        json_object_set(g, "warnings", warnings);
+    json_decref(warnings);
     json_object_set_new(g, "starts_at", json_integer(seconds_of(asset, "starts_at")));
     json_object_set_new(g, "ends_at", json_integer(seconds_of(asset, "ends_at")));
     json_object_set_new(g, "look_at", json_integer(now + FIRST_LOOK_MS));
@@ -426,6 +482,7 @@ void gd_made(struct gd_exchange *x)
     json_object_set_new(x->rec, "flow", json_string(x->f->id));
     x->result.end = GD_EXCHANGE_GRANTED;
     sort_opened(x);
+    sort_warnings(x);
     if (hub)
         make_hub(x, hub, item);
     else
@@ -492,12 +549,14 @@ bool gd_made_failed(struct gd_exchange *x)
     x->ends = true;
     x->rec = gd_made_record(x);
     sort_opened(x);
+    sort_warnings(x);
     add_left(x);
     if (!x->one) {
         x->ends = false;
         json_decref(x->rec);
         json_decref(x->opened);
-        x->rec = x->opened = NULL;
+        json_decref(x->said);
+        x->rec = x->opened = x->said = NULL;
         return false;
     }
     if (x->gen > 0)

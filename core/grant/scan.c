@@ -2,6 +2,7 @@
  * for what they can reach that no grant explains. */
 #include "base/fault.h"
 #include "grant/broker_int.h"
+#include "plugin/warnings.h"
 
 #include <string.h>
 
@@ -169,15 +170,17 @@ static json_t *hub_warnings(struct hub_look *k, const json_t *said)
 /* Those that were not there at the last look. */
 static void tell_warnings(struct hub_look *k, struct gd_tx *tx, json_t *warnings)
 {
+    GD_AUTO_JSON news = json_object();
     const char *word;
     json_t *text;
 
     json_object_foreach(warnings, word, text)
+        gd_warnings_news(k->h->warnings, word, json_string_value(text), news);
+    json_object_foreach(news, word, text)
     {
         GD_AUTO_JSON data = json_pack("{s:s, s:O}", "warning", word, "text", text);
 
-        if (!json_object_get(k->h->warnings, word))
-            gd_event_add(k->b->d.events, tx, k->h->hub.workspace, "hub.warning", k->h->hub.id, data);
+        gd_event_add(k->b->d.events, tx, k->h->hub.workspace, "hub.warning", k->h->hub.id, data);
     }
 }
 

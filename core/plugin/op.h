@@ -44,7 +44,7 @@ struct gd_op_result {
     int spent_status; /* HTTP status of that answer; 0: none came */
     struct grantd_result res;                                    /* strings may be NULL */
     json_t *assets, *steps, *surfaces, *observed, *kept, *notes; /* never NULL */
-    json_t *warnings;                                            /* word -> sentence; never NULL */
+    json_t *warnings; /* word -> sentences (warnings.h); never NULL */
     unsigned requests, steps_run;
     /* Lists hold everything since the start of the operation; this many assets, from the front, were with an
      * on_save that was answered already. res holds what grantd_save brought too, also when it FAILED or is

@@ -5,6 +5,7 @@
 #include "plugin/op_int.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "plugin/warnings.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -379,6 +380,6 @@ void gd_op_h_warn(grantd_op *p, const char *word, const char *fmt, ...)
     if (!word || !put_word(op, named, "warning", word) ||
         !room(op, op->warnings, GD_OP_NOTES_MAX, "warnings"))
         return;
-    (void)put_text(op, op->warnings, word, clean);
+    (void)gd_warnings_add(op->warnings, word, clean);
     GD_LOG(op->log, GD_LOG_WARN, "platform.warns", GD_F_STR("word", word), GD_F_STR("text", clean));
 }

@@ -262,6 +262,19 @@ class Codes(AtlasTest):
         grant = self.box.grant(out["grants"][0]["id"])
         self.assertEqual((grant["credential"], grant["layers"]["native"]["status"]), (None, "present"))
 
+    def test_each_post_has_its_own_warning(self):
+        """The same word of two posts: each grant says what is about it, and a later figure takes the place of the earlier."""
+        one, two = "dim10000001", "dim10000002"
+        link, request = self.ask({"mode": "codes"})
+        self.approve_guided(link)
+        out = self.submit(request, f"{one}~7\n{two}~8\ngood1\n{one}~9")
+        said = {g["asset"]["id"]: g["warnings"] for g in out["grants"]}
+        self.assertEqual(said, {one: {"POST_PRIVATE": f"post {one} is private: nobody sees it in 9 days"},
+                                two: {"POST_PRIVATE": f"post {two} is private: nobody sees it in 8 days"}, "good1": {}})
+        (told,) = [e["data"] for e in self.rpc.call("event.list")["events"] if e["type"] == "request.warning"]
+        self.assertEqual((told["warning"], sorted(told["text"].split("\n"))),
+                         ("POST_PRIVATE", [said[one]["POST_PRIVATE"], said[two]["POST_PRIVATE"]]))
+
     def test_when_none_is_good_others_can_be_handed_in(self):
         link, request = self.ask({"mode": "codes"})
         self.approve_guided(link)

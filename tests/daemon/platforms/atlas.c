@@ -121,6 +121,8 @@ static void take_code(grantd_op *op, const char *code)
     for (const char *p = code + n + (code[n] != 0); *p; p++)
         days = days * 10 + (*p - '0');
     code = grantd_strf(op, "%.*s", (int)n, code);
+    if (!strncmp(code, "dim", 3))
+        grantd_warn(op, "POST_PRIVATE", "post %s is private: nobody sees it in %d days", code, (int)days);
     if (!strncmp(code, "bad", 3))
         grantd_asset(op, .kind = "post", .id = code, .problem = "CODE_EXPIRED",
                      .text = "this code is past its date; ask for a new one");
