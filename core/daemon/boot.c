@@ -312,6 +312,11 @@ static void ear_look(void *arg, const char *workspace, const char *item, int64_t
     gd_sched_look(((struct gd_daemon *)arg)->sched, workspace, item, at);
 }
 
+static bool ear_waits(void *arg, uint32_t cred)
+{
+    return gd_sched_waits(((struct gd_daemon *)arg)->sched, cred);
+}
+
 static void ear_flight_end(void *arg, uint16_t app)
 {
     gd_sched_flight_end(((struct gd_daemon *)arg)->sched, app);
@@ -389,7 +394,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
     struct gd_sched_ops ops = { act, look, d };
     /* More refreshes are under way than may be at the platform: the others wait for the disk. */
     struct gd_sched_options so = { .in_flight = c->concurrency > 16 ? 4 * (unsigned)c->concurrency : 0 };
-    struct gd_broker_options o = { .ears = { ear_due, ear_look, ear_flight_end, d },
+    struct gd_broker_options o = { .ears = { ear_due, ear_look, ear_flight_end, ear_waits, d },
                                    .public_url = c->public_url,
                                    .node = d->node,
                                    .workspaces = (const char *const *)c->workspaces,

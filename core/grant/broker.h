@@ -41,6 +41,7 @@ struct gd_broker_ears {
     void (*due)(void *arg, uint32_t cred, int64_t due, int64_t expires_at, uint16_t app);
     void (*look)(void *arg, const char *workspace, const char *item, int64_t at);
     void (*flight_end)(void *arg, uint16_t app);
+    bool (*waits)(void *arg, uint32_t cred); /* it was due and waits for its turn */
     void *arg;
 };
 struct gd_broker_options {

@@ -1,6 +1,7 @@
 /* grant/reconcile.c - the timers in memory are a cache of the due column. Now and then the two are compared:
  * what is due for longer than it may be and that nobody is working on is armed again, and counted. The count
- * must stay 0. */
+ * must stay 0. What was woken in time and waits until its app has room is not late in this sense, however
+ * long that takes: how much waits is in the scheduler's status. */
 #include "grant/broker_int.h"
 
 #include <string.h>
@@ -27,7 +28,7 @@ static void on_late(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
             if (n == GD_NONE || !gd_nodes_prefers(b->d.nodes, &id) || gd_refresh_in_flight(b, text) ||
                 gd_cred_at(&b->ix, n)->app >= b->napps)
                 continue;
-            if (b->apps[gd_cred_at(&b->ix, n)->app].interlock.frozen)
+            if (b->apps[gd_cred_at(&b->ix, n)->app].interlock.frozen || b->ears.waits(b->ears.arg, n))
                 continue;
             b->late++;
             GD_LOG(b->d.log, GD_LOG_ERROR, "due.late", GD_F_STR("credential", text));

@@ -199,6 +199,11 @@ static void pump(struct gd_sched *s, struct app *a)
     }
 }
 
+bool gd_sched_waits(const struct gd_sched *s, uint32_t job)
+{
+    return job < s->njobs && s->jobs[job].waiting && !moved(s, job);
+}
+
 void gd_sched_flight_end(struct gd_sched *s, uint16_t app)
 {
     struct app *a = &s->apps[app < APPS_MAX ? app : APPS_MAX - 1];

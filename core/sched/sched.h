@@ -37,6 +37,8 @@ void gd_sched_close(struct gd_sched *s, void (*done)(void *), void *arg);
 void gd_sched_set(struct gd_sched *s, uint32_t job, int64_t due, int64_t expires_at, uint16_t app);
 void gd_sched_look(struct gd_sched *s, const char *workspace, const char *item, int64_t at);
 void gd_sched_flight_end(struct gd_sched *s, uint16_t app);
+/* It is due and waits until its app has room. */
+bool gd_sched_waits(const struct gd_sched *s, uint32_t job);
 /* Everything due at the clock's now; returns the monotonic ms of the next deadline (INT64_MAX: none). */
 int64_t gd_sched_run(struct gd_sched *s);
 /* Runs what is due and arms the timers anew: after somebody has moved a virtual clock. */

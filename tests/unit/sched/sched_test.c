@@ -96,12 +96,17 @@ static void a_job_waits_once(void **state)
         gd_sched_set(s->sched, i, NOW + 1, NOW + 1000 + i, 0);
     gd_clock_virtual_advance(&s->clock, 5);
     gd_sched_run(s->sched);
+    assert_false(gd_sched_waits(s->sched, 0)); /* it runs */
+    assert_true(gd_sched_waits(s->sched, 2));  /* two at once run: however long it waits, nobody forgot it */
+    assert_false(gd_sched_waits(s->sched, 3)); /* there is none */
     gd_sched_set(s->sched, 2, NOW + 6, NOW + 1000, 0); /* moved while it waits for admission */
     gd_clock_virtual_advance(&s->clock, 5);
     gd_sched_run(s->sched);
+    assert_true(gd_sched_waits(s->sched, 2));
     gd_sched_flight_end(s->sched, 0);
     gd_sched_flight_end(s->sched, 0);
     assert_int_equal(s->count, 3);
+    assert_false(gd_sched_waits(s->sched, 2));
 }
 
 /* A caller renewed it while it waited for admission: it has a date in the future and is not done again now.
