@@ -177,6 +177,7 @@ static int boot_nodes(struct gd_daemon *d, struct gd_err *err)
     GD_AUTO_FREE char *place = NULL;
     struct gd_nodes_options o = { .name = d->node,
                                   .lease_ms = d->config->node_lease_ms,
+                                  .alone = gd_store_shared(d->store) ? NULL : d->rng,
                                   .on_changed = on_changed,
                                   .on_dead = on_dead,
                                   .on_ousted = on_ousted,

@@ -171,11 +171,18 @@ static const char *const orders[] = {
     NULL,
 };
 
+/* What a start looks for among all flows are the few that were under way. */
+static const char *const under_way[] = {
+    "CREATE INDEX flows_by_status ON flows (status)",
+    NULL,
+};
+
 const struct gd_migration gd_broker_migrations[] = {
     { .name = "spine", .statements = spine },           { .name = "platforms", .statements = platforms },
     { .name = "codes", .statements = codes },           { .name = "ends", .statements = ends },
     { .name = "nodes", .statements = gd_nodes_tables }, { .name = "workers", .statements = workers },
     { .name = "parts", .statements = parts },           { .name = "orders", .statements = orders },
+    { .name = "under_way", .statements = under_way },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

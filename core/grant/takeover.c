@@ -11,7 +11,8 @@
  * again. */
 GD_SQL(
     sql_items_resumed,
-    "UPDATE items SET state = 'waiting', next_look_at = $4 WHERE state IN ('started', 'waiting') AND EXISTS"
+    "UPDATE items SET state = 'waiting', next_look_at = $4 WHERE workspace IN (SELECT workspace FROM clients)"
+    " AND state IN ('started', 'waiting') AND EXISTS"
     " (SELECT 1 FROM flows f WHERE f.workspace = items.workspace AND f.id = items.flow_id"
     " AND f.status = 'exchanging' AND (f.credential_id IS NOT NULL"
     " OR (f.outcome = 'waiting' AND f.notes IS NOT NULL)) AND " GD_NODES_GONE("f.worker") ")");

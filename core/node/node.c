@@ -333,6 +333,17 @@ static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
                                 n->name);
 }
 
+/* A name that was never there before, without asking the store or telling it: what changes a store waits
+ * until all of its file was looked at, and a start shall not. */
+static int make_name(struct gd_nodes *n)
+{
+    char text[GD_ID_TEXT_MAX];
+
+    gd_id_make(text, "wk", gd_now(n->clock), n->o.alone);
+    n->worker = gd_strf("%s%s", n->prefix, text);
+    return 0;
+}
+
 int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store,
                   const struct gd_nodes_options *o, const struct gd_clock *clock, struct gd_log *log,
                   struct gd_err *err)
@@ -354,7 +365,7 @@ int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store
         return gd_err_set(err, GD_R_INTERNAL, "the loop takes no more handles"); /* the process ends */
     n->timer.data = n;
     uv_unref((uv_handle_t *)&n->timer);
-    if (take_name(n, loop, err))
+    if (n->o.alone ? make_name(n) : take_name(n, loop, err))
         return -1;
     *ret = n;
     return 0;

@@ -14,14 +14,15 @@
 #define GD_NODE_NODE_H
 
 #include "base/id.h"
+#include "base/rng.h"
 #include "store/store.h"
 
 struct gd_nodes;
 struct gd_nodes_options {
-    const char *name;  /* of this node, the same after a restart ("nd...") */
-    const char *place; /* where its state lies; a live node of that name elsewhere is refused */
-    int64_t lease_ms;  /* 0: 15 s; renewed three times in it */
-    /* All on the loop, never inside a call. */
+    const char *name;              /* of this node, the same after a restart ("nd...") */
+    const char *place;             /* where its state lies; a live node of that name elsewhere is refused */
+    int64_t lease_ms;              /* 0: 15 s; renewed three times in it */
+    struct gd_rng *alone;          /* not NULL: nobody else can be in this store, so a start writes no row */
     void (*on_changed)(void *arg); /* other nodes came, went, or are drained: gd_nodes_live */
     void (*on_dead)(void *arg);    /* somebody's lease is over: add gd_nodes_bury and what settles to one
                                       transaction */
@@ -29,7 +30,7 @@ struct gd_nodes_options {
     void *arg;
 };
 
-/* Blocking: takes the name. NODE_NAME_TAKEN, or what the store says. */
+/* Blocking: takes the name, unless it is alone. NODE_NAME_TAKEN, or what the store says. */
 int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store,
                   const struct gd_nodes_options *o, const struct gd_clock *clock, struct gd_log *log,
                   struct gd_err *err);
@@ -41,7 +42,7 @@ void gd_nodes_drain(struct gd_nodes *n);
 void gd_nodes_close(struct gd_nodes *n, void (*done)(void *), void *arg);
 
 /* What rows of claimed work carry: the name and how often it was taken, "nd....3". Never another's, and never
- * that of an earlier process of this node. */
+ * that of an earlier process of this node. Of one that is alone "nd....wk...". */
 const char *gd_nodes_worker(const struct gd_nodes *n);
 /* True for exactly one of the live nodes, as long as all agree who is alive. */
 bool gd_nodes_prefers(const struct gd_nodes *n, const struct gd_id *id);

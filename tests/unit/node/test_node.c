@@ -101,6 +101,29 @@ static void test_each_start_is_another_worker(void **state)
     close_nodes(*state, two);
 }
 
+/* The embedded engine's start: nothing is written, and yet no worker has a name of before. */
+static void test_alone_nothing_is_written(void **state)
+{
+    struct box *b = *state;
+    struct gd_rng_seeded r;
+    struct gd_nodes_options o = { .name = "nd1", .place = "here", .alone = &r.rng };
+    struct gd_nodes *one, *two;
+    struct gd_err err;
+    GD_AUTO_JSON before = gd_store_status(b->store);
+    GD_AUTO_JSON after = NULL;
+
+    gd_rng_seed(&r, 1);
+    assert_int_equal(gd_nodes_open(&one, &b->loop, b->store, &o, gd_clock_system(), b->log, &err), 0);
+    assert_int_equal(gd_nodes_open(&two, &b->loop, b->store, &o, gd_clock_system(), b->log, &err), 0);
+    assert_memory_equal(gd_nodes_worker(one), "nd1.wk", 6);
+    assert_memory_equal(gd_nodes_worker(two), "nd1.wk", 6);
+    assert_string_not_equal(gd_nodes_worker(one), gd_nodes_worker(two));
+    close_nodes(b, one);
+    close_nodes(b, two);
+    after = gd_store_status(b->store);
+    assert_int_equal(gd_json_i64(before, "commits", -1), gd_json_i64(after, "commits", -2));
+}
+
 static void test_a_copied_state_directory_is_refused(void **state)
 {
     struct gd_nodes *one, *copy = NULL;
@@ -133,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_start_is_another_worker, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_alone_nothing_is_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_copied_state_directory_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_node_does_everything, setup, teardown),
     };
