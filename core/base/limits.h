@@ -56,11 +56,13 @@
 #define GD_STORE_TX_MAX             (64 * 1024 * 1024) /* parameters and results of one transaction */
 #define GD_STORE_ROWS_MAX           100000 /* rows that one statement may return; more: gd_store_scan, pages */
 #define GD_STORE_PARAMS_MAX         64     /* parameters of one statement */
+#define GD_STORE_VALUE_MAX          (4 * 1024 * 1024)  /* one parameter */
 #define GD_STORE_SCRUB_MAX          (64 * 1024 * 1024) /* a file of more bytes is not rewritten by a scrub */
 #define GD_STORE_NEWS_MAX           16384              /* changes of other nodes that wait for the loop */
 #define GD_STORE_CHECK_FIRST        (64 * 1024 * 1024) /* a file of more bytes is looked at beside the vends */
-#define GD_STORE_BALLAST            (4 * 1024 * 1024)  /* space kept for answers that arrive on a full disk */
-#define GD_SPOOL_TRIM               (1024 * 1024)      /* a spool with nothing open is emptied beyond this */
+#define GD_STORE_DEADLINE_MS        10000 /* a shared store's answer is waited for so long, unless configured */
+#define GD_STORE_BALLAST            (4 * 1024 * 1024) /* space kept for answers that arrive on a full disk */
+#define GD_SPOOL_TRIM               (1024 * 1024)     /* a spool with nothing open is emptied beyond this */
 #define GD_SPOOL_FILE_MAX           (256 * 1024 * 1024)
 #define GD_TOKEN_FILE_PLACES        (64 * 1024 * 1024) /* credentials whose tokens the cache's file takes */
 #define GD_AUDIT_RECORD_MAX         8192

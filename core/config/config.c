@@ -100,6 +100,7 @@ static struct gd_config *fresh(void)
     struct gd_config *g = gd_new(sizeof *g);
 
     g->store_group_wait_us = 1000;
+    g->store_deadline_ms = GD_STORE_DEADLINE_MS;
     g->cache_bytes = INT64_C(16) << 20; /* behind it stands the page cache: tokens.h */
     g->request_deadline_ms = 45000;
     g->skew_ms = 30000;
@@ -224,6 +225,12 @@ static void free_texts(struct gd_config *c)
     gd_free(c->platform_dir);
     gd_free(c->provider_dir);
     gd_free(c->store_path);
+    gd_free(c->store_engine);
+    gd_free(c->store_url);
+    gd_free(c->keyring_url);
+    gd_free(c->store_password_file);
+    gd_free(c->store_module_dir);
+    json_decref(c->store_password_shown);
     gd_free(c->key_file);
     gd_free(c->key_credential);
     gd_free(c->key_passphrase_file);
@@ -314,6 +321,24 @@ static json_t *mail_json(const struct gd_config *c)
                        : json_null();
 }
 
+static json_t *store_json(const struct gd_config *c)
+{
+    json_t *j = json_pack("{s:s,s:s,s:I}", "engine", c->store_url ? "postgresql" : "sqlite", "path",
+                          c->store_path, "group_wait_us", (json_int_t)c->store_group_wait_us);
+
+    if (!c->store_url)
+        return j;
+    json_object_set_new(j, "url", json_string(c->store_url));
+    json_object_set_new(j, "keyring_url", c->keyring_url ? json_string(c->keyring_url) : json_null());
+    json_object_set_new(j, "module_dir",
+                        c->store_module_dir ? json_string(c->store_module_dir) : json_null());
+    json_object_set(j, "password", c->store_password_shown ? c->store_password_shown : json_null());
+    json_object_set_new(j, "deadline_ms", json_integer(c->store_deadline_ms));
+    json_object_set_new(j, "prepared", json_boolean(!c->store_unprepared));
+    json_object_set_new(j, "accept_async", json_boolean(c->store_accept_async));
+    return j;
+}
+
 json_t *gd_config_json(const struct gd_config *c)
 {
     static const char *const levels[] = { "debug", "info", "warn", "error" };
@@ -326,9 +351,7 @@ json_t *gd_config_json(const struct gd_config *c)
     json_object_set_new(j, "trusted_proxies", list_json(c->trusted_proxies));
     json_object_set_new(j, "workspaces", list_json(c->workspaces));
     json_object_set(j, "titles", c->titles);
-    json_object_set_new(j, "store",
-                        json_pack("{s:s,s:s,s:I}", "engine", "sqlite", "path", c->store_path, "group_wait_us",
-                                  (json_int_t)c->store_group_wait_us));
+    json_object_set_new(j, "store", store_json(c));
     json_object_set_new(j, "key",
                         json_pack("{s:s?,s:s?,s:s?}", "file", c->key_file, "credential", c->key_credential,
                                   "passphrase_file", c->key_passphrase_file));

@@ -37,8 +37,14 @@ struct gd_config {
     char **trusted_proxies;   /* addresses and prefixes; ends with NULL */
     char *socket, *state_dir, *platform_dir;
     char *provider_dir; /* more provider descriptions; NULL: none */
-    char *store_path;
+    char *store_path, *store_engine;
     int64_t store_group_wait_us;
+    char *store_url, *keyring_url; /* postgresql://...; NULL: the embedded engine, the store's own */
+    char *store_password_file;     /* NULL: the database asks for none, or libpq knows where it is */
+    json_t *store_password_shown;  /* where it comes from */
+    char *store_module_dir;        /* NULL: where it was installed */
+    int64_t store_deadline_ms;
+    bool store_unprepared, store_accept_async;
     char *key_file, *key_credential, *key_passphrase_file; /* exactly one */
     char **workspaces;                                     /* ends with NULL; at least one */
     struct gd_config_app *apps;

@@ -82,6 +82,8 @@ bool gd_config_bool(const char *text, bool *ret);
 /* The value behind {file|env|credential: ...}: new string, or NULL with an error. *ret_shown: where it came
  * from. */
 char *gd_config_secret(struct ctx *c, yaml_node_t *n, const char *what, json_t **ret_shown);
+/* The path of one that is read again later; it is there now. From a file or a credential. */
+char *gd_config_secret_path(struct ctx *c, yaml_node_t *n, const char *what, json_t **ret_shown);
 
 /* ---- apps.c
  * --------------------------------------------------------------------------------------------------- */

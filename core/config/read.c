@@ -332,6 +332,57 @@ static void read_policy(struct ctx *c, const struct key *k, yaml_node_t *n, void
     }
 }
 
+/* ---- a shared store
+ * ---------------------------------------------------------------------------------------------- */
+
+static void read_engine(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    const char *s = gd_config_scalar(c, n, k->name);
+
+    if (s && strcmp(s, "sqlite") != 0 && strcmp(s, "postgresql") != 0)
+        gd_config_fail(c, n, GD_R_CONFIG_VALUE_INVALID, "%s has to be sqlite or postgresql", k->name);
+    else if (s)
+        gd_read_text(c, k, n, to);
+}
+
+/* The parts of the url are libpq's to understand; a password is none of them. */
+static void read_store_url(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    const char *s = gd_config_scalar(c, n, k->name), *rest, *at;
+
+    if (!s)
+        return;
+    rest = !strncmp(s, "postgresql://", 13) ? s + 13 : !strncmp(s, "postgres://", 11) ? s + 11 : NULL;
+    if (!rest) {
+        gd_config_fail(c, n, GD_R_CONFIG_VALUE_INVALID, "%s has to be postgresql://user@host/database",
+                       k->name);
+        return;
+    }
+    at = memchr(rest, '@', strcspn(rest, "/?"));
+    if ((at && memchr(rest, ':', (size_t)(at - rest))) || strstr(rest, "password="))
+        gd_config_fail(c, n, GD_R_CONFIG_SECRET_LITERAL,
+                       "%s holds a password: write it to a file and name that under store.password", k->name);
+    else
+        gd_read_text(c, k, n, to);
+}
+
+static void read_store_password(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    char *path = gd_config_secret_path(c, n, k->name, &c->cfg->store_password_shown);
+
+    gd_free(*(char **)to);
+    *(char **)to = path;
+}
+
+/* For a pooler that gives each transaction another connection. */
+static void read_prepared(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    bool prepared = true;
+
+    gd_read_bool(c, k, n, &prepared);
+    *(bool *)to = !prepared;
+}
+
 /* ---- the file
  * ----------------------------------------------------------------------------------------------------- */
 
@@ -355,9 +406,16 @@ static const struct key tls_keys[] = {
     END,
 };
 static const struct key store_keys[] = {
-    { "engine", read_only_word, 0, "sqlite", 0, 0 },
+    { "engine", read_engine, AT(store_engine), NULL, 0, 0 },
     { "path", gd_read_path, AT(store_path), NULL, 0, 0 },
     { "group_wait_us", gd_read_int, AT(store_group_wait_us), NULL, 0, 1000000 },
+    { "url", read_store_url, AT(store_url), NULL, 0, 0 },
+    { "keyring_url", read_store_url, AT(keyring_url), NULL, 0, 0 },
+    { "password", read_store_password, AT(store_password_file), NULL, 0, 0 },
+    { "module_dir", gd_read_path, AT(store_module_dir), NULL, 0, 0 },
+    { "deadline_ms", gd_read_int, AT(store_deadline_ms), NULL, 500, 600000 },
+    { "prepared", read_prepared, AT(store_unprepared), NULL, 0, 0 },
+    { "accept_async", gd_read_bool, AT(store_accept_async), NULL, 0, 0 },
     END,
 };
 static const struct key key_keys[] = {
@@ -434,6 +492,13 @@ static void check_together(struct ctx *c, yaml_node_t *root)
                        "key takes one of file, credential and passphrase_file");
     if (gd_config_find(c, root, "mail") && (!g->mail_url || !g->mail_from) && c->errors->count == 0)
         gd_config_fail(c, gd_config_find(c, root, "mail"), GD_R_CONFIG_MISSING, "mail needs url and from");
+    if (g->store_engine && strcmp(g->store_engine, g->store_url ? "postgresql" : "sqlite") != 0)
+        gd_config_fail(
+            c, gd_config_find(c, root, "store"), GD_R_CONFIG_VALUE_INVALID,
+            "store.engine has to be postgresql where there is a url, and sqlite where there is none");
+    if (g->keyring_url && !g->store_url)
+        gd_config_fail(c, gd_config_find(c, root, "store"), GD_R_CONFIG_MISSING,
+                       "store.keyring_url needs store.url: nodes that share the keys share the rest, too");
     if (!g->mail_user != !g->mail_password && c->errors->count == 0)
         gd_config_fail(c, gd_config_find(c, root, "mail"), GD_R_CONFIG_MISSING,
                        "mail needs both user and password, or neither");

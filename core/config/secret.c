@@ -84,10 +84,9 @@ static char *from_file(struct ctx *c, yaml_node_t *n, const char *path)
     return s;
 }
 
-static char *from_credential(struct ctx *c, yaml_node_t *n, const char *name)
+static char *credential_path(struct ctx *c, yaml_node_t *n, const char *name)
 {
     const char *dir = getenv("CREDENTIALS_DIRECTORY"); /* check:allow set by systemd, read only */
-    GD_AUTO_FREE char *path = NULL;
 
     if (!dir) {
         gd_config_fail(c, n, GD_R_CONFIG_SECRET_UNREADABLE,
@@ -98,8 +97,14 @@ static char *from_credential(struct ctx *c, yaml_node_t *n, const char *name)
         gd_config_fail(c, n, GD_R_CONFIG_VALUE_INVALID, "a credential is named without its folder");
         return NULL;
     }
-    path = gd_strf("%s/%s", dir, name);
-    return from_file(c, n, path);
+    return gd_strf("%s/%s", dir, name);
+}
+
+static char *from_credential(struct ctx *c, yaml_node_t *n, const char *name)
+{
+    GD_AUTO_FREE char *path = credential_path(c, n, name);
+
+    return path ? from_file(c, n, path) : NULL;
 }
 
 static char *from_environment(struct ctx *c, yaml_node_t *n, const char *name)
@@ -147,4 +152,25 @@ char *gd_config_secret(struct ctx *c, yaml_node_t *n, const char *what, json_t *
     }
     *ret_shown = json_pack("{s:s}", source, arg);
     return s;
+}
+
+char *gd_config_secret_path(struct ctx *c, yaml_node_t *n, const char *what, json_t **ret_shown)
+{
+    yaml_node_pair_t *p = n->type == YAML_MAPPING_NODE ? n->data.mapping.pairs.start : NULL;
+    const char *source = p ? gd_config_key(c, p) : "", *arg;
+    GD_AUTO_FREE char *value = NULL;
+    char *path;
+
+    if (!strcmp(source, "env")) {
+        gd_config_fail(c, n, GD_R_CONFIG_SECRET_LITERAL,
+                       "%.64s has to be {file: path} or {credential: name}: it is read again when it changes",
+                       what);
+        return NULL;
+    }
+    value = gd_config_secret(c, n, what, ret_shown); /* now, so that what is wrong is said now */
+    if (!value)
+        return NULL;
+    arg = gd_config_scalar(c, gd_config_node(c, p->value), source);
+    path = !strcmp(source, "credential") ? credential_path(c, n, arg) : gd_config_path(c, arg);
+    return path;
 }

@@ -214,13 +214,24 @@ static int boot_keys(struct gd_daemon *d, bool create, struct gd_err *err)
 
 struct gd_store_options gd_daemon_store_options(const struct gd_daemon *d, bool keys)
 {
+    const struct gd_config *c = d->config;
+
     return (struct gd_store_options){ .path = keys ? d->keys_path : d->config->store_path,
                                       .spool_path = keys ? NULL : d->spool_path,
                                       .migrations = keys ? gd_keys_migrations : gd_broker_migrations,
                                       .nmigrations = keys ? gd_keys_nmigrations : gd_broker_nmigrations,
                                       .group_wait_us = (unsigned)d->config->store_group_wait_us,
                                       .group_max = GD_STORE_GROUP_MAX,
+                                      .url = keys && c->keyring_url ? c->keyring_url : c->store_url,
+                                      .password_file = c->store_password_file,
+                                      .module_dir =
+                                          c->store_module_dir ? c->store_module_dir : GRANTD_STORE_DIR,
+                                      .own_modules = d->o.own_platforms,
+                                      .schema = keys ? "grantd_keys" : "grantd",
                                       .node = d->node,
+                                      .deadline_ms = (unsigned)c->store_deadline_ms,
+                                      .unprepared = c->store_unprepared,
+                                      .accept_async = c->store_accept_async,
                                       .on_news = on_news,
                                       .on_set_back = on_set_back,
                                       .arg = (void *)(uintptr_t)d };

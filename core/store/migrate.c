@@ -65,7 +65,7 @@ static int run_one(const struct gd_store_engine *ops, struct gd_engine *e, const
     return 0;
 }
 
-/* What was done so far. A file that is as it should be is only read. */
+/* The list is there from the first start on; who may not make tables need not be able to. */
 static int read_history(const struct gd_store_engine *ops, struct gd_engine *e, struct history *h,
                         struct gd_err *err)
 {
@@ -73,29 +73,59 @@ static int read_history(const struct gd_store_engine *ops, struct gd_engine *e, 
 
     if (ops->scan(e, &sql_list, on_version, h, NULL) == 0)
         return 0;
+    *h = (struct history){ .o = h->o };
     tx = gd_tx_new(NULL);
     tx->once = true;
     gd_tx_add_(tx, &sql_table, NULL, 0);
-    return gd_store_run(ops, e, tx, err) < 0 || ops->scan(e, &sql_list, on_version, h, err) < 0 ? -1 : 0;
+    return gd_store_run(ops, e, tx, err) < 0 ? -1 : ops->scan(e, &sql_list, on_version, h, err);
+}
+
+static int check_history(const struct history *h, struct gd_err *err)
+{
+    const char *what = h->o->url ? "the store's schema" : h->o->path;
+
+    if (h->version < 0 || (uint64_t)h->version > h->o->nmigrations)
+        return gd_err_set(err, GD_R_STORE_TOO_NEW,
+                          "%s has version %lld, this program knows %zu; install the newer one", what,
+                          (long long)h->version, h->o->nmigrations);
+    if (h->wrong)
+        return gd_err_set(err, GD_R_STORE_FOREIGN,
+                          "%s was made by a program whose migration %s is another one", what, h->wrong);
+    return 0;
+}
+
+/* A step that fails although it has been made meanwhile was made by somebody who died over it. */
+static int migrate(const struct gd_store_engine *ops, struct gd_engine *e, const struct gd_store_options *o,
+                   int64_t now, struct gd_err *err)
+{
+    struct gd_err why = { 0 };
+
+    for (int64_t tried = -1;;) {
+        struct history h = { .o = o };
+
+        if (read_history(ops, e, &h, err) < 0 || check_history(&h, err) < 0)
+            return -1;
+        if ((uint64_t)h.version == o->nmigrations)
+            return 0;
+        if (h.version == tried)
+            return gd_err_set(err, why.reason, "%s", why.text);
+        while ((uint64_t)h.version < o->nmigrations &&
+               run_one(ops, e, &o->migrations[h.version], h.version + 1, now, &why) == 0)
+            h.version++;
+        tried = h.version;
+    }
 }
 
 int gd_store_migrate(const struct gd_store_engine *ops, struct gd_engine *e, const struct gd_store_options *o,
                      int64_t now, int64_t *ret_version, struct gd_err *err)
 {
-    struct history h = { .o = o };
+    int rc = ops->lock ? ops->lock(e, err) : 0;
 
-    if (read_history(ops, e, &h, err) < 0)
-        return -1;
-    if (h.version < 0 || (uint64_t)h.version > o->nmigrations)
-        return gd_err_set(err, GD_R_STORE_TOO_NEW,
-                          "%s has version %lld, this program knows %zu; install the newer one", o->path,
-                          (long long)h.version, o->nmigrations);
-    if (h.wrong)
-        return gd_err_set(err, GD_R_STORE_FOREIGN,
-                          "%s was made by a program whose migration %s is another one", o->path, h.wrong);
-    for (size_t i = (size_t)h.version; i < o->nmigrations; i++)
-        if (run_one(ops, e, &o->migrations[i], (int64_t)i + 1, now, err) < 0)
-            return -1;
-    *ret_version = (int64_t)o->nmigrations;
-    return 0;
+    if (rc == 0)
+        rc = migrate(ops, e, o, now, err);
+    if (ops->unlock)
+        ops->unlock(e);
+    if (rc == 0)
+        *ret_version = (int64_t)o->nmigrations;
+    return rc;
 }

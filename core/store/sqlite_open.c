@@ -69,7 +69,7 @@ static void set_limits(sqlite3 *db)
     static const struct {
         int id, value;
     } limits[] = {
-        { SQLITE_LIMIT_LENGTH, 4 * 1024 * 1024 },
+        { SQLITE_LIMIT_LENGTH, GD_STORE_VALUE_MAX },
         { SQLITE_LIMIT_SQL_LENGTH, 65536 },
         { SQLITE_LIMIT_COLUMN, GD_STORE_PARAMS_MAX },
         { SQLITE_LIMIT_EXPR_DEPTH, 64 },

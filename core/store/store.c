@@ -6,6 +6,7 @@
  * A full disk: what is left, the ballast, is kept for transactions that carry an answer of a platform. Others
  * are refused with STORE_FULL until the ballast could be laid down again. After an I/O error the engine takes
  * nothing more until a restart, but an answer still goes into the spool and is found by the next start. */
+#include "store/module.h"
 #include "store/store_int.h"
 
 #include "base/fault.h"
@@ -263,7 +264,8 @@ static void *writer_main(void *arg)
         move_all(&s->finished, &group);
         pthread_mutex_unlock(&s->lock);
         uv_async_send(&s->async);
-        s->ops->tidy(s->engine);
+        if (s->ops->tidy)
+            s->ops->tidy(s->engine);
         pthread_mutex_lock(&s->lock);
     }
     s->ended++;
@@ -274,6 +276,14 @@ static void *writer_main(void *arg)
 
 /* ---- [reader thread]
  * --------------------------------------------------------------------------------------------- */
+
+static void catch_up(struct gd_store *s, struct gd_tx *tx)
+{
+    struct gd_err err = { 0 };
+
+    if (s->ops->catch_up && s->ops->catch_up(s->engine, &err) < 0)
+        gd_tx_fail(tx, GD_STORE_FAILED, &err);
+}
 
 static void *reader_main(void *arg)
 {
@@ -293,8 +303,8 @@ static void *reader_main(void *arg)
         tx = gd_tx_of(gd_list_pop(&q->list));
         q->n--;
         pthread_mutex_unlock(&s->lock);
-        if (tx->catch_up && s->ops->catch_up)
-            s->ops->catch_up(s->engine);
+        if (tx->catch_up)
+            catch_up(s, tx);
         if (tx->nstmts)
             s->ops->read(s->engine, tx);
         pthread_mutex_lock(&s->lock);
@@ -392,6 +402,7 @@ static void submit(struct gd_store *s, struct queue *q, struct gd_tx *tx, gd_tx_
 
     tx->done = done;
     tx->arg = arg;
+    tx->since = gd_mono(gd_clock_system());
     pthread_mutex_lock(&s->lock);
     if (refusal(s, q, tx, &err) < 0) {
         gd_tx_fail(tx, GD_STORE_FAILED, &err);
@@ -481,16 +492,20 @@ json_t *gd_store_status(struct gd_store *s)
 {
     struct stats st;
     size_t queue;
+    json_t *j;
 
     pthread_mutex_lock(&s->lock);
     st = s->stats;
     queue = s->writes.n + s->reads.n;
     pthread_mutex_unlock(&s->lock);
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "engine", s->ops->name, "version",
-                     (json_int_t)s->version, "queue", (json_int_t)queue, "commits", (json_int_t)st.commits,
-                     "groups", (json_int_t)st.groups, "last_commit_ms", (json_int_t)(st.last_us / 1000),
-                     "bytes", (json_int_t)s->ops->bytes(s->engine), "spool_usable", st.spool_usable,
-                     "has_room", st.has_room);
+    j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "engine", s->ops->name, "version",
+                  (json_int_t)s->version, "queue", (json_int_t)queue, "commits", (json_int_t)st.commits,
+                  "groups", (json_int_t)st.groups, "last_commit_ms", (json_int_t)(st.last_us / 1000), "bytes",
+                  (json_int_t)s->ops->bytes(s->engine), "spool_usable", st.spool_usable, "has_room",
+                  st.has_room);
+    if (s->ops->describe)
+        s->ops->describe(s->engine, j);
+    return j;
 }
 
 /* ---- closing
@@ -604,9 +619,12 @@ static int open_spools(struct gd_store *s, const char *path, struct gd_err *err)
 int gd_store_engine_of(const struct gd_store_engine **ret, const struct gd_store_options *o,
                        struct gd_err *err)
 {
-    if (o->url)
-        return gd_err_set(err, GD_R_STORE_FAILED, "no engine for a database of several nodes is there");
-    *ret = &gd_store_sqlite;
+    const struct gd_store_engine *ops =
+        o->url ? gd_store_module_load(o->module_dir, o->own_modules, err) : &gd_store_sqlite;
+
+    if (!ops)
+        return -1;
+    *ret = ops;
     return 0;
 }
 

@@ -138,6 +138,7 @@ struct gd_store_options {
     const char *url;           /* postgresql://...; may hold a password */
     const char *password_file; /* NULL: the password is in the url, in libpq's own places, or not needed */
     const char *module_dir;    /* where the engine's .so lies */
+    bool own_modules;          /* it may belong to the user of this process, not only to root */
     const char *schema;        /* of the database; one store, one schema */
     const char *node;          /* name of this node, one process at a time */
     unsigned deadline_ms;      /* a query or commit without an answer for so long has failed; 0: 10 s */
@@ -150,7 +151,9 @@ struct gd_store_options {
     void *arg;
 };
 /* Blocking. Migrates; a file that needs no migration is not looked at as a whole yet: gd_store_check.
- * STORE_LOCKED another process has it, STORE_TOO_NEW, STORE_CORRUPT, STORE_FAILED. */
+ * STORE_LOCKED another process has it, STORE_TOO_NEW, STORE_CORRUPT, STORE_FAILED; of
+ * a shared one STORE_MODULE, STORE_UNREACHABLE, STORE_DENIED, STORE_CERT, STORE_TOO_OLD, STORE_READ_ONLY,
+ * STORE_UNSAFE, STORE_FOREIGN. */
 int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_options *o,
                   const struct gd_clock *clock, struct gd_log *log, struct gd_err *err);
 /* Replays the spool: fn for each whole record (a torn last one is dropped), oldest first. Before any commit.

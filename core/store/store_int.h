@@ -18,6 +18,7 @@ struct gd_stmt {
     int64_t changes;
     size_t nrows, ncols, cap;
     struct gd_param *cells; /* nrows * ncols */
+    bool got;               /* an engine's: its results are whole */
 };
 
 struct gd_tx {
@@ -34,6 +35,7 @@ struct gd_tx {
     void *arg;
     enum gd_store_result result;
     struct gd_err err;
+    int64_t since; /* mono ms by the system's clock: when it was submitted; 0: nobody waits */
     bool lease;    /* it takes one: point F02 lies behind its first statement */
     bool catch_up; /* nothing to read but the news */
     bool scrub;    /* after its commit the engine's scrub */
@@ -72,24 +74,28 @@ struct gd_store_engine {
                 struct gd_err *err);
     /* NULL, or: from now on it may tell the host. */
     void (*start)(struct gd_engine *e);
+    /* NULL, or: no other node brings the tables up to date meanwhile. */
+    int (*lock)(struct gd_engine *e, struct gd_err *err);
+    void (*unlock)(struct gd_engine *e);
     /* [writer thread] Runs all transactions of the group (struct gd_tx.link) as one commit and fills result
      * and err of each; one that fails alone leaves the others whole. Returns 0, or ENOSPC when the disk is
      * full: then nothing of the whole group happened and it may be given again. An engine with a file of its
      * own changes nothing in it before it has looked at all of it. */
     int (*write)(struct gd_engine *e, struct gd_list *group);
-    /* [writer thread] Housekeeping between two groups, after the answers went out. */
+    /* NULL, or [writer thread]: housekeeping between two groups, after the answers went out. */
     void (*tidy)(struct gd_engine *e);
     /* [writer thread] No copy of what was deleted is left; the size is GD_STORE_SCRUB_MAX's business. */
     int (*scrub)(struct gd_engine *e, struct gd_err *err);
     /* [reader thread, or the loop while nobody else reads] Fills result, err and the rows. */
     void (*read)(struct gd_engine *e, struct gd_tx *tx);
     /* NULL, or [reader thread]: tells the host all news that others have committed by now. */
-    void (*catch_up)(struct gd_engine *e);
+    int (*catch_up)(struct gd_engine *e, struct gd_err *err);
     int (*scan)(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
     /* NULL, or: [loop] the store is being closed, a look at the file that is under way may end unfinished */
     void (*hurry)(struct gd_engine *e);
-    int64_t (*bytes)(const struct gd_engine *e); /* any thread */
-    void (*close)(struct gd_engine *e);          /* after both threads ended */
+    int64_t (*bytes)(const struct gd_engine *e);         /* any thread */
+    void (*describe)(struct gd_engine *e, json_t *into); /* NULL, or [loop]: more for gd_store_status */
+    void (*close)(struct gd_engine *e);                  /* after both threads ended */
 };
 extern const struct gd_store_engine gd_store_sqlite;
 /* store.c: the one that these options ask for. */

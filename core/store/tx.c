@@ -73,6 +73,8 @@ size_t gd_tx_add_(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_pa
     *st = (struct gd_stmt){ .sql = sql, .nparams = n };
     st->params = n ? gd_arena_alloc(tx->arena, n * sizeof *params) : NULL;
     for (size_t i = 0; i < n && !tx->too_big; i++)
+        tx->too_big = params[i].n > GD_STORE_VALUE_MAX;
+    for (size_t i = 0; i < n && !tx->too_big; i++)
         tx->too_big = !st->params || !gd_tx_cell(tx, &st->params[i], &params[i]);
     return tx->nstmts++;
 }

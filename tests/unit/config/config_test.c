@@ -230,6 +230,36 @@ static void mangled_files_are_judged(void **state)
     assert_true(taken > 10 && taken < 2900);
 }
 
+static void a_shared_store(void **state)
+{
+    struct fix *f = *state;
+    GD_AUTO_JSON shown = NULL;
+    char want[300];
+    json_t *store;
+
+    kit_write_file(f->secret, "pw", 2, 0600);
+    assert_int_equal(kit_load(f, "store:\n"
+                                 "  url: postgresql://grantd@db.example/grantd\n"
+                                 "  keyring_url: postgresql://grantd@keys.example/grantd\n"
+                                 "  password: {file: secret}\n"
+                                 "  deadline_ms: 2500\n"
+                                 "  prepared: no\n"
+                                 "  accept_async: yes\n"),
+                     0);
+    assert_string_equal(f->cfg->store_url, "postgresql://grantd@db.example/grantd");
+    assert_string_equal(f->cfg->keyring_url, "postgresql://grantd@keys.example/grantd");
+    (void)snprintf(want, sizeof want, "%s/secret", f->dir);
+    assert_string_equal(f->cfg->store_password_file, want);
+    assert_int_equal(f->cfg->store_deadline_ms, 2500);
+    assert_true(f->cfg->store_unprepared);
+    assert_true(f->cfg->store_accept_async);
+    shown = gd_config_json(f->cfg);
+    store = json_object_get(shown, "store");
+    assert_string_equal(gd_json_text(store, "engine", ""), "postgresql");
+    assert_string_equal(gd_json_text(json_object_get(store, "password"), "file", ""), "secret");
+    assert_false(gd_json_bool(store, "prepared", true));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +267,7 @@ int main(void)
         T(an_empty_file_is_the_same),
         T(every_key_arrives),
         T(apps_and_hubs_arrive),
+        T(a_shared_store),
         T(policy_becomes_rules),
         T(nothing_secret_is_shown),
         T(the_only_workspace_needs_no_name),

@@ -21,6 +21,34 @@ GD_SQL(sql_count, "SELECT count(*) FROM kv");
 
 static int ended;
 
+/* The suite runs on PostgreSQL when tests/pg/cluster.py names one. Every folder has a schema of its own. */
+bool kit_shared(void)
+{
+    return getenv("GRANTD_TEST_PG") != NULL;
+}
+
+static void name_schema(struct kit *k)
+{
+    const char *folder = strrchr(k->path, '/');
+    char letters[7] = "";
+
+    if (folder && folder - k->path >= 6)
+        memcpy(letters, folder - 6, 6);
+    (void)snprintf(k->schema, sizeof k->schema, "t%u_", k->lives);
+    for (const char *c = letters; *c; c++)
+        (void)snprintf(k->schema + strlen(k->schema), 3, "%02x", (unsigned)(unsigned char)*c);
+}
+
+static void use_postgresql(struct kit *k)
+{
+    name_schema(k);
+    k->o.url = getenv("GRANTD_TEST_PG");
+    k->o.module_dir = getenv("GRANTD_TEST_MODULES");
+    k->o.own_modules = true;
+    k->o.schema = k->schema;
+    k->o.node = "n1";
+}
+
 void kit_init(struct kit *k)
 {
     const char *tmp = getenv("TMPDIR");
@@ -39,7 +67,22 @@ void kit_init(struct kit *k)
 
 int kit_open(struct kit *k, struct gd_err *err)
 {
+    if (kit_shared())
+        use_postgresql(k);
     return gd_store_open(&k->s, &k->loop, &k->o, k->clock, NULL, err);
+}
+
+/* Nothing is left but the spool. */
+void kit_wipe(struct kit *k)
+{
+    static const char *const names[] = { "", "-wal", "-shm", ".installation" };
+    char name[128];
+
+    k->lives++; /* the next schema is a fresh one */
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        (void)snprintf(name, sizeof name, "%s%s", k->path, names[i]);
+        (void)unlink(name);
+    }
 }
 
 static void on_close(void *arg)

@@ -18,7 +18,8 @@
 #include <cmocka.h>
 
 struct kit {
-    char dir[64], path[96], spool[96];
+    char dir[64], path[96], spool[96], schema[32];
+    unsigned lives; /* of kit_wipe */
     uv_loop_t loop;
     struct gd_store *s; /* NULL while closed */
     struct gd_store_options o;
@@ -37,9 +38,11 @@ struct shot {
     bool null;
 };
 
+bool kit_shared(void);                                          /* which engine the suite runs on */
 void kit_init(struct kit *k);                                   /* makes the folder, opens nothing */
 int kit_open(struct kit *k, struct gd_err *err);                /* with the options as they are */
 void kit_close(struct kit *k);                                  /* waits until it is closed */
+void kit_wipe(struct kit *k);                                   /* a closed one: the database is gone */
 void kit_done(struct kit *k);                                   /* closes, removes the folder */
 void kit_send(struct kit *k, struct gd_tx *tx, struct shot *s); /* commit, not waited for */
 void kit_wait(struct kit *k, const struct shot *s);

@@ -133,13 +133,7 @@ static void nap(long us)
 
 static void wipe(void)
 {
-    static const char *const names[] = { "", "-wal", "-shm" };
-    char name[128];
-
-    for (size_t i = 0; i < 3; i++) {
-        (void)snprintf(name, sizeof name, "%s%s", k.path, names[i]);
-        (void)unlink(name);
-    }
+    kit_wipe(&k);
     (void)unlink(k.spool);
 }
 

@@ -1,0 +1,345 @@
+"""Everything that can break between a store and its PostgreSQL while it works. In every case: what was acknowledged is
+there, what failed is not, what is uncertain says so, and the loop turned all the time."""
+import os
+import time
+import unittest
+
+from cluster import PASSWORD, ROLE
+from kit import LOOP_MS, PgTest, Relay, wait_for
+
+
+COMMIT = b"COMMIT\0"  # as a text of its own; BEGIN says READ COMMITTED
+
+
+class Faults(PgTest):
+    def tearDown(self):
+        for store in self.stores:
+            if store.process.poll() is None and store.opened.get("result") == "ok" and not getattr(store, "mute", False):
+                self.assertLessEqual(store.status()["longest_ms"], LOOP_MS)
+        super().tearDown()
+
+    def terminate(self, name, node="n1", wait=0):
+        self.cluster.sql(f"SELECT pg_terminate_backend(pid, {wait}) FROM pg_stat_activity WHERE application_name = "
+                         f"'grantd/{node}/{name}' AND datname = '{self.database}'")
+
+    def test_backend_terminated(self):
+        store = self.good()
+        self.ok(store.do("put", "a", 1))
+        for i, name in enumerate(("writer", "reader", "feed", "writer")):
+            self.terminate(name)
+            self.ok(store.do("put", f"b{i}", i))
+            self.assertEqual(store.value(f"b{i}"), i)
+        self.assertGreaterEqual(store.status()["reconnects"], 2)
+
+    def test_terminated_all_the_time(self):
+        """Each is counted exactly once, however often its connection breaks in the middle."""
+        store = self.good()
+        sums = {"ok": 0, "failed": 0, "uncertain": 0}
+        sent = []
+        for i in range(150):
+            sent.append(store.send("add", "sum", 1))
+            if i % 6 == 0:
+                self.terminate("writer")
+        for number in sent:
+            sums[store.answer(number)["result"]] += 1
+        self.assertGreaterEqual(store.value("sum"), sums["ok"])
+        self.assertLessEqual(store.value("sum"), sums["ok"] + sums["uncertain"])
+        self.assertEqual(sums["failed"], 0)
+
+    def test_writer_stopped(self):
+        """SIGSTOP of the server's process: the kernel goes on acknowledging, only our own deadline helps."""
+        store = self.good(deadline=1500)
+        self.ok(store.do("put", "a", 1))
+        pid = self.backend("writer")
+        self.cluster.stop_process(pid)
+        answer = self.failed(store.do("put", "b", 2, seconds=20), "STORE_SLOW")
+        self.assertLess(answer["ms"], 4000)
+        self.ok(store.do("put", "c", 3))  # over another connection, while that one still stands
+        self.cluster.continue_process(pid)
+        self.ok(store.do("put", "d", 4))
+        self.assertEqual([store.value(k) for k in "abcd"], [1, None, 3, 4])  # failed is failed
+
+    def test_reader_stopped(self):
+        store = self.good(deadline=1500)
+        self.assertIsNone(store.value("a"))
+        pid = self.backend("reader")
+        self.cluster.stop_process(pid)
+        self.failed(store.do("get", "a"), "STORE_SLOW")
+        self.assertIsNone(store.value("a"))  # the next one is asked on a new connection
+        self.cluster.continue_process(pid)
+
+    def test_slow_answers(self):
+        """A query of 30 seconds costs who asked it no more than the deadline, and nobody's writing."""
+        store = self.good(deadline=1500)
+        slow = store.send("sleep", "-", 30000)
+        self.ok(store.do("put", "a", 1))
+        self.failed(store.answer(slow), "STORE_SLOW")
+        self.assertEqual(store.value("a"), 1)
+        wait_for(lambda: self.cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep_for%' AND "
+                                          "state = 'active' AND pid <> pg_backend_pid()") == "0", 15)
+
+    def test_slow_writes(self):
+        """A table that somebody holds: the deadline passes, nothing happened, and it is not done behind our back."""
+        store = self.good(deadline=1500)
+        self.ok(store.do("put", "a", 1))
+        with self.cluster.session(self.database) as other:
+            other("BEGIN; LOCK TABLE grantd.kv")
+            answer = store.do("put", "b", 2, seconds=20)
+            self.failed(answer, "STORE_SLOW")
+            other("ROLLBACK")
+        self.ok(store.do("put", "c", 3))
+        self.assertIsNone(store.value("b"))
+
+    def test_postmaster_killed(self):
+        store = self.good(deadline=1500)
+        self.ok(store.do("put", "a", 1))
+        self.cluster.kill()
+        self.failed(store.do("put", "b", 2, spool="answer-b"), "STORE_UNREACHABLE")
+        self.failed(store.do("get", "a"), "STORE_UNREACHABLE")
+        self.assertIn("answer-b", store.spool())
+        self.cluster.start()
+        wait_for(lambda: store.do("put", "c", 3)["result"] == "ok" or None, 20)
+        self.assertEqual([store.value(k) for k in "abc"], [1, None, 3])
+        self.ok(store.do("put", "b", 2, spool="answer-b"))
+
+    def test_away_for_long(self):
+        """Who waits is told within the deadline, however many they are; then they are told at once."""
+        store = self.good(deadline=1500)
+        self.ok(store.do("put", "a", 1))
+        self.cluster.kill()
+        sent = [store.send("put", f"k{i}", i) for i in range(200)]
+        reads = [store.send("get", "a") for _ in range(50)]
+        for number in sent + reads:
+            answer = store.answer(number, 20)
+            self.failed(answer, "STORE_UNREACHABLE" if answer.get("reason") != "STORE_SLOW" else "STORE_SLOW")
+            self.assertLess(answer["ms"], 4500)
+        self.cluster.start()
+        wait_for(lambda: store.do("put", "c", 3)["result"] == "ok" or None, 20)
+
+    def test_started_before_its_database(self):
+        self.cluster.stop()
+        store = self.store(deadline=8000, wait=False)
+        time.sleep(0.5)
+        self.cluster.start()
+        self.assertEqual(store.wait_open().opened.get("result"), "ok")
+
+    def test_made_read_only(self):
+        """A failover that left us on the wrong server."""
+        store = self.good(deadline=1500)
+        self.ok(store.do("put", "a", 1))
+        self.cluster.sql(f"ALTER DATABASE {self.database} SET default_transaction_read_only = on")
+        for name in ("writer", "reader", "feed"):
+            self.terminate(name, wait=5000)
+        self.failed(store.do("put", "b", 2), "STORE_READ_ONLY")
+        self.cluster.sql(f"ALTER DATABASE {self.database} SET default_transaction_read_only = off")
+        wait_for(lambda: store.do("put", "c", 3)["result"] == "ok" or None, 20)
+
+    def test_other_database_in_its_place(self):
+        """Behind the same address there is another installation now."""
+        store = self.good()
+        self.ok(store.do("put", "a", 1))
+        self.cluster.sql("UPDATE grantd.installation SET id = 'somebody'", self.database)
+        self.terminate("writer", wait=5000)
+        self.failed(store.do("put", "b", 2), "STORE_FOREIGN")
+        self.assertEqual(store.status()["stopped"], "STORE_FOREIGN")
+
+    def test_asked_to_repeat(self):
+        """Two nodes add to the same rows in opposite order: deadlocks, and every one is repeated."""
+        self.cluster.sql(f"ALTER DATABASE {self.database} SET deadlock_timeout = '50ms'")
+        a, b = self.good(folder="a", node="a"), self.good(folder="b", node="b")
+        for key in ("x", "y"):
+            self.ok(a.do("put", key, 0))
+        sent = []
+        for _ in range(60):
+            sent += [(a, a.send("add", "x", 1)), (a, a.send("add", "y", 1))]
+            sent += [(b, b.send("add", "y", 1)), (b, b.send("add", "x", 1))]
+        for store, number in sent:
+            self.ok(store.answer(number, 30))
+        self.assertEqual((a.value("x"), a.value("y")), (120, 120))
+
+    def test_serialization_failure(self):
+        """40001 from a server that is made to say it, some times and then no more."""
+        self.cluster.sql("CREATE SEQUENCE grantd_test; CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                         "IF nextval('public.grantd_test') < 4 THEN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END "
+                         "IF; RETURN NEW; END$$; GRANT ALL ON SEQUENCE grantd_test TO grantd", self.database)
+        store = self.good()
+        self.cluster.sql("CREATE TRIGGER again BEFORE INSERT ON grantd.kv FOR EACH ROW EXECUTE FUNCTION public.again()",
+                         self.database)
+        self.ok(store.do("put", "a", 1))
+        self.assertEqual(store.value("a"), 1)
+
+    def test_lease_by_the_clock_of_the_database(self):
+        a, b = self.good(folder="a", node="a"), self.good(folder="b", node="b")
+        self.ok(a.do("put", "lease", 0))
+        self.assertEqual(self.ok(a.do("take", "lease", 400))["changes"], 1)
+        self.assertEqual(self.ok(b.do("take", "lease", 400))["changes"], 0)
+        time.sleep(0.5)
+        self.assertEqual(self.ok(b.do("take", "lease", 400))["changes"], 1)
+
+    def test_pooler(self):
+        """Without prepared statements and without any state of a session, as behind a pooler."""
+        store = self.good("--unprepared")
+        self.ok(store.do("put", "a", 1))
+        self.assertEqual(store.value("a"), 1)
+        self.assertEqual(self.cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LISTEN%' AND "
+                                          "application_name LIKE 'grantd%'"), "0")
+        self.terminate("writer")
+        self.ok(store.do("put", "b", 2))
+
+    def test_deleted_is_gone(self):
+        """After a scrub no copy is in the files of the tables."""
+        store = self.good()
+        self.ok(store.do("put", "CANARY-4711", 1))
+        self.cluster.sql("CHECKPOINT")
+        self.assertTrue(self.in_files(b"CANARY-4711"))
+        self.ok(store.do("delete", "CANARY-4711"))
+        self.ok(store.do("scrub"))
+        self.cluster.sql("CHECKPOINT")
+        self.assertFalse(self.in_files(b"CANARY-4711"))
+
+    def in_files(self, text):
+        for folder, _, names in os.walk(os.path.join(self.cluster.data, "base")):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    if text in file.read():
+                        return True
+        return False
+
+
+class Cut(PgTest):
+    """The connection between COMMIT and its answer."""
+
+    def setUp(self):
+        super().setUp()
+        self.relay = Relay(self.cluster.port)
+        self.addCleanup(self.relay.stop)
+        self.through = self.cluster.url(self.database, tcp=True, port=self.relay.port)
+
+    def once(self, verdict):
+        left = [verdict]
+
+        def watch(data):
+            return left.pop() if COMMIT in data and left else None
+        return watch
+
+    def decided(self, there):
+        store = self.stores[0]
+        return wait_for(lambda: f'"event":"store.commit_decided","there":{there}' in store.log_text().replace(" ", "")
+                        or f'"there":{there}' in store.log_text())
+
+    def test_request_lost(self):
+        """COMMIT never arrives: found out, and done again."""
+        store = self.good(url=self.through)
+        self.ok(store.do("put", "a", 1))
+        self.relay.watch = self.once("cut")
+        self.ok(store.do("add", "b", 1))
+        self.decided("false")
+        self.assertEqual(store.value("b"), 1)
+
+    def test_answer_lost(self):
+        """COMMIT is done, its answer is lost: found out, and not done again."""
+        store = self.good(url=self.through)
+        self.ok(store.do("add", "b", 1))
+        self.relay.watch = self.once("pass-cut")
+        answer = store.do("add", "b", 1)
+        self.decided("true")
+        self.assertEqual(store.value("b"), 2)
+        self.assertIn(answer["result"], ("ok", "uncertain"))
+
+    def test_silence(self):
+        """Neither an answer nor an end of the connection."""
+        store = self.good(url=self.through, deadline=1200)
+        self.ok(store.do("add", "b", 1))
+        self.relay.watch = self.once("hold")
+        answer = store.do("add", "b", 1, seconds=20)
+        self.decided("true")
+        self.assertEqual(store.value("b"), 2)
+        self.assertIn(answer["result"], ("ok", "uncertain"))
+
+    def test_nobody_can_tell(self):
+        """The answer is lost and then everything else: uncertain; and later it is decided before anything is written."""
+        store = self.good(url=self.through, deadline=1000)
+        self.ok(store.do("add", "b", 1))
+        self.relay.watch = self.once("pass-cut")
+        dead = self.relay.to
+        watch = self.relay.watch
+
+        def cut_all(data):
+            verdict = watch(data)
+            if verdict:
+                self.relay.to = 1  # nobody there
+            return verdict
+        self.relay.watch = cut_all
+        answer = store.do("add", "b", 1, spool="answer", seconds=20)
+        self.assertEqual((answer["result"], answer["reason"]), ("uncertain", "STORE_UNREACHABLE"))
+        self.assertIn("answer", store.spool())
+        self.failed(store.do("add", "c", 1, seconds=20), "STORE_UNREACHABLE")
+        self.relay.to = dead
+        wait_for(lambda: store.do("add", "d", 1)["result"] == "ok" or None, 20)
+        self.assertEqual((store.value("b"), store.value("c")), (2, None), store.log_text())
+
+    def test_many_cuts(self):
+        """A hundred groups, each tenth cut here or there: every one is counted once."""
+        store = self.good(url=self.through)
+        seen = [0]
+
+        def watch(data):
+            if COMMIT not in data:
+                return None
+            seen[0] += 1
+            return {3: "cut", 7: "pass-cut"}.get(seen[0] % 10)
+        self.relay.watch = watch
+        sums = {"ok": 0, "uncertain": 0, "failed": 0}
+        for _ in range(60):
+            sums[store.do("add", "sum", 1)["result"]] += 1
+        self.relay.watch = None
+        self.assertEqual(sums["failed"], 0)
+        self.assertEqual(store.value("sum"), 60, sums)
+
+
+class FullDisk(PgTest):
+    """A small file system below a tablespace."""
+
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() != 0 or not self.mount():
+            self.skipTest("needs to mount a small file system")
+
+    def mount(self):
+        self.small = os.path.join(self.cluster.folder, "small")
+        os.makedirs(self.small, exist_ok=True)
+        if os.system(f"mount -t tmpfs -o size=12m tmpfs {self.small} 2>/dev/null") != 0:  # needs the right to
+            return False
+        self.addCleanup(os.system, f"umount -l {self.small}")
+        place = os.path.join(self.small, "space")
+        os.mkdir(place)
+        os.chown(place, self.cluster.user.pw_uid, self.cluster.user.pw_gid)
+        self.cluster.sql(f"CREATE TABLESPACE small LOCATION '{place}'")
+        self.cluster.sql(f"GRANT CREATE ON TABLESPACE small TO {ROLE}")
+        self.cluster.sql(f"ALTER DATABASE {self.database} SET default_tablespace = small")
+        self.addCleanup(self.free)
+        return True
+
+    def free(self):
+        self.cluster.sql(f"DROP DATABASE {self.database} WITH (FORCE)")
+        self.cluster.sql("DROP TABLESPACE small")
+
+    def test_full(self):
+        store = self.good()
+        self.ok(store.do("put", "a", 1))
+        full = None
+        for i in range(60):
+            answer = store.do("pad", f"big{i}", 500000)
+            if answer["result"] != "ok":
+                full = answer
+                break
+        self.failed(full, "STORE_FULL")
+        self.assertEqual(store.value("a"), 1)
+        store.do("put", "later", 1, spool="answer")
+        self.assertIn("answer", store.spool())
+        os.system(f"mount -o remount,size=60m {self.small}")  # the operator makes room
+        wait_for(lambda: store.do("add", "more", 1)["result"] == "ok" or None, 10)
+
+
+if __name__ == "__main__":
+    unittest.main()
