@@ -57,7 +57,9 @@ struct gd_nodes {
     unsigned count, live;
     uint64_t hash;
     int64_t sent_at, valid_until, steady_since; /* monotonic */
-    bool shared, beating, started, draining, ousted, closing;
+    bool shared, started, draining, ousted, closing;
+    unsigned under_way; /* transactions */
+    unsigned nfences;   /* statements of the one that fences; 0: none is under way */
     uv_timer_t timer;
     void (*closed)(void *);
     void *closed_arg;
@@ -127,6 +129,7 @@ void gd_nodes_bury(const struct gd_nodes *n, struct gd_tx *tx)
 /* ---- the beat ---- */
 
 static void arm(struct gd_nodes *n, int64_t ms);
+static void leave(struct gd_nodes *n);
 
 static bool same_view(const struct gd_nodes *n, const struct other *old, unsigned count)
 {
@@ -153,12 +156,47 @@ static void read_all(struct gd_nodes *n, const struct gd_tx *tx)
     }
 }
 
-static bool somebody_died(const struct gd_nodes *n)
+static void on_fenced(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
+    struct gd_nodes *n = arg;
+    bool all = r == GD_STORE_OK;
+
+    (void)err; /* the next beat finds them again */
+    n->under_way--;
+    for (unsigned i = 0; all && i < n->nfences; i++)
+        all = gd_tx_changes(tx, i) > 0;
+    n->nfences = 0;
+    if (n->closing)
+        leave(n);
+    else if (all && !n->draining && n->o.on_dead)
+        n->o.on_dead(n->o.arg);
+}
+
+static bool is_dead(const struct other *o)
+{
+    return o->left_ms <= 0 && strcmp(o->state, "gone") != 0;
+}
+
+/* Those whose lease is over write nothing more; then what they left may be taken over. */
+static void fence_dead(struct gd_nodes *n)
+{
+    struct gd_tx *tx;
+
+    if (n->nfences)
+        return;
+    tx = gd_tx_new(n->store);
     for (unsigned i = 0; i < n->count; i++)
-        if (n->all[i].left_ms <= 0 && strcmp(n->all[i].state, "gone") != 0)
-            return true;
-    return false;
+        if (is_dead(&n->all[i])) {
+            (void)gd_tx_fence(tx, n->all[i].name);
+            n->nfences++;
+            GD_LOG(n->log, GD_LOG_WARN, "node.dead", GD_F_STR("node", n->all[i].name));
+        }
+    if (n->nfences == 0) {
+        gd_tx_free(tx);
+        return;
+    }
+    n->under_way++;
+    gd_store_commit(n->store, tx, on_fenced, n);
 }
 
 static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
@@ -174,8 +212,8 @@ static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
     if (!same_view(n, old, count) && n->o.on_changed)
         n->o.on_changed(n->o.arg);
     gd_free(old);
-    if (gd_nodes_steady(n) && !n->draining && somebody_died(n) && n->o.on_dead)
-        n->o.on_dead(n->o.arg);
+    if (gd_nodes_steady(n) && !n->draining)
+        fence_dead(n);
 }
 
 static void oust(struct gd_nodes *n)
@@ -211,9 +249,14 @@ static void on_left(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     uv_close((uv_handle_t *)&n->timer, on_timer_closed);
 }
 
+/* When nothing is under way any more. */
 static void leave(struct gd_nodes *n)
 {
-    struct gd_tx *tx = gd_tx_new(n->store);
+    struct gd_tx *tx;
+
+    if (n->under_way)
+        return;
+    tx = gd_tx_new(n->store);
 
     gd_tx_add(tx, &sql_leave, GD_P_TEXT(n->name), GD_P_TEXT(n->worker));
     gd_store_commit(n->store, tx, on_left, n);
@@ -223,12 +266,12 @@ static void on_beaten(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 {
     struct gd_nodes *n = arg;
 
-    n->beating = false;
+    n->under_way--;
     if (n->closing) {
         leave(n);
-        return;
-    }
-    if (r != GD_STORE_OK) {
+    } else if (r != GD_STORE_OK && err && err->reason == GD_R_STORE_LOCKED) { /* it was fenced */
+        oust(n);
+    } else if (r != GD_STORE_OK) {
         GD_LOG(n->log, GD_LOG_WARN, "node.beat_failed", GD_F_ERR(err));
         arm(n, AGAIN_MS);
     } else if (gd_tx_changes(tx, 0) == 0) {
@@ -244,7 +287,7 @@ static void beat(uv_timer_t *t)
     struct gd_nodes *n = t->data;
     struct gd_tx *tx = gd_tx_new(n->store);
 
-    n->beating = true;
+    n->under_way++;
     n->sent_at = gd_mono(n->clock);
     gd_tx_add(tx, &sql_beat, GD_P_TEXT(n->name), GD_P_TEXT(n->worker), GD_P_INT(n->o.lease_ms),
               GD_P_TEXT(n->draining ? "draining" : "live"));
@@ -269,7 +312,7 @@ void gd_nodes_start(struct gd_nodes *n)
 void gd_nodes_drain(struct gd_nodes *n)
 {
     n->draining = true;
-    if (n->shared && !n->beating)
+    if (n->shared && !n->under_way)
         arm(n, 0);
 }
 
@@ -279,9 +322,9 @@ void gd_nodes_close(struct gd_nodes *n, void (*done)(void *), void *arg)
     n->closed = done;
     n->closed_arg = arg;
     (void)uv_timer_stop(&n->timer);
-    if (!n->shared || n->ousted)
+    if (!n->shared || (n->ousted && !n->under_way))
         uv_close((uv_handle_t *)&n->timer, on_timer_closed);
-    else if (!n->beating)
+    else
         leave(n);
 }
 

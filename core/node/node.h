@@ -6,8 +6,9 @@
  * lease, a flow's or a grant's worker), and that alone excludes. gd_nodes_prefers only keeps nodes from
  * reaching for the same row at the same time.
  *
- * Coming back late: a node that was buried can write nothing more (its transactions are fenced by its row,
- * see gd_store_fence) and has to join again under a new worker's name; on_ousted tells it.
+ * Coming back late: before a node is buried it is fenced (gd_tx_fence): nothing that it does from then on is
+ * kept but what a platform answered, which is in its spool. It joins again under a new worker's name;
+ * on_ousted tells it.
  *
  * The embedded engine serves one process: the same calls, no timer, nobody else. Loop thread. */
 #ifndef GD_NODE_NODE_H
@@ -24,9 +25,9 @@ struct gd_nodes_options {
     int64_t lease_ms;              /* 0: 15 s; renewed three times in it */
     struct gd_rng *alone;          /* not NULL: nobody else can be in this store, so a start writes no row */
     void (*on_changed)(void *arg); /* other nodes came, went, or are drained: gd_nodes_live */
-    void (*on_dead)(void *arg);    /* somebody's lease is over: add gd_nodes_bury and what settles to one
-                                      transaction */
-    void (*on_ousted)(void *arg);  /* this node was buried: it may write nothing more */
+    void (*on_dead)(void *arg);   /* somebody's lease is over and it can write nothing more: add gd_nodes_bury
+                                     and what takes over to one transaction */
+    void (*on_ousted)(void *arg); /* this node was buried: it may write nothing more */
     void *arg;
 };
 
@@ -49,8 +50,8 @@ bool gd_nodes_prefers(const struct gd_nodes *n, const struct gd_id *id);
 unsigned gd_nodes_live(const struct gd_nodes *n); /* at least 1: this one */
 /* Has this node's own lease lasted without a gap for as long as others' are given? Only then it buries. */
 bool gd_nodes_steady(const struct gd_nodes *n);
-/* Adds: whose lease is over is buried. To be the first statement of the transaction that settles: from it on
- * those nodes write nothing. */
+/* Adds: whose lease is over is buried, its worker is none of the living any more. The first statement of the
+ * transaction that takes over. */
 void gd_nodes_bury(const struct gd_nodes *n, struct gd_tx *tx);
 /* Of a column worker: true for a row whose worker is gone. $1 to $3 of the statement are GD_NODES_GONE_P. At
  * the start only what earlier processes of this node left is taken for it; all, where no other can be. */

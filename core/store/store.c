@@ -429,6 +429,13 @@ void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *a
     submit(s, &s->reads, tx, done, arg);
 }
 
+size_t gd_tx_fence(struct gd_tx *tx, const char *node)
+{
+    const struct gd_sql *sql = tx->store->ops->fence;
+
+    return sql ? gd_tx_add(tx, sql, GD_P_TEXT(node)) : SIZE_MAX;
+}
+
 void gd_store_catch_up(struct gd_store *s, gd_tx_fn *done, void *arg)
 {
     struct gd_tx *tx = gd_tx_new(s);

@@ -74,6 +74,10 @@ void gd_tx_spool(struct gd_tx *tx, const void *record, size_t n);
 /* Other nodes hold something in memory under this name and the transaction changes it: they are told soon
  * after the commit (on_news). As often as needed; where the store is not shared it does nothing. */
 void gd_tx_news(struct gd_tx *tx, const char *workspace, const char *id);
+/* Ends what the present process of a node may write: from this commit on each of its transactions fails with
+ * STORE_LOCKED, until it has opened the store anew. The statement's number: it changed one row, or none when
+ * one of that node's commits came at the same moment (ask again). SIZE_MAX where the store is not shared. */
+size_t gd_tx_fence(struct gd_tx *tx, const char *node);
 void gd_tx_lease(struct gd_tx *tx); /* it takes a lease: a test build can be killed between its statements */
 void gd_tx_free(struct gd_tx *tx);  /* of one that was never submitted; submitted ones are freed after done */
 

@@ -64,7 +64,8 @@ struct gd_store_host {
 
 struct gd_store_engine {
     const char *name;
-    bool shared; /* several nodes may work on it */
+    bool shared;                /* several nodes may work on it */
+    const struct gd_sql *fence; /* NULL, or what gd_tx_fence adds: $1 is the node */
     /* Opens and makes ready; no thread of the store runs yet. *host is copied. */
     int (*open)(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                 struct gd_err *err);
