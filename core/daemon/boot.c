@@ -132,9 +132,7 @@ static void on_news(void *arg, const char *node, const char *workspace, const ch
 {
     struct gd_daemon *d = arg;
 
-    if (!id)
-        gd_daemon_restart(d, "this node was away for too long to be told what the others did");
-    else if (d->broker && strcmp(node, d->node) != 0)
+    if (d->broker && strcmp(node ? node : "", d->node) != 0)
         gd_broker_news(d->broker, workspace, id);
 }
 

@@ -103,8 +103,8 @@ void gd_broker_look(struct gd_broker *b, const char *workspace, const char *item
 void gd_broker_reconcile(struct gd_broker *b);
 /* Looks that are due at grants and hubs (verify, windows); to be called every few seconds. */
 void gd_broker_sweep(struct gd_broker *b);
-/* Several nodes on one store. Somebody else changed what is known under this name: news of the store (either
- * of them). A neighbour's lease is over: what it left is settled. */
+/* Several nodes on one store. Somebody else changed what is known under this name (NULL: anything): news of
+ * the store, either of them. A neighbour's lease is over: what it left is settled. */
 void gd_broker_news(struct gd_broker *b, const char *workspace, const char *id);
 void gd_broker_neighbour_died(struct gd_broker *b);
 /* fn runs later, when everything is known here that others had committed before this call. */

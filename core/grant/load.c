@@ -333,6 +333,17 @@ static void on_client(void *arg, const struct gd_row *row)
         gd_take_client(l->b, row);
 }
 
+/* A row may have been read before what this node has done since: nothing goes back. */
+static bool is_older(const struct gd_index *ix, const struct gd_id *cred, const struct gd_row *row,
+                     enum gd_cred_status status)
+{
+    uint32_t n = gd_index_cred(ix, cred);
+
+    if (n == GD_NONE)
+        return status == GD_CRED_REVOKED; /* nobody will ask for it */
+    return gd_cred_at(ix, n)->status == GD_CRED_REVOKED || gd_cred_at(ix, n)->gen > gd_row_int(row, 4);
+}
+
 void gd_take_cred(struct gd_broker *b, const struct gd_row *row)
 {
     struct gd_index *ix = &b->ix;
@@ -345,7 +356,7 @@ void gd_take_cred(struct gd_broker *b, const struct gd_row *row)
         !gd_cred_status_parse(gd_row_text(row, 5), &status))
         return;
     cl = gd_index_client(ix, &client);
-    if (cl == GD_NONE) /* of a workspace that is not configured */
+    if (cl == GD_NONE || is_older(ix, &id, row, status)) /* NONE: of a workspace that is not configured */
         return;
     n = gd_index_add_cred(ix, &id);
     c = gd_cred_at(ix, n);
@@ -380,6 +391,8 @@ bool gd_take_grant(struct gd_broker *b, const struct gd_row *row)
         !gd_lifecycle_parse(gd_row_text(row, 5), &life) || !gd_native_parse(gd_row_text(row, 6), &native) ||
         gd_index_client(ix, &client) == GD_NONE)
         return false;
+    if (life >= GD_LIFE_ENDED && gd_index_grant(ix, &id) == GD_NONE)
+        return true;
     if (row_id(row, 2, "cr", &cred))
         c = gd_index_cred(ix, &cred);
     n = gd_index_add_grant(ix, &id, c);
@@ -387,7 +400,8 @@ bool gd_take_grant(struct gd_broker *b, const struct gd_row *row)
     g = gd_grant_at(ix, n);
     g->client = gd_index_client(ix, &client);
     g->app = app_number(b, gd_row_text(row, 4));
-    g->lifecycle = (uint8_t)life;
+    if ((uint8_t)life > g->lifecycle)
+        g->lifecycle = (uint8_t)life;
     g->native = (uint8_t)native;
     return c != GD_NONE || gd_row_text(row, 2) == NULL;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define AT_ONCE 256
+#define PAGE    512 /* rows, when all are read again */
 
 GD_SQL(sql_client, GD_CLIENT_ROW " WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_cred, GD_CRED_ROW " WHERE workspace = $1 AND id = $2");
@@ -36,7 +37,7 @@ struct gd_peers {
     struct gd_map known; /* "workspace id" -> what waits to be read */
     struct gd_list waiting, reading, waiters, served;
     unsigned keys; /* reads of the keyring under way */
-    bool busy;
+    bool busy, reloading;
 };
 
 static void read_some(struct gd_broker *b);
@@ -128,15 +129,15 @@ static void on_keys(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     gd_busy(b, -1);
 }
 
-static void read_keys(struct gd_broker *b, const struct change *c)
+static void read_keys(struct gd_broker *b, const char *workspace, const char *client)
 {
     struct key_read *k = gd_new(sizeof *k);
     struct gd_tx *tx = gd_tx_new(b->d.keys);
 
-    *k = (struct key_read){ b, gd_strdup(c->workspace), gd_strdup(c->id) };
+    *k = (struct key_read){ b, gd_strdup(workspace), gd_strdup(client) };
     b->peers->keys++;
     gd_busy(b, 1);
-    gd_tx_add(tx, &sql_keys, GD_P_TEXT(c->workspace), GD_P_TEXT(c->id));
+    gd_tx_add(tx, &sql_keys, GD_P_TEXT(workspace), GD_P_TEXT(client));
     gd_store_read(b->d.keys, tx, on_keys, k);
 }
 
@@ -177,9 +178,10 @@ static void on_grant(void *arg, const struct gd_row *row)
     put(t->b, gd_row_text(row, 0), gd_row_text(row, 1), true);
 }
 
+static gd_row_fn *const take[KINDS] = { on_client, on_cred, on_grant };
+
 static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    static gd_row_fn *const take[KINDS] = { on_client, on_cred, on_grant };
     struct gd_broker *b = arg;
     struct gd_peers *p = b->peers;
     struct gd_list *l;
@@ -231,7 +233,7 @@ static unsigned take_batch(struct gd_broker *b, struct gd_tx *tx)
                 continue;
             }
             if (kind == CLIENT)
-                read_keys(b, c);
+                read_keys(b, c->workspace, c->id);
             gd_tx_add(tx, sql[kind], GD_P_TEXT(c->workspace), GD_P_TEXT(c->id));
             gd_list_add(&p->reading, &c->node);
             n++;
@@ -254,6 +256,95 @@ static void read_some(struct gd_broker *b)
     p->busy = true;
     gd_busy(b, 1);
     gd_store_read(b->d.store, tx, on_read, b);
+}
+
+/* ---- everything ---- */
+
+/* What changed is not known: all that is held is read again, a page after the other. */
+struct reload {
+    struct gd_broker *b;
+    enum kind kind;
+    unsigned workspace;
+    char last[GD_ID_TEXT_MAX];
+};
+
+GD_SQL(sql_clients_on, GD_CLIENT_ROW " WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3");
+GD_SQL(sql_creds_on, GD_CRED_ROW " WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3");
+GD_SQL(sql_grants_on, GD_GRANT_ROW " WHERE workspace = $1 AND id > $2 ORDER BY id LIMIT $3");
+
+static void on_page(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+
+static void read_page(struct reload *l)
+{
+    static const struct gd_sql *const sql[KINDS] = { &sql_clients_on, &sql_creds_on, &sql_grants_on };
+    struct gd_tx *tx = gd_tx_new(l->b->d.store);
+
+    gd_tx_add(tx, sql[l->kind], GD_P_TEXT(l->b->workspaces[l->workspace]), GD_P_TEXT(l->last),
+              GD_P_INT(PAGE));
+    gd_store_read(l->b->d.store, tx, on_page, l);
+}
+
+static void reload_end(struct reload *l)
+{
+    struct gd_broker *b = l->b;
+
+    for (unsigned i = 0; i < b->nhubs; i++)
+        gd_hubs_reload(b, b->hubs[i].hub.workspace, b->hubs[i].hub.id);
+    GD_LOG(b->d.log, GD_LOG_INFO, "peers.reloaded");
+    b->peers->reloading = false;
+    gd_free(l);
+    gd_busy(b, -1);
+}
+
+/* Every client's key may have been made or destroyed, too. */
+static void take_page(struct reload *l, const struct gd_tx *tx)
+{
+    struct taking t = { l->b, true };
+
+    gd_tx_each(tx, 0, take[l->kind], &t);
+    for (size_t i = 0; l->kind == CLIENT && i < gd_tx_rows(tx, 0); i++)
+        read_keys(l->b, gd_tx_text(tx, 0, i, 0), gd_tx_text(tx, 0, i, 1));
+}
+
+static void on_page(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct reload *l = arg;
+    size_t n = r == GD_STORE_OK ? gd_tx_rows(tx, 0) : 0;
+
+    if (l->b->draining) {
+        reload_end(l);
+        return;
+    }
+    if (r != GD_STORE_OK) /* the same page once more; the store says how long it takes */
+        GD_LOG(l->b->d.log, GD_LOG_WARN, "peers.read_failed", GD_F_ERR(err));
+    else
+        take_page(l, tx);
+    if (n > 0) {
+        (void)snprintf(l->last, sizeof l->last, "%s", gd_tx_text(tx, 0, n - 1, 1));
+    } else if (r == GD_STORE_OK) {
+        l->last[0] = '\0';
+        if (++l->workspace == l->b->nworkspaces) {
+            l->workspace = 0;
+            l->kind++;
+        }
+    }
+    if (l->kind == KINDS)
+        reload_end(l);
+    else
+        read_page(l);
+}
+
+static void reload(struct gd_broker *b)
+{
+    struct reload *l;
+
+    if (peers_of(b)->reloading)
+        return;
+    b->peers->reloading = true;
+    l = gd_new(sizeof *l);
+    l->b = b;
+    gd_busy(b, 1);
+    read_page(l);
 }
 
 /* ---- catching up ---- */
@@ -310,7 +401,10 @@ void gd_broker_catch_up(struct gd_broker *b, void (*fn)(void *), void *arg)
 
 void gd_broker_news(struct gd_broker *b, const char *workspace, const char *id)
 {
-    gd_peers_changed(b, workspace, id);
+    if (id)
+        gd_peers_changed(b, workspace, id);
+    else
+        reload(b);
 }
 
 void gd_peers_free(struct gd_broker *b)
