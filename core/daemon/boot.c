@@ -144,7 +144,8 @@ static void on_set_back(void *arg)
 
 static void on_changed(void *arg)
 {
-    gd_daemon_set_limits(arg);
+    if (!((struct gd_daemon *)arg)->stopping) /* else who keeps them may be gone already */
+        gd_daemon_set_limits(arg);
 }
 
 static void on_dead(void *arg)

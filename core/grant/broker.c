@@ -260,10 +260,8 @@ int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, co
     uv_unref((uv_handle_t *)&b->wake);
     if (o->witness_path && gd_witness_open(&b->witness, o->witness_path, err) < 0)
         return -1;
-    if (gd_load(b, err) || gd_hubs_load(b, err))
-        return -1; /* the process ends */
-    *ret = b;
-    return 0;
+    *ret = b; /* what others change while it is loaded is told to it already */
+    return gd_load(b, err) || gd_hubs_load(b, err) ? -1 : 0; /* the process ends */
 }
 
 void gd_broker_drain(struct gd_broker *b, void (*done)(void *), void *arg)

@@ -82,6 +82,7 @@ static const struct gd_store_engine engine = {
     .read = gd_pg_read,
     .catch_up = gd_pg_catch_up,
     .scan = gd_pg_scan,
+    .fence = &gd_pg_fence,
     .bytes = bytes,
     .describe = describe,
     .close = gd_pg_close,

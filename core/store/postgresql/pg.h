@@ -167,6 +167,7 @@ void gd_pg_unlock(struct gd_engine *e);
 /* check.c: on a connection just made. */
 int gd_pg_check(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
 /* write.c, scrub.c */
+extern const struct gd_sql gd_pg_fence; /* see gd_tx_fence */
 int gd_pg_write(struct gd_engine *e, struct gd_list *group);
 int gd_pg_scrub(struct gd_engine *e, struct gd_err *err);
 /* read.c */

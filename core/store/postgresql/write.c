@@ -22,6 +22,11 @@
 GD_SQL(sql_feed, "INSERT INTO feed (node, n, link, prev, at, news) VALUES ($1, $2, $3, $4, gd_now(), $5)");
 GD_SQL(sql_take, "INSERT INTO feed (node, n, link, prev, at, news) VALUES ($1, $2, $3, $4, gd_now(), NULL) "
                  "ON CONFLICT (node, n) DO NOTHING");
+/* The next number of another node: its next group finds it taken. */
+const struct gd_sql gd_pg_fence = {
+    "INSERT INTO feed (node, n, link, prev, at, news) SELECT f.node, f.n + 1, -f.link, f.link, gd_now(), NULL"
+    " FROM feed f WHERE f.node = $1 ORDER BY f.n DESC LIMIT 1 ON CONFLICT (node, n) DO NOTHING"
+};
 GD_SQL(sql_taken, "SELECT link FROM feed WHERE node = $1 AND n = $2");
 GD_SQL(sql_terminate, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND "
                       "application_name = $2 AND coalesce(wait_event, '') <> 'SyncRep'");
