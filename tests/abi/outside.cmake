@@ -26,7 +26,7 @@ run(sh -c "${CC} -Wall -Wextra -Werror example.c -o example.so $(pkg-config --cf
 file(WRITE ${work}/cm/CMakeLists.txt
   "cmake_minimum_required(VERSION 3.16)\nproject(example C)\nfind_package(GrantdPlatform REQUIRED)\n"
   "grantd_add_platform(example example.c)\n")
-run(${CMAKE_COMMAND} -S ${work}/cm -B ${work}/cm/build -DCMAKE_C_COMPILER=${CC} -DCMAKE_PREFIX_PATH=${work}/prefix)
+run(${CMAKE_COMMAND} -G Ninja -S ${work}/cm -B ${work}/cm/build -DCMAKE_C_COMPILER=${CC} -DCMAKE_PREFIX_PATH=${work}/prefix)
 run(${CMAKE_COMMAND} --build ${work}/cm/build)
 
 foreach(so ${work}/pc/example.so ${work}/cm/build/example.so)

@@ -18,6 +18,8 @@ def tests(build):
     text = subprocess.run(["ctest", "--test-dir", build, "--show-only=json-v1", "-R", r"^unit\."], check=True,
                           stdout=subprocess.PIPE).stdout
     for one in json.loads(text)["tests"]:
+        if "command" not in one:
+            sys.exit(f"valgrind: {one['name']} is not built in {build}")
         with open(one["command"][0], "rb") as file:  # scripts start programs that are tested by themselves
             if file.read(4) == b"\x7fELF" and not re.search(r"python3[.\d]*$", one["command"][0]) and one["name"] not in LONG:
                 properties = {p["name"]: p["value"] for p in one["properties"]}

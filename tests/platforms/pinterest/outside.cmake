@@ -14,7 +14,7 @@ endfunction()
 set(ENV{DESTDIR} "")
 run(${CMAKE_COMMAND} --install ${BUILD} --component sdk --prefix ${work}/prefix)
 file(COPY ${SOURCE} DESTINATION ${work})
-run(${CMAKE_COMMAND} -S ${work}/pinterest -B ${work}/build -DCMAKE_C_COMPILER=${CC}
+run(${CMAKE_COMMAND} -G Ninja -S ${work}/pinterest -B ${work}/build -DCMAKE_C_COMPILER=${CC}
     -DCMAKE_PREFIX_PATH=${work}/prefix "-DCMAKE_C_FLAGS=-Wall -Wextra -Wshadow -Wconversion -Werror")
 run(${CMAKE_COMMAND} --build ${work}/build)
 run(${PLUGTEST} --no-sweep ${work}/build/pinterest.so ${TAPES})
