@@ -19,23 +19,35 @@
  * ------------------------------------------------------------------------------------------------------- */
 
 /* A text member; one that is longer than max is cut. */
+/* One of these is written for every refresh: nothing of it goes through a format. */
+static void add_key(struct gd_buf *b, const char *key)
+{
+    gd_buf_adds(b, ",\"");
+    gd_buf_adds(b, key);
+    gd_buf_adds(b, "\":");
+}
+
 static void add_text(struct gd_buf *b, const char *key, const char *value, size_t max)
 {
-    GD_AUTO_FREE char *cut = gd_strndup(value, max);
-
-    gd_buf_addf(b, ",\"%s\":", key);
-    if (cut)
-        gd_buf_add_json(b, cut);
-    else
+    add_key(b, key);
+    if (!value) {
         gd_buf_adds(b, "null");
+    } else if (strnlen(value, max + 1) <= max) {
+        gd_buf_add_json(b, value);
+    } else {
+        GD_AUTO_FREE char *cut = gd_strndup(value, max);
+
+        gd_buf_add_json(b, cut);
+    }
 }
 
 static void add_id(struct gd_buf *b, const char *key, int64_t id)
 {
+    add_key(b, key);
     if (id < 0)
-        gd_buf_addf(b, ",\"%s\":null", key);
+        gd_buf_adds(b, "null");
     else
-        gd_buf_addf(b, ",\"%s\":%" PRId64, key, id);
+        gd_buf_addf(b, "%" PRId64, id);
 }
 
 /* Data that would make the record too long is left out, and the record says so. */

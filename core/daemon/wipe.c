@@ -127,6 +127,7 @@ static void *take(size_t n)
     b->first[class] = k->next;
     b->n[class]--;
     b->bytes -= SMALLEST + class * STEP;
+    __builtin_prefetch(k->next, 1); /* it may have lain for long, and is the next to be taken */
     k->next = NULL;
     k->mark = 0;
     return k;

@@ -55,13 +55,29 @@ static json_t *parse_form(const char *body, size_t len)
     return NULL;
 }
 
+static char *copy_to(char **p, const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *at = memcpy(*p, s, n);
+
+    *p += n;
+    return at;
+}
+
+/* All in one block. */
 static void copy_headers(struct grantd_doc *d, const struct gd_http_answer *a)
 {
-    d->headers = gd_new_array(a->nheaders, sizeof *d->headers);
+    size_t n = a->nheaders * sizeof *d->headers;
+    char *p;
+
+    for (size_t i = 0; i < a->nheaders; i++)
+        n += strlen(a->headers[i].name) + strlen(a->headers[i].value) + 2;
+    d->headers = gd_new(n);
     d->nheaders = a->nheaders;
+    p = (char *)(d->headers + a->nheaders);
     for (size_t i = 0; i < a->nheaders; i++) {
-        d->headers[i].name = gd_strdup(a->headers[i].name);
-        d->headers[i].value = gd_strdup(a->headers[i].value);
+        d->headers[i].name = copy_to(&p, a->headers[i].name);
+        d->headers[i].value = copy_to(&p, a->headers[i].value);
     }
 }
 
@@ -96,10 +112,6 @@ void gd_doc_free(struct grantd_doc *d)
     while (d) {
         struct grantd_doc *next = d->next;
 
-        for (size_t i = 0; i < d->nheaders; i++) {
-            gd_free((char *)(uintptr_t)d->headers[i].name);
-            gd_free((char *)(uintptr_t)d->headers[i].value);
-        }
         gd_free(d->headers);
         gd_free(d->body);
         json_decref(d->json);

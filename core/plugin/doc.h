@@ -15,7 +15,7 @@ struct grantd_doc {
     json_t *json;            /* NULL: nothing readable */
     char *body;              /* NULL: no HTTP answer */
     size_t len;
-    struct gd_http_header *headers; /* copies */
+    struct gd_http_header *headers; /* copies, with their texts in one block */
     size_t nheaders;
     const struct grantd_field *fields; /* of a description: its defaults; else NULL */
     const struct gd_map *defaults;     /* the same by path, so that fields need not be searched; or NULL */

@@ -185,7 +185,8 @@ static int bind_all(const struct gd_sqlite_stmt *s, const struct gd_param *param
 }
 
 /* By its value: asking the statement three times costs three times what each of its doors does. */
-static void column(sqlite3_stmt *st, int i, struct gd_param *ret)
+/* copied: the caller copies it and ends it with a NUL; SQLite need not make a copy for that first. */
+static void column(sqlite3_stmt *st, int i, bool copied, struct gd_param *ret)
 {
     sqlite3_value *v = sqlite3_column_value(st, i);
 
@@ -195,7 +196,9 @@ static void column(sqlite3_stmt *st, int i, struct gd_param *ret)
         return;
     case SQLITE_TEXT:
         ret->kind = GD_PARAM_TEXT;
-        ret->p = sqlite3_value_text(v);
+        ret->p = copied ? sqlite3_value_blob(v) : sqlite3_value_text(v);
+        if (copied && !ret->p)
+            ret->p = ""; /* an empty one */
         break;
     case SQLITE_BLOB:
         ret->kind = GD_PARAM_BYTES;
@@ -218,7 +221,7 @@ static int keep_row(struct gd_tx *tx, struct gd_stmt *out, sqlite3_stmt *st)
     if (!cells)
         return SQLITE_TOOBIG;
     for (int i = 0; i < ncols; i++) {
-        column(st, i, &value);
+        column(st, i, true, &value);
         if (!gd_tx_cell(tx, &cells[i], &value))
             return SQLITE_TOOBIG;
     }
@@ -562,7 +565,7 @@ static int scan_rows(sqlite3_stmt *st, gd_row_fn *fn, void *arg)
         return SQLITE_RANGE;
     while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
         for (int i = 0; i < row.ncols; i++)
-            column(st, i, &cells[i]);
+            column(st, i, false, &cells[i]);
         fn(arg, &row);
     }
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
