@@ -601,12 +601,25 @@ static bool is_passing(int fail_class)
            fail_class == GRANTD_E_UNCERTAIN || fail_class == GRANTD_E_DEADLINE;
 }
 
+/* The request has ended, and this was the last look: what was granted by now is, the rest is taken back. */
+static void end_over(struct gd_exchange *x)
+{
+    gd_err_set(&x->result.err, GD_R_LINK_EXPIRED, "nobody agreed to it before the request ended");
+    if (!gd_made_some(x)) {
+        gd_exchange_fail(x, false);
+        return;
+    }
+    x->over = x->last = true;
+    x->rec = gd_made_record(x);
+    gd_made(x);
+    gd_exchange_commit(x);
+}
+
 static void end_waiting(struct gd_exchange *x, const struct gd_op_result *r)
 {
     take_reports(x, r);
-    if (x->f->until && x->f->until <= gd_now(x->b->d.clock)) { /* this was the last look */
-        gd_err_set(&x->result.err, GD_R_LINK_EXPIRED, "nobody agreed to it before the request ended");
-        gd_exchange_fail(x, false);
+    if (x->f->until && x->f->until <= gd_now(x->b->d.clock)) {
+        end_over(x);
         return;
     }
     set_progress(x, r->notes, false);

@@ -32,6 +32,7 @@ struct gd_exchange {
     struct gd_clocks clocks; /* of the newest version */
     bool last, waiting;      /* waiting: not from a callback, may go back to waiting */
     bool split, mismatch;    /* mismatch: rec holds another account's tokens: kept, not used */
+    bool over;               /* the request has ended: what is not granted by now is taken back */
     bool ends;               /* failed after half of the work: what was opened is to be closed */
     bool leaves;             /* no item goes on with it: nobody is told of a failure */
     bool moved;              /* something new was reported and is durable */
@@ -64,6 +65,8 @@ void gd_made_read(const struct gd_exchange *x, struct gd_tx *tx);
 void gd_made_same(struct gd_exchange *x, const struct gd_tx *tx);
 /* Puts item, grants and flow into x->rec and sets x->result. */
 void gd_made(struct gd_exchange *x);
+/* Was any asset granted by now? */
+bool gd_made_some(const struct gd_exchange *x);
 /* A record without tokens. New reference. */
 json_t *gd_made_record(const struct gd_exchange *x);
 /* After a failure: puts what the platform opened before it into x->rec, as grants that end at once. False:

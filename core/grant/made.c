@@ -375,11 +375,11 @@ static bool same_id(const char *a, size_t n, const char *id)
 static bool was_asked(const char *hint, const char *id)
 {
     for (const char *p = hint; p && *p;) {
-        size_t len = strcspn(p, ",");
+        size_t len = strcspn(p, ",;\r\n\t");
 
         if (same_id(p, len, id))
             return true;
-        p += len + (p[len] == ',');
+        p += len + (p[len] != '\0');
     }
     return !hint;
 }
@@ -435,6 +435,37 @@ static void add_assets(struct gd_exchange *x, const struct gd_flow_item *it, jso
         add_grant(x, it, NULL, layers_of(x, NULL));
 }
 
+bool gd_made_some(const struct gd_exchange *x)
+{
+    json_t *asset;
+    size_t i;
+
+    json_array_foreach(x->reports.assets.all, i, asset) if (!gd_json_text(asset, "problem", NULL)) return true;
+    return false;
+}
+
+/* What still waits when the request ends: it was sent, and nobody agreed. */
+static void add_rest(struct gd_exchange *x, const struct gd_flow_item *it, json_t *problems)
+{
+    GD_AUTO_JSON known = json_object();
+    const char *id;
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(x->reports.assets.all, i, one) json_object_set(known, gd_json_text(one, "id", ""), one);
+    json_object_foreach(x->opened, id, one)
+    {
+        GD_AUTO_JSON bare = json_pack("{s:s}", "id", id);
+
+        if (!*id || json_object_get(known, id) || !has_native(x, id))
+            continue;
+        add_undone(x, it, bare);
+        json_array_append_new(problems,
+                              json_pack("{s:s, s:s, s:s}", "id", id, "problem",
+                                        gd_reason_word(x->result.err.reason), "text", x->result.err.text));
+    }
+}
+
 static void refuse_item(struct gd_exchange *x, json_t *item, const char *word, const char *text)
 {
     json_object_set_new(item, "state", json_string("open"));
@@ -487,6 +518,8 @@ void gd_made(struct gd_exchange *x)
         make_hub(x, hub, item);
     else
         add_assets(x, it, problems);
+    if (!hub && x->over)
+        add_rest(x, it, problems);
     if (!hub && !x->one) {
         refuse_all(x, item, problems);
     } else if (unexpected(x, it)) {

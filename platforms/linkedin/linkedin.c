@@ -209,13 +209,13 @@ static grantd_next *check_item(grantd_op *op)
             op, GRANTD_E_CONFIG,
             "LinkedIn ends all earlier tokens of a member who is asked for another set of scopes: one "
             "set per app, by scope_set, never one per request");
-    if (asset && *asset &&
-        (strspn(asset, "0123456789, ") != strlen(asset) || !li_id_list(op, asset, LI_CHOSEN_MAX)))
-        return grantd_fail(
-            op, GRANTD_E_CONFIG,
-            "an ad account of LinkedIn is a number (507000111), several are separated by commas, at "
-            "most %d",
-            LI_CHOSEN_MAX);
+    if (asset && *asset && !li_id_list(op, asset, LI_CHOSEN_MAX))
+        return grantd_fail(op, GRANTD_E_CONFIG,
+                           "an ad account of LinkedIn is a number (507000111, or "
+                           "urn:li:sponsoredAccount:507000111), several are "
+                           "separated by commas, at "
+                           "most %d",
+                           LI_CHOSEN_MAX);
     if (li_mode_is(op, GRANTD_MODE_HUB) || li_mode_is(op, "token"))
         return NULL;
     if (!li_is_role(role))

@@ -116,8 +116,10 @@ static grantd_next *report_all(grantd_op *op)
         grantd_asset(op, .kind = "ad_account", .id = st->account[i].id, .name = st->account[i].name,
                      .parent = st->account[i].parent, .role = st->account[i].role,
                      .layers = GRANTD_LAYER_TOKEN);
-    for (size_t i = 0; (id = li_nth(op, wanted, i)); i++)
-        if (!li_find(st, id))
+    for (size_t i = 0; (id = li_nth(op, wanted, i)); i++) /* however the hint writes it, this is the one */
+        if (li_find(st, id))
+            grantd_surface(op, .kind = "token", .asset = id, .outcome = GRANTD_SURFACE_OPEN);
+        else
             say_problem(op, id, "NOT_YOURS", "the person who approved has no role on this ad account");
     if (!st->accounts && !wanted)
         return grantd_fail(op, GRANTD_E_FORBIDDEN, "the person who approved has no role on any ad account");

@@ -67,14 +67,9 @@ static int by_login(grantd_op *op)
     return in_mode(op, "share") || in_mode(op, "delegate") || in_mode(op, GRANTD_MODE_HUB);
 }
 
-/* The id is what the grant will be known by: it must be written as Meta writes it. */
+/* With or without "act_" before an ad account: the grant is known by the id as Meta's paths have it. */
 static int hint_fine(grantd_op *op, const char *hint)
 {
-    int account = strcmp(me_item_kind(op)->name, "page") != 0;
-
-    for (const char *at = hint; account && *at; at += strcspn(at, ", ;"), at += strspn(at, ", ;"))
-        if (strncmp(at, "act_", 4) != 0)
-            return 0;
     return me_targets_add(op, hint) == 0 && me_targets(op) > 0;
 }
 
@@ -92,8 +87,9 @@ static grantd_next *check(grantd_op *op)
     if (hint && *hint && !in_mode(op, GRANTD_MODE_HUB) && !hint_fine(op, hint))
         return grantd_fail(op, GRANTD_E_CONFIG, "the asset hint is no list of ids of the kind %s: %s",
                            me_item_kind(op)->name,
-                           !strcmp(me_item_kind(op)->name, "page") ? "digits, with commas between"
-                                                                   : "act_ and digits, with commas between");
+                           !strcmp(me_item_kind(op)->name, "page")
+                               ? "digits, with commas between"
+                               : "digits or act_ and digits, with commas between");
     if (in_mode(op, "delegate") || in_mode(op, GRANTD_MODE_HUB))
         return NULL;
     return me_need_hub(op);

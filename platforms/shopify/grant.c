@@ -10,6 +10,14 @@ static grantd_next *end_well(grantd_op *op)
     return grantd_finish(op);
 }
 
+/* However the item writes its asset, this is the one. */
+static void tell_shop(grantd_op *op, const char *name, const char *role)
+{
+    grantd_asset(op, .kind = "shop", .id = sh(op)->shop, .name = name, .role = role,
+                 .layers = GRANTD_LAYER_TOKEN);
+    grantd_surface(op, .kind = "token", .asset = sh(op)->shop, .outcome = GRANTD_SURFACE_OPEN);
+}
+
 /* ---- the app
  * -------------------------------------------------------------------------------------------------- */
 
@@ -26,8 +34,7 @@ static grantd_next *granted(grantd_op *op, const grantd_doc *answer)
         grantd_asset(op, .kind = "shop", .id = shop, .name = name, .problem = "SCOPES_REFUSED",
                      .text = "the app was installed without any of the permissions that were asked");
     else
-        grantd_asset(op, .kind = "shop", .id = shop, .name = name, .role = role,
-                     .layers = GRANTD_LAYER_TOKEN);
+        tell_shop(op, name, role);
     return grantd_save(op, end_well, .account_id = shop, .account_name = name, .scope = sh_spaced(op, has));
 }
 

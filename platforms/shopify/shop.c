@@ -74,7 +74,7 @@ grantd_next *sh_shop(grantd_op *op)
 {
     const char *param = grantd_param(op, "shop"), *asset = grantd_arg(op, GRANTD_ARG_ASSET_ID);
     const char *account = grantd_arg(op, GRANTD_ARG_ACCOUNT_ID), *kept = grantd_kept(op, "shop");
-    const char *given = param && *param ? param : asset && *asset ? asset : account ? account : kept;
+    const char *given = param && *param ? param : asset && *asset ? asset : account ? account : kept, *named;
 
     sh(op)->shop = sh_domain(op, given);
     if (!sh(op)->shop)
@@ -82,8 +82,9 @@ grantd_next *sh_shop(grantd_op *op)
             op, GRANTD_E_CONFIG,
             "the shop must be named by its permanent address, like acme-candles.myshopify.com (not by "
             "a domain of its own)");
-    if (asset && *asset && strcmp(asset, sh(op)->shop))
-        return grantd_fail(op, GRANTD_E_CONFIG, "write the asset as %.80s", sh(op)->shop);
+    named = asset && *asset ? sh_domain(op, asset) : sh(op)->shop;
+    if (!named || strcmp(named, sh(op)->shop) != 0)
+        return grantd_fail(op, GRANTD_E_CONFIG, "asset and shop of the item name two shops");
     return NULL;
 }
 

@@ -182,9 +182,12 @@ static grantd_next *on_accounts(grantd_op *op, const grantd_doc *a)
 
         if (!id)
             return tt_odd(op, "advertiser_id");
-        if (!hint || tt_names(op, hint, id))
-            grantd_asset(op, .kind = "ad_account", .id = id, .name = tt_row(op, a, i, "advertiser_name"),
-                         .layers = GRANTD_LAYER_TOKEN);
+        if (hint && !tt_names(op, hint, id))
+            continue;
+        grantd_asset(op, .kind = "ad_account", .id = id, .name = tt_row(op, a, i, "advertiser_name"),
+                     .layers = GRANTD_LAYER_TOKEN);
+        if (hint) /* however it is written, this is one of those */
+            grantd_surface(op, .kind = "token", .asset = id, .outcome = GRANTD_SURFACE_OPEN);
     }
     if (n == 0)
         return grantd_fail(op, GRANTD_E_FORBIDDEN, "no ad account was ticked at the consent: consent again");

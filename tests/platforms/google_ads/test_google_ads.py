@@ -54,6 +54,13 @@ class GoogleAds(PlatformTest):
         self.assertEqual(self.box.grant(grant)["asset"]["id"], SECOND)
         self.assertEqual(self.links(), {SECOND: "ACTIVE"})
 
+    def test_a_customer_id_as_people_write_it(self):
+        self.begin()
+        for mode in ("link", "token"):
+            _, request, _ = self.ask(asset="123-456-7890", mode=mode)
+            for grant in self.came_of(request):
+                self.assertEqual(self.box.grant(grant)["asset"]["id"], BAKERY)
+
     def test_both_accounts_in_one_item_and_each_ends_alone(self):
         self.begin()
         _, request, _ = self.ask(asset=f"{BAKERY},{SECOND}")
@@ -233,7 +240,7 @@ class GoogleAds(PlatformTest):
 
     def test_an_invitation_that_nobody_accepted_is_cancelled_with_its_request(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=f"{BAKERY},{SECOND}", mode="link_manual")
+        _, request, _ = self.ask(asset=f"{BAKERY},{SECOND}", mode="link_manual")
         self.wait_items(request, "waiting")
         self.assertEqual(self.links(), {BAKERY: "PENDING", SECOND: "PENDING"})
         self.rpc.call("request.cancel", request=request)
@@ -244,7 +251,7 @@ class GoogleAds(PlatformTest):
     def test_declined_on_the_page_while_it_waits(self):
         """Also when the consent that came with it could not accept, and when the daemon dies in between."""
         self.begin()
-        link, request, browser, _ = self.ask(who="carl@candles.example", asset="7770001111")
+        link, request, browser = self.ask(who="carl@candles.example", asset="7770001111")
         self.wait_items(request, "waiting")
         self.sandbox.fault("google", "slow", seconds=2, times=1, match="*/customerClientLinks:mutate")
         self.decline(browser, link)
@@ -256,7 +263,7 @@ class GoogleAds(PlatformTest):
 
     def test_accepted_at_the_last_moment_ends_as_a_link(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY, mode="link_manual")
+        _, request, _ = self.ask(asset=BAKERY, mode="link_manual")
         self.wait_items(request, "waiting")
         self.sandbox.act("google", "accept_link", manager=MANAGER, client=BAKERY)
         self.rpc.call("request.cancel", request=request)
@@ -265,7 +272,7 @@ class GoogleAds(PlatformTest):
 
     def test_a_seat_that_nobody_took_is_taken_back(self):
         self.begin()
-        _, request, _, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
+        _, request, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
         self.wait_items(request, "waiting")
         self.assertEqual(len(self.sandbox.state("google")["invitations"]), 1)
         self.rpc.call("request.cancel", request=request)
@@ -275,7 +282,7 @@ class GoogleAds(PlatformTest):
     def test_a_review_that_nobody_approved_is_taken_back(self):
         self.begin()
         self.sandbox.option("google", name="mpa", value=True)
-        _, request, _, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
+        _, request, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
         self.wait_items(request, "waiting")
         self.rpc.call("request.cancel", request=request)
         surfaces = dict(self.withdrawn("closed", "gone"))
@@ -284,14 +291,14 @@ class GoogleAds(PlatformTest):
 
     def test_waited_for_too_long(self):
         """One of two accounts is never accepted: its invitation is cancelled, and the other one is granted."""
-        self.begin()
-        _, request, _, _ = self.ask(asset=f"{BAKERY},{SECOND}", mode="link_manual")
+        self.begin(wait_days=7)
+        _, request, _ = self.ask(asset=f"{BAKERY},{SECOND}", mode="link_manual")
         self.wait_items(request, "waiting")
         self.sandbox.act("google", "accept_link", manager=MANAGER, client=BAKERY)
-        for _ in range(6):
+        for _ in range(3):
             self.advance(4 * 86400)
             self.settle()
-        grant, = self.granted(request)
+        grant, = self.came_of(request)
         self.assertEqual(self.box.grant(grant)["asset"]["id"], BAKERY)
         self.assertEqual([p["problem"] for p in self.items(request)[0]["problems"]], ["NOT_ACCEPTED_IN_TIME"])
         self.assertEqual(self.links(), {BAKERY: "ACTIVE", SECOND: "CANCELED"})
@@ -299,18 +306,20 @@ class GoogleAds(PlatformTest):
     def test_the_request_has_ended(self):
         """What nobody said yes to before the request's own end is taken back, after a last look."""
         self.begin(wait_days=100)
-        _, request, _, _ = self.ask(asset=BAKERY, mode="link_manual")
-        _, other, _, _ = self.ask(asset=SECOND, mode="link_manual")
+        _, request, _ = self.ask(asset=BAKERY, mode="link_manual")
+        _, other, _ = self.ask(asset=f"{SECOND},7770001111", mode="link_manual")
         self.wait_items(request, "waiting")
         self.advance(14 * 86400 - 600)
         self.settle()
         self.sandbox.act("google", "accept_link", manager=MANAGER, client=SECOND)
         self.advance(3 * 3600)
-        self.granted(other)
+        alive = [g for g in map(self.box.grant, self.came_of(other)) if g["state"] == "active"]
+        self.assertEqual([g["asset"]["id"] for g in alive], [SECOND])
+        self.assertEqual([(p["id"], p["problem"]) for p in self.items(other)[0]["problems"]], [("7770001111", "LINK_EXPIRED")])
         item = wait_for(lambda: next((i for i in self.items(request) if i["state"] != "waiting"), None))
         self.assertEqual((item["state"], item["reason"]), ("open", "LINK_EXPIRED"), item)
         self.assertEqual(self.rpc.call("request.get", request=request)["request"]["state"], "expired")
-        wait_for(lambda: self.links() == {BAKERY: "CANCELED", SECOND: "ACTIVE"}, 10)
+        wait_for(lambda: self.links() == {BAKERY: "CANCELED", SECOND: "ACTIVE", "7770001111": "CANCELED"}, 10)
 
     def test_an_answer_is_lost_after_the_invitation(self):
         """Nothing is invited twice: the next look finds it."""
@@ -330,7 +339,8 @@ class GoogleAds(PlatformTest):
         self.assertEqual(self.sandbox.call("GET", "/faults")["google"], [])
 
     def each_answer(self, fault, **more):
-        """Whatever happens to one answer, the client needs at most one more try, and there is one link in the end."""
+        """Whatever happens to one answer, the client needs at most one more try, and there is one link in the end: what a
+        try that failed had sent is taken back."""
         self.begin()
         for match in ("*/token", "*/tokeninfo", "*:listAccessibleCustomers", f"*/{MANAGER}/googleAds:search",
                       "*/customerClientLinks:mutate", f"*/{BAKERY}/googleAds:search", "*/customerManagerLinks:mutate"):
@@ -341,7 +351,8 @@ class GoogleAds(PlatformTest):
                 browser.open(link)
                 self.sandbox.fault("google", fault, times=1, match=match, **more)
                 self.until_granted(link, request, browser)
-                self.assertEqual([x["status"] for x in self.sandbox.state("google")["links"]], ["ACTIVE"])
+                *before, last = [x["status"] for x in self.sandbox.state("google")["links"]]
+                self.assertEqual((last, [s for s in before if s not in ("CANCELED", "INACTIVE")]), ("ACTIVE", []))
                 self.assertEqual(self.sandbox.call("GET", "/faults")["google"], [])
 
     def test_each_answer_lost(self):

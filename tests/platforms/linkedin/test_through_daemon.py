@@ -194,6 +194,15 @@ class LinkedIn(PlatformTest):
             self.assertEqual(caught.exception.reason, "OP_LIMITED")
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
 
+    def test_an_account_by_its_urn(self):
+        self.begin()
+        urn = "urn:li:sponsoredAccount:"
+        grants = self.granted(asset=f"{urn}{CANDLES};{CANDLES_US}")
+        self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in grants), [CANDLES, CANDLES_US])
+        grant, = self.granted(asset=urn + CANDLES, mode="token")
+        self.assertEqual(self.box.grant(grant)["asset"]["id"], CANDLES)
+        self.rpc.call("grant.token", grant=grant)
+
     def test_half_done_and_taken_back(self):
         """One account is shared, the other waits for a hand: the seat that was given goes when the request does."""
         self.begin()

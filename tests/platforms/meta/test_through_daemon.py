@@ -47,6 +47,15 @@ class Meta(PlatformTest):
         self.assertEqual({k: s["state"] for k, s in ends.items()}, {"partner": "closed", "member": "closed"}, ends)
         self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], 0)
 
+    def test_ids_however_they_are_written(self):
+        self.begin()
+        for mode, more in (("share", {}), ("request", {}), ("delegate", {"assets": [EU]})):
+            _, request, _ = self.ask(EU[4:], mode=mode, **more)
+            if mode == "request":
+                self.assertEqual(self.items(request)[0]["problems"] if "problems" in self.items(request)[0] else [], [])
+            item, = self.wait_items(request, "granted")
+            self.assertEqual([self.box.grant(g)["asset"]["id"] for g in item["grants"]], [EU], mode)
+
     def test_the_client_chooses(self):
         self.begin()
         link, request, browser = self.ask(role="analyst")

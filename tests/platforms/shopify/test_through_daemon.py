@@ -56,6 +56,16 @@ class Shopify(PlatformTest):
         self.assertEqual((seen["asset"]["id"], seen["role"]["granted"]), (ACME, "read"))
         self.assertEqual(sorted(seen["layers"]["token"]["scope"].split()), ["read_orders", "read_products"])
 
+    def test_an_asset_in_any_spelling(self):
+        self.begin()
+        for spelling in ("acme-candles", "https://ACME-candles.myshopify.com/admin", "admin.shopify.com/store/acme-candles"):
+            grant = self.granted(shop=spelling)
+            self.assertEqual(self.box.grant(grant)["asset"]["id"], ACME)
+        self.assertEqual(self.states(self.whole_end(grant)), {"token": "closed"})
+
+    def states(self, ends):
+        return {kind: s["state"] for kind, s in ends.items()}
+
     def test_no_shop_no_way(self):
         """Nobody is sent to a host that is no shop."""
         self.begin()

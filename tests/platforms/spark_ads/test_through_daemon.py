@@ -194,7 +194,7 @@ class Spark(PlatformTest):
         _, request, _ = self.ask("creator", asset=f"{DAWN},{WHEELS}", who=ANA)
         item, = self.wait_items(request, "granted")
         self.assertEqual([p["id"] for p in item["problems"]], [DAWN])
-        wait_for(lambda: self.calls("business/post/authorize/delete"), 10)
+        wait_for(lambda: self.calls("POST", "business/post/authorize/delete"), 10)
         self.assertEqual(self.withdrawn_of(item, DAWN), {"authorization": "closed"})
         active = [g for g in map(self.box.grant, item["grants"]) if g["state"] == "active"]
         self.assertEqual([g["asset"]["id"] for g in active], [WHEELS])

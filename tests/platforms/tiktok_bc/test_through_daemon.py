@@ -255,6 +255,11 @@ class TikTok(PlatformTest):
         ends = self.whole_end(grant)
         self.assertIn(ends["partner_asset"]["state"], ("closed", "manual"))
 
+    def test_ids_as_they_are_pasted(self):
+        self.begin()
+        grants = self.granted(f' "{EU}"\n; {UK} ', mode="oauth")
+        self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in grants), [EU, UK])
+
     def test_only_a_token(self):
         self.begin(connected=False)
         grants = self.granted(mode="oauth")
