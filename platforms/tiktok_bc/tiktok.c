@@ -90,8 +90,30 @@ const char *tt_token(const grantd_op *op, int whose)
     return tt_is_hub(op) && own ? own : grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN);
 }
 
+enum { RETIRES_DAYS = 60 };
+
+/* The facts know one date: what came before v1.3 was switched off in August 2023. Others are the operator's,
+ * who reads TikTok's mail. */
+static void warn_version(grantd_op *op)
+{
+    const char *version = grantd_option(op, "api_version"), *date = grantd_option(op, "api_version_retires");
+    int old = tt_equal(version, "v1.2") || tt_equal(version, "v1.1") || tt_equal(version, "v1.0");
+    int64_t end = date ? tt_time(date) : 0, now = grantd_now(op);
+
+    if (date && !end)
+        grantd_warn(op, "OPTION_ODD", "api_version_retires is no date like 2027-08-31");
+    if (old || (end && end <= now))
+        grantd_warn(op, "API_VERSION_RETIRES", "version %s of the Business API has ended: set api_version",
+                    version);
+    else if (end && end - now <= RETIRES_DAYS * 86400)
+        grantd_warn(op, "API_VERSION_RETIRES",
+                    "version %s of the Business API ends in %lld days: set api_version to a newer one",
+                    version, (long long)((end - now) / 86400));
+}
+
 static const char *address(grantd_op *op, const char *path)
 {
+    warn_version(op);
     return grantd_strf(op, "%s/open_api/%s/%s", grantd_option(op, "base_url"),
                        grantd_option(op, "api_version"), path);
 }

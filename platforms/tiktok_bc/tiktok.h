@@ -139,6 +139,8 @@ int tt_is_open(grantd_op *op, const char *kind);
           .type = GRANTD_URL,                                                                               \
           .dflt = "https://business-api.tiktok.com" },                                                      \
         { .key = "api_version", .help = "Version of the Business API", .dflt = "v1.3" },                    \
+        { .key = "api_version_retires",                                                                     \
+          .help = "Day on which that version ends, like 2027-08-31: a warning comes 60 days before" },      \
     {                                                                                                       \
         .key = "user_info", .help = "How the person who consented is asked for; off: not at all",           \
         .type = GRANTD_ENUM, .choices = tt_user_info_choices, .dflt = "get"                                 \

@@ -66,6 +66,29 @@ class Meta(PlatformTest):
         item, = self.wait_items(request, "granted")
         self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in item["grants"]), [EU, US])
 
+    def test_accounts_and_pages_under_one_login(self):
+        """Four items, one consent: what one does leaves the others alone, also when it ends."""
+        self.begin()
+        items = [{"app": "fb", "role": "advertiser", "mode": "share", "asset": EU},
+                 {"app": "fb", "role": "admin", "mode": "share", "asset": PAGE, "params": {"kind": "page"}},
+                 {"app": "fb", "role": "analyst", "mode": "share", "asset": US},
+                 {"app": "fb", "role": "analyst", "mode": "share", "asset": CANDLES}]
+        link, request, _ = self.request(*items)
+        browser = self.box.browser()
+        browser.open(link)
+        self.approve(browser, who=BERTA)
+        self.advance(60)
+        done = self.wait_items(request, "granted", "granted", "granted", "open")
+        self.assertEqual(done[3]["reason"], "NOT_VISIBLE")
+        grants = {self.box.grant(g)["asset"]["id"]: self.box.grant(g) for i in done for g in i["grants"]}
+        self.assertEqual({a: g["role"]["granted"] for a, g in grants.items()},
+                         {EU: "advertiser", PAGE: "admin", US: "analyst"})
+        self.assertEqual(len(self.calls("GET", "/oauth/access_token")), 1)
+        ends = self.whole_end(grants[EU]["id"])
+        self.assertEqual({s["state"] for s in ends.values()}, {"closed"}, ends)
+        for asset in (PAGE, US):
+            self.assertEqual(self.rpc.call("grant.verify", grant=grants[asset]["id"])["differences"], [], asset)
+
     def test_a_page(self):
         self.begin()
         grant, = self.granted(PAGE, role="admin", kind="page")

@@ -125,6 +125,19 @@ class Shopify(PlatformTest):
         self.assertEqual(self.box.grant(grant)["state"], "active")
         self.assertEqual(len(self.sandbox.seen()["requests"]), seen)
 
+    def test_compliance_webhooks_are_received(self):
+        """Verified by their signature and told as events; they end nothing by themselves."""
+        self.begin()
+        grant = self.granted()
+        for topic in ("customers/data_request", "customers/redact", "shop/redact"):
+            self.act("webhook", shop=ACME, topic=topic, url=self.box.url + "/hook/main.shop")
+
+        def told():
+            return [e["data"]["observed"]["event"] for e in self.rpc.call("event.list", types=["platform.notice"])["events"]]
+        wait_for(lambda: len(told()) == 3, 10)
+        self.assertEqual(sorted(told()), ["customers_data_request", "customers_redact", "shop_redact"])
+        self.assertEqual(self.box.grant(grant)["state"], "active")
+
     def test_a_frozen_shop_is_not_lost(self):
         self.begin()
         grant = self.granted()
