@@ -440,7 +440,8 @@ bool gd_made_some(const struct gd_exchange *x)
     json_t *asset;
     size_t i;
 
-    json_array_foreach(x->reports.assets.all, i, asset) if (!gd_json_text(asset, "problem", NULL)) return true;
+    json_array_foreach(x->reports.assets.all, i,
+                       asset) if (!gd_json_text(asset, "problem", NULL)) return true;
     return false;
 }
 
@@ -452,7 +453,8 @@ static void add_rest(struct gd_exchange *x, const struct gd_flow_item *it, json_
     json_t *one;
     size_t i;
 
-    json_array_foreach(x->reports.assets.all, i, one) json_object_set(known, gd_json_text(one, "id", ""), one);
+    json_array_foreach(x->reports.assets.all, i, one)
+        json_object_set(known, gd_json_text(one, "id", ""), one);
     json_object_foreach(x->opened, id, one)
     {
         GD_AUTO_JSON bare = json_pack("{s:s}", "id", id);
