@@ -291,25 +291,33 @@ class GoogleAds(PlatformTest):
 
     def test_waited_for_too_long(self):
         """One of two accounts is never accepted: its invitation is cancelled, and the other one is granted."""
-        self.begin(wait_days=7)
+        self.begin(wait_days=1)
         _, request, _ = self.ask(asset=f"{BAKERY},{SECOND}", mode="link_manual")
         self.wait_items(request, "waiting")
         self.sandbox.act("google", "accept_link", manager=MANAGER, client=BAKERY)
         for _ in range(3):
-            self.advance(4 * 86400)
+            self.advance(12 * 3600)
             self.settle()
         grant, = self.came_of(request)
         self.assertEqual(self.box.grant(grant)["asset"]["id"], BAKERY)
         self.assertEqual([p["problem"] for p in self.items(request)[0]["problems"]], ["NOT_ACCEPTED_IN_TIME"])
         self.assertEqual(self.links(), {BAKERY: "ACTIVE", SECOND: "CANCELED"})
 
+    def ask_for_two_hours(self, asset):
+        client = self.rpc.call("client.create", name="Bakery")["client"]["id"]
+        made = self.rpc.call("request.create", client=client, confirm=False, expires_in=7200,
+                             items=[{"app": "goog", "mode": "link_manual", "asset": asset}])
+        browser = self.box.browser()
+        browser.open(made["link"])
+        self.approve(browser)
+        return made["request"]["id"]
+
     def test_the_request_has_ended(self):
         """What nobody said yes to before the request's own end is taken back, after a last look."""
-        self.begin(wait_days=100)
-        _, request, _ = self.ask(asset=BAKERY, mode="link_manual")
-        _, other, _ = self.ask(asset=f"{SECOND},7770001111", mode="link_manual")
+        self.begin()
+        request, other = (self.ask_for_two_hours(asset) for asset in (BAKERY, f"{SECOND},7770001111"))
         self.wait_items(request, "waiting")
-        self.advance(14 * 86400 - 600)
+        self.advance(2 * 3600 - 600)
         self.settle()
         self.sandbox.act("google", "accept_link", manager=MANAGER, client=SECOND)
         self.advance(3 * 3600)
