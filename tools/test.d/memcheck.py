@@ -40,13 +40,13 @@ def run(one):
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
+    all_of_them, bad = list(tests(sys.argv[1])), 0
     with concurrent.futures.ThreadPoolExecutor(int(sys.argv[2])) as pool:
-        results = list(pool.map(run, list(tests(sys.argv[1]))))
-    bad = [(name, said) for name, said in results if said is not None]
-    for name, said in bad:
-        print(f"valgrind: {name}\n{said}")
-    print(f"valgrind: {len(results)} programs, {len(bad)} bad")
-    sys.exit(1 if bad or not results else 0)
+        for name, said in pool.map(run, all_of_them):
+            bad += said is not None
+            print(f"valgrind: {name}: {'fine' if said is None else said}", flush=True)
+    print(f"valgrind: {len(all_of_them)} programs, {bad} bad")
+    sys.exit(1 if bad or not all_of_them else 0)
 
 
 if __name__ == "__main__":
