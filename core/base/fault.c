@@ -64,6 +64,8 @@ static int act(const struct fault *f)
 
     if (!strcmp(f->action, "kill9"))
         kill(getpid(), SIGKILL);
+    else if (!strcmp(f->action, "freeze"))
+        (void)raise(SIGSTOP); /* all threads, until somebody sends SIGCONT */
     else if (!strcmp(f->action, "abort"))
         abort();
     else if (!strcmp(f->action, "exit"))

@@ -70,6 +70,23 @@ static void points_end_the_process(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 3);
 }
 
+static void points_freeze_until_continued(void **state)
+{
+    int status;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        (void)setenv("GRANTD_FAULT", "p1:freeze:2", 1);
+        _exit(7 + pass_thrice());
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 static int measure(void)
 {
     struct timespec a, b;
@@ -92,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(points_fail_on_the_passage_named),
         cmocka_unit_test(points_end_the_process),
+        cmocka_unit_test(points_freeze_until_continued),
         cmocka_unit_test(points_wait),
     };
 
