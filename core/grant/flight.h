@@ -11,6 +11,7 @@ struct verdict {
     int64_t next_at;
     unsigned attempts;
     bool close_intent;
+    bool unsent; /* what is known of earlier attempts stays */
 };
 
 struct gd_flight {

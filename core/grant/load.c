@@ -7,7 +7,7 @@
 #include <string.h>
 
 GD_SQL(sql_keys_meta, "SELECT name, value FROM meta");
-GD_SQL(sql_keys_meta_set, "INSERT INTO meta (name, value) VALUES ($1, $2)");
+GD_SQL(sql_keys_meta_set, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
 GD_SQL(sql_data_keys,
        "SELECT workspace, client_id, wrapped FROM data_keys k WHERE state = 'active' AND NOT EXISTS"
        " (SELECT 1 FROM data_keys t WHERE t.workspace = k.workspace AND t.client_id = k.client_id"
@@ -72,24 +72,36 @@ static void on_keys_meta(void *arg, const struct gd_row *row)
     (void)snprintf(l->kcv, sizeof l->kcv, "%s", gd_row_text(row, 1));
 }
 
+/* Nodes that start for the first time at the same moment: one of them writes, all compare. */
+static int read_kcv(struct loading *l, const char *mine)
+{
+    struct gd_tx *tx;
+
+    if (gd_store_scan(l->b->d.keys, &sql_keys_meta, on_keys_meta, l, l->err))
+        return -1;
+    if (l->kcv_seen)
+        return 0;
+    tx = gd_tx_new(l->b->d.keys);
+    gd_tx_add(tx, &sql_keys_meta_set, GD_P_TEXT("kcv"), GD_P_TEXT(mine));
+    return commit_now(l, l->b->d.keys, tx) ||
+                   gd_store_scan(l->b->d.keys, &sql_keys_meta, on_keys_meta, l, l->err)
+               ? -1
+               : 0;
+}
+
 static int check_kek(struct loading *l)
 {
     unsigned char kcv[16];
     char text[33];
-    struct gd_tx *tx;
 
     gd_keyring_check_value(l->b->d.keyring, kcv);
     gd_hex(text, kcv, sizeof kcv);
-    if (gd_store_scan(l->b->d.keys, &sql_keys_meta, on_keys_meta, l, l->err))
+    if (read_kcv(l, text))
         return -1;
-    if (l->kcv_seen)
-        return gd_same_text(text, l->kcv)
-                   ? 0
-                   : gd_err_set(l->err, GD_R_KEY_WRONG,
-                                "this is not the key that the keyring was made with; nothing was touched");
-    tx = gd_tx_new(l->b->d.keys);
-    gd_tx_add(tx, &sql_keys_meta_set, GD_P_TEXT("kcv"), GD_P_TEXT(text));
-    return commit_now(l, l->b->d.keys, tx);
+    return gd_same_text(text, l->kcv)
+               ? 0
+               : gd_err_set(l->err, GD_R_KEY_WRONG,
+                            "this is not the key that the keyring was made with; nothing was touched");
 }
 
 static void on_data_key(void *arg, const struct gd_row *row)

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-/* What waited for that node's spool is asked for again, by whoever comes first. */
+/* What waited for that node's spool is asked for again, by whoever comes first; of a server that may end
+ * everything not before the access token is over ($3: how far clocks may be apart). */
 GD_SQL(sql_forget, "DELETE FROM nodes WHERE name = $1 AND lease_until < gd_now()");
 GD_SQL(sql_doubts,
-       "UPDATE credentials SET next_at = gd_now(), reason_text = 'the node that may have held the answer was "
+       "UPDATE credentials SET next_at = CASE WHEN retry_class <> $4 AND expires_at + $3 > gd_now()"
+       " THEN expires_at + $3 ELSE gd_now() END, reason_text = 'the node that may have held the answer was "
        "given up' WHERE status = 'uncertain' AND next_at = $2 AND EXISTS (SELECT 1 FROM intents i"
        " WHERE i.workspace = credentials.workspace AND i.credential_id = credentials.id"
        " AND substr(i.node, 1, length($1) + 1) = $1 || '.')"
@@ -70,7 +72,8 @@ void gd_node_forget(struct gd_broker *b, const struct gd_actor *who, json_t *par
     }
     tx = gd_tx_new(b->d.store);
     gd_tx_add(tx, &sql_forget, GD_P_TEXT(name));
-    gd_tx_add(tx, &sql_doubts, GD_P_TEXT(name), GD_P_INT(GD_NEVER_DUE));
+    gd_tx_add(tx, &sql_doubts, GD_P_TEXT(name), GD_P_INT(GD_NEVER_DUE), GD_P_INT(b->plan.skew_ms),
+              GD_P_INT(GRANTD_RETRY_STRICT));
     gd_tx_add(tx, &sql_intents, GD_P_TEXT(name));
     gd_tx_add(tx, &sql_there, GD_P_TEXT(name));
     gd_store_commit(b->d.store, tx, on_forgotten, c);

@@ -51,10 +51,12 @@ static int64_t long_over(const struct gd_flight *f)
     return f->b->plan.deadline_ms + 2 * f->b->plan.skew_ms;
 }
 
-static void close_intent(const struct gd_flight *f, struct gd_tx *tx)
+/* own: nothing was sent, so what is known of earlier attempts stays (a node that is gone may hold the answer
+ * of one). */
+static void close_intent(const struct gd_flight *f, struct gd_tx *tx, bool own)
 {
     gd_tx_add(tx, &sql_intent_close, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
-              GD_P_INT(long_over(f)));
+              GD_P_INT(own ? INT64_MAX : long_over(f)));
 }
 
 /* ---- an answer: record, spool, commit, publish ---- */
@@ -268,24 +270,34 @@ void gd_flight_unreadable(struct gd_flight *f, const struct gd_err *err)
 /* This process slept, or the store did: nothing was sent, and somebody else may be at it by now. */
 void gd_flight_late(struct gd_flight *f, const struct gd_err *err)
 {
-    struct verdict v = { f->status, gd_now(f->b->d.clock) + LATE_AGAIN_MS, f->attempts, true };
+    struct verdict v = { f->status, gd_now(f->b->d.clock) + LATE_AGAIN_MS, f->attempts, true, true };
 
+    if (f->status == GD_CRED_UNCERTAIN || f->status == GD_CRED_QUARANTINED)
+        v.next_at = f->next_at > v.next_at ? f->next_at : v.next_at; /* a doubt keeps its date */
     gd_flight_fail(f, err);
     settle(f, &v);
 }
 
 void gd_flight_patient(struct gd_flight *f)
 {
-    struct verdict v = { f->status, f->next_at, f->attempts, true };
+    struct verdict v = { f->status, f->next_at, f->attempts, true, true };
     bool doubt = f->status == GD_CRED_UNCERTAIN;
     struct gd_err err;
     char at[32];
 
     gd_time_text(at, f->next_at);
-    gd_err_set(
-        &err, doubt ? GD_R_CREDENTIAL_UNCERTAIN : GD_R_CREDENTIAL_QUARANTINED,
-        "the refresh token is not presented again before %s: this platform may end everything if it is", at);
-    err.retry_at = f->next_at;
+    if (f->next_at == GD_NEVER_DUE) {
+        gd_err_set(
+            &err, GD_R_CREDENTIAL_UNCERTAIN,
+            "a node that is gone may hold the answer to the last refresh; start it again, or give it up: "
+            "grantctl node list, grantctl node forget");
+    } else {
+        gd_err_set(&err, doubt ? GD_R_CREDENTIAL_UNCERTAIN : GD_R_CREDENTIAL_QUARANTINED,
+                   "the refresh token is not presented again before %s: this platform may end everything if "
+                   "it is",
+                   at);
+        err.retry_at = f->next_at;
+    }
     gd_flight_fail(f, &err);
     settle(f, &v);
 }
@@ -308,7 +320,7 @@ static void settle(struct gd_flight *f, const struct verdict *v)
               GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(taken_back ? f->first_gen : f->gen),
               GD_P_TEXT(f->intent));
     if (v->close_intent)
-        close_intent(f, tx);
+        close_intent(f, tx, v->unsent);
     if (v->status != (enum gd_cred_status)c->status) {
         GD_AUTO_FREE char *type = gd_strf("credential.%s", gd_cred_status_word(v->status));
 
@@ -357,7 +369,7 @@ static void promote_sibling(struct gd_flight *f)
     gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->sibling), GD_P_TEXT("current"));
     gd_tx_add(tx, &sql_version_status, GD_P_TEXT(f->workspace), GD_P_TEXT(f->current_attempt),
               GD_P_TEXT("rejected"));
-    close_intent(f, tx);
+    close_intent(f, tx, false);
     f->outcome = gd_tx_add(tx, &sql_outcome, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
     f->due = now;
     gd_tx_news(tx, f->workspace, f->id);
