@@ -189,6 +189,26 @@ int gd_bulk_run(struct gd_bulk *b, const struct gd_sql *sql, const struct gd_par
     return gd_bulk_flush(b, err);
 }
 
+int gd_bulk_ask(struct gd_bulk *b, const struct gd_sql *sql, int64_t *ret, struct gd_err *err)
+{
+    struct gd_tx *tx = gd_tx_new(NULL);
+    struct gd_list group;
+    int rc;
+
+    gd_tx_add_(tx, sql, NULL, 0);
+    gd_list_init(&group);
+    gd_list_add(&group, &tx->link);
+    rc = b->ops->write(b->engine, &group);
+    if (rc != 0)
+        rc = gd_err_set(err, GD_R_STORE_FULL, "the disk is full");
+    else if (tx->result != GD_STORE_OK)
+        rc = gd_err_set(err, tx->err.reason, "%s", tx->err.text);
+    if (rc == 0)
+        *ret = gd_tx_int(tx, 0, 0, 0);
+    gd_tx_free(tx);
+    return rc;
+}
+
 int gd_bulk_scan(struct gd_bulk *b, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err)
 {
     return b->ops->scan(b->engine, sql, fn, arg, err);

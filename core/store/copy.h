@@ -65,6 +65,8 @@ int gd_bulk_row(struct gd_bulk *b, const struct gd_table *t, const struct gd_par
 int gd_bulk_run(struct gd_bulk *b, const struct gd_sql *sql, const struct gd_param *params, size_t n,
                 struct gd_err *err); /* behind the rows so far; durable */
 int gd_bulk_flush(struct gd_bulk *b, struct gd_err *err);
+/* One number, by the store's own clock where the statement asks for it. */
+int gd_bulk_ask(struct gd_bulk *b, const struct gd_sql *sql, int64_t *ret, struct gd_err *err);
 int gd_bulk_scan(struct gd_bulk *b, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
 void gd_bulk_close(struct gd_bulk *b);
 

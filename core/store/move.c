@@ -35,11 +35,6 @@ struct moving {
 
 /* ---- opening ---- */
 
-static void on_live(void *arg, const struct gd_row *row)
-{
-    *(int64_t *)arg = gd_row_int(row, 0);
-}
-
 /* A store of several nodes: no other one may be at work. */
 static int check_alone(struct moving *v, struct part *p)
 {
@@ -47,7 +42,7 @@ static int check_alone(struct moving *v, struct part *p)
 
     if (!gd_tables_find(&p->tables, "nodes") || !p->given->from->url)
         return 0;
-    if (gd_bulk_scan(p->from, &sql_live, on_live, &live, v->err) < 0)
+    if (gd_bulk_ask(p->from, &sql_live, &live, v->err) < 0)
         return -1;
     return live == 0
                ? 0
@@ -297,6 +292,8 @@ int gd_move_check(const struct gd_move *m, struct gd_err *err)
             rc = open_to(&v, p);
         if (rc == 0)
             rc = check_to(&v, p);
+        if (rc == 0) /* from here on nobody begins anew there by mistake */
+            rc = gd_mark_set(p->to, GD_MARK_ARRIVING, v.arriving, err);
     }
     moving_done(&v);
     return rc;

@@ -18,7 +18,8 @@ struct gd_move {
     const struct gd_clock *clock;
     struct gd_log *log;
 };
-/* Could it begin: the new stores can be opened and hold nothing, or a part of just this move. */
+/* Could it begin: the new stores can be opened and hold nothing, or a part of just this move. They say
+ * "arriving" from then on. */
 int gd_move_check(const struct gd_move *m, struct gd_err *err);
 /* ret: [{"name", "tables": [...]}], new reference. STORE_NOT_EMPTY, STORE_MOVED, STORE_LOCKED, STORE_... */
 int gd_move_run(const struct gd_move *m, json_t **ret, struct gd_err *err);
