@@ -503,7 +503,8 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
     d->started_at = gd_now(d->clock);
     if (boot_config(d, err) || gd_daemon_virtual(d, err) || make_state_dir(d->config->state_dir, err) ||
         boot_keys(d, true, err) || boot_node(d, err) || boot_stores(d, err) || gd_daemon_look_first(d, err) ||
-        boot_audit(d, err) || boot_nodes(d, err) || boot_http(d, err))
+        gd_key_check(&d->loop, d->keyring, d->keys, err) || boot_nodes(d, err) || boot_audit(d, err) ||
+        boot_http(d, err))
         return -1;
     d->events = gd_events_new(d->store, d->clock, d->rng);
     return boot_broker(d, err) || boot_rpc(d, err) || boot_portal(d, err) || gd_daemon_begin(d, err) ? -1 : 0;

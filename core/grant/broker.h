@@ -88,6 +88,10 @@ struct gd_broker_deps { /* all outlive the broker */
 extern const struct gd_migration gd_broker_migrations[], gd_keys_migrations[];
 extern const size_t gd_broker_nmigrations, gd_keys_nmigrations;
 
+/* Blocking, before anything else is read or written: is this the key that the keyring was made with? The
+ * first one is. KEY_WRONG. */
+int gd_key_check(uv_loop_t *loop, const struct gd_keyring *keyring, struct gd_store *keys,
+                 struct gd_err *err);
 /* Blocking start: loads data keys and index, replays the spool, looks at open intents. Nothing is sent yet:
  * gd_sched_start does that. */
 int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, const struct gd_broker_deps *d,

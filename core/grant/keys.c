@@ -174,3 +174,58 @@ char *gd_open_text(struct gd_broker *b, const struct gd_seal_name *name, const v
     out[len] = '\0';
     return out;
 }
+
+/* ---- the right key-encryption key ---- */
+
+GD_SQL(sql_check_value, "SELECT value FROM meta WHERE name = 'kcv'");
+GD_SQL(sql_check_value_set,
+       "INSERT INTO meta (name, value) VALUES ('kcv', $1) ON CONFLICT (name) DO NOTHING");
+
+struct checking {
+    char text[33], stored[33];
+    bool done, ok;
+    struct gd_err *err;
+};
+
+static void on_check_value(void *arg, const struct gd_row *row)
+{
+    struct checking *k = arg;
+
+    (void)snprintf(k->stored, sizeof k->stored, "%s", gd_row_text(row, 0));
+}
+
+static void on_check_value_set(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct checking *k = arg;
+
+    (void)tx;
+    k->done = true;
+    k->ok = r == GD_STORE_OK;
+    if (!k->ok && err)
+        *k->err = *err;
+}
+
+int gd_key_check(uv_loop_t *loop, const struct gd_keyring *keyring, struct gd_store *keys, struct gd_err *err)
+{
+    struct checking k = { .err = err };
+    unsigned char value[16];
+    struct gd_tx *tx;
+
+    gd_keyring_check_value(keyring, value);
+    gd_hex(k.text, value, sizeof value);
+    if (gd_store_scan(keys, &sql_check_value, on_check_value, &k, err))
+        return -1;
+    if (!k.stored[0]) {
+        tx = gd_tx_new(keys);
+        gd_tx_add(tx, &sql_check_value_set, GD_P_TEXT(k.text));
+        gd_store_commit(keys, tx, on_check_value_set, &k);
+        while (!k.done)
+            uv_run(loop, UV_RUN_ONCE);
+        if (!k.ok || gd_store_scan(keys, &sql_check_value, on_check_value, &k, err))
+            return -1; /* another node may have been first, with another key */
+    }
+    return gd_same_text(k.text, k.stored)
+               ? 0
+               : gd_err_set(err, GD_R_KEY_WRONG,
+                            "this is not the key that the keyring was made with; nothing was touched");
+}

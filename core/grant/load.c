@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-GD_SQL(sql_keys_meta, "SELECT name, value FROM meta");
-GD_SQL(sql_keys_meta_set, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
 GD_SQL(sql_data_keys,
        "SELECT workspace, client_id, wrapped FROM data_keys k WHERE state = 'active' AND NOT EXISTS"
        " (SELECT 1 FROM data_keys t WHERE t.workspace = k.workspace AND t.client_id = k.client_id"
@@ -31,8 +29,6 @@ struct loading {
     struct gd_err *err;
     bool failed, done;
     enum gd_store_result result;
-    char kcv[33];
-    bool kcv_seen;
     struct gd_map tombs; /* "workspace\nclient" of those whose key was destroyed */
     struct gd_tx *tx;    /* being filled by a scan */
     int64_t gen;         /* of a record of the spool */
@@ -61,48 +57,6 @@ static int commit_now(struct loading *l, struct gd_store *store, struct gd_tx *t
 }
 
 /* ---- keys ---- */
-
-static void on_keys_meta(void *arg, const struct gd_row *row)
-{
-    struct loading *l = arg;
-
-    if (strcmp(gd_row_text(row, 0), "kcv") != 0)
-        return;
-    l->kcv_seen = true;
-    (void)snprintf(l->kcv, sizeof l->kcv, "%s", gd_row_text(row, 1));
-}
-
-/* Nodes that start for the first time at the same moment: one of them writes, all compare. */
-static int read_kcv(struct loading *l, const char *mine)
-{
-    struct gd_tx *tx;
-
-    if (gd_store_scan(l->b->d.keys, &sql_keys_meta, on_keys_meta, l, l->err))
-        return -1;
-    if (l->kcv_seen)
-        return 0;
-    tx = gd_tx_new(l->b->d.keys);
-    gd_tx_add(tx, &sql_keys_meta_set, GD_P_TEXT("kcv"), GD_P_TEXT(mine));
-    return commit_now(l, l->b->d.keys, tx) ||
-                   gd_store_scan(l->b->d.keys, &sql_keys_meta, on_keys_meta, l, l->err)
-               ? -1
-               : 0;
-}
-
-static int check_kek(struct loading *l)
-{
-    unsigned char kcv[16];
-    char text[33];
-
-    gd_keyring_check_value(l->b->d.keyring, kcv);
-    gd_hex(text, kcv, sizeof kcv);
-    if (read_kcv(l, text))
-        return -1;
-    return gd_same_text(text, l->kcv)
-               ? 0
-               : gd_err_set(l->err, GD_R_KEY_WRONG,
-                            "this is not the key that the keyring was made with; nothing was touched");
-}
 
 static void on_data_key(void *arg, const struct gd_row *row)
 {
@@ -447,9 +401,8 @@ static int load_all(struct loading *l)
 {
     struct gd_store *keys = l->b->d.keys;
 
-    if (gd_restored_refuse(l->b, l->err) || check_kek(l) ||
-        gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) || l->failed ||
-        gd_store_scan(keys, &sql_tombstones, on_tombstone, l, l->err))
+    if (gd_restored_refuse(l->b, l->err) || gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) ||
+        l->failed || gd_store_scan(keys, &sql_tombstones, on_tombstone, l, l->err))
         return -1;
     if (gd_restored_begin(l->b, l->err) || replay(l) || take_over(l) || gd_restored_end(l->b, l->err))
         return -1;

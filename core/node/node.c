@@ -141,15 +141,15 @@ static bool same_view(const struct gd_nodes *n, const struct other *old, unsigne
     return true;
 }
 
-static void read_all(struct gd_nodes *n, const struct gd_tx *tx)
+static void read_all(struct gd_nodes *n, const struct gd_tx *tx, size_t stmt)
 {
     n->count = n->live = 0;
-    for (size_t i = 0; i < gd_tx_rows(tx, 1) && n->count < NODES_MAX; i++) {
+    for (size_t i = 0; i < gd_tx_rows(tx, stmt) && n->count < NODES_MAX; i++) {
         struct other *o = &n->all[n->count++];
 
-        (void)snprintf(o->name, sizeof o->name, "%s", gd_tx_text(tx, 1, i, 0));
-        (void)snprintf(o->state, sizeof o->state, "%s", gd_tx_text(tx, 1, i, 2));
-        o->left_ms = gd_tx_int(tx, 1, i, 3);
+        (void)snprintf(o->name, sizeof o->name, "%s", gd_tx_text(tx, stmt, i, 0));
+        (void)snprintf(o->state, sizeof o->state, "%s", gd_tx_text(tx, stmt, i, 2));
+        o->left_ms = gd_tx_int(tx, stmt, i, 3);
         o->hash = name_hash(o->name);
         o->live = o->left_ms > 0 && !strcmp(o->state, "live");
         n->live += o->live;
@@ -208,7 +208,7 @@ static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
     if (gd_mono(n->clock) > n->valid_until) /* it had run out */
         n->steady_since = n->sent_at;
     n->valid_until = n->sent_at + n->o.lease_ms;
-    read_all(n, tx);
+    read_all(n, tx, 1);
     if (!same_view(n, old, count) && n->o.on_changed)
         n->o.on_changed(n->o.arg);
     gd_free(old);
@@ -349,6 +349,7 @@ static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         return;
     }
     o->taken = gd_tx_changes(tx, 0) > 0;
+    read_all(o->n, tx, 3);
     o->n->worker = gd_strdup(gd_tx_text(tx, 1, 0, 0));
 }
 
@@ -361,6 +362,7 @@ static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
     gd_tx_add(tx, &sql_take, GD_P_TEXT(n->name), GD_P_TEXT(n->place), GD_P_INT(n->o.lease_ms));
     gd_tx_add(tx, &sql_mine, GD_P_TEXT(n->name));
     gd_tx_add(tx, &sql_forget, GD_P_TEXT(n->name), GD_P_INT(FORGET_MS));
+    gd_tx_add(tx, &sql_all, GD_P_INT(NODES_MAX));
     gd_store_commit(n->store, tx, on_taken, &o);
     while (!o.done)
         uv_run(loop, UV_RUN_ONCE);

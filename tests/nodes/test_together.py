@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Three nodes on one database do what one does: whoever is asked, whoever a browser meets, whoever is gone."""
+import contextlib
+import os
+import shutil
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from trio import Cluster, Daemon, RpcError, Trio, wait_for  # noqa: E402
+
+CALM = {"request_deadline_ms": 3000, "quiet_ms": 3000}
+
+
+class Nodes(unittest.TestCase):
+    LIMITS = CALM
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster()
+        cls.addClassCleanup(cls.cluster.done)
+        cls.cluster.make().start()
+
+    def setUp(self):
+        self.trio = Trio(self.cluster, 3, limits=self.LIMITS)
+        self.addCleanup(self.trio.close)
+        self.trio.policies("none", "strict")
+
+    def tearDown(self):
+        result = self._outcome.result
+        if any(test is self for test, _ in [*result.failures, *result.errors]):
+            sys.stderr.write(self.trio.logs())
+        else:
+            self.trio.whole()
+
+    def start(self):
+        self.trio.start()
+        self.trio.all_live()
+        return self.trio.nodes
+
+    def refused(self, reason, node, method, **params):
+        with self.assertRaises(RpcError) as caught:
+            node.call(method, **params)
+        self.assertEqual(caught.exception.reason, reason, str(caught.exception))
+
+    def ask(self, node, app="none"):
+        client = node.call("client.create", name="Anna Bakery")["client"]["id"]
+        made = node.call("request.create", client=client, confirm=False, items=[{"app": app}])
+        return made["link"], made["request"]["id"]
+
+
+class Together(Nodes):
+    def test_a_flow_may_end_on_another_node_than_it_began(self):
+        a, b, c = self.start()
+        link, request = self.ask(a)
+        browser = self.trio.first.browser()
+        self.trio.door_to(b)
+        self.assertEqual(browser.open(link).status, 200)
+        self.trio.door_to(c)  # the platform sends the browser back to whoever answers now
+        self.assertEqual(browser.walk(login="anna").status, 200)
+        grant = a.call("request.get", request=request)["request"]["items"][0]["grants"][0]
+        for node in (a, b, c):  # at once: who does not know it asks
+            self.assertEqual(node.token(grant)["gen"], 1)
+
+    def test_what_one_renews_or_ends_the_others_know_within_a_second(self):
+        a, b, c = self.start()
+        kept, ended = a.consent("none"), b.consent("none", login="bert")
+        for node in (a, b, c):
+            self.assertEqual((node.token(kept)["gen"], node.token(ended)["gen"]), (1, 1))
+        b.call("grant.refresh", grant=kept)
+        wait_for(lambda: {node.token(kept)["gen"] for node in (a, b, c)} == {2}, 1, 0.01)
+        a.call("grant.revoke", grant=ended)
+        asked = time.monotonic()
+        for node in (b, c):
+            def refused(node=node):
+                """a revoked grant is vended no more"""
+                with contextlib.suppress(RpcError):
+                    node.token(ended)
+                    return False
+                return True
+            wait_for(refused, 1, 0.005)
+        self.assertLess(time.monotonic() - asked, 1)
+
+    def test_a_revoke_waits_for_the_node_that_renews(self):
+        """What the renewal brings on one node is what the revoke on another ends."""
+        a, b, _ = self.start()
+        grant = a.consent("strict")
+        b.token(grant)
+        self.trio.server.post("/_ctl/fault", {"client_id": "strict", "action": "delay", "ms": 1500})
+        line = a.daemon.rpc
+        line.send("grant.refresh", grant=grant)
+        wait_for(lambda: self.trio.sql("SELECT count(*) FROM grantd.intents") == "1", 5)
+        self.assertEqual(b.call("grant.revoke", grant=grant)["grant"]["state"], "ended")
+        alive = [f for f in self.trio.families() if f["policy"] == "strict" and not f.get("revoked")]
+        self.assertEqual(alive, [], "a token that was made meanwhile lives on")
+
+    def test_a_node_that_drains_hands_over(self):
+        a, b, c = self.start()
+        grant = a.consent("none")
+        self.assertEqual(a.daemon.stop(), 0)
+        wait_for(lambda: b.states()[self.trio.names[a]] == "gone", 5)
+        self.assertEqual({b.token(grant)["gen"], c.token(grant)["gen"]}, {1})
+        b.call("grant.refresh", grant=grant)
+        self.trio.start(a)
+        self.trio.same_everywhere(grant)
+
+    def test_another_key_is_refused_before_a_row_is_read(self):
+        a, b, _ = self.trio.nodes
+        self.trio.start(a)
+        a.consent("none")
+        good = self.trio.key
+        self.trio.key = good + ".other"
+        with open(os.open(self.trio.key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+        b.write_config()
+        daemon = Daemon(b)
+        self.assertNotEqual(daemon.wait_dead(20), 0)
+        self.assertIn("KEY_WRONG", b.log_tail())
+        self.assertNotIn("node.dead", b.log_tail())
+        self.trio.key = good
+        self.trio.start()
+
+    def test_a_copied_state_directory_is_refused(self):
+        a, b, _ = self.trio.nodes
+        self.trio.start(a)
+        os.makedirs(b.state, 0o700, exist_ok=True)
+        shutil.copy(os.path.join(a.state, "node"), os.path.join(b.state, "node"))
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(os.path.join(a.state, "installation"), os.path.join(b.state, "installation"))
+        b.write_config()
+        self.assertNotEqual(Daemon(b).wait_dead(20), 0)
+        self.assertRegex(b.log_tail(), "NODE_NAME_TAKEN|STORE_LOCKED")
+        self.assertEqual(len(a.states()), 1)
+        os.unlink(os.path.join(b.state, "node"))
+        self.trio.start()
+
+
+class Blind(Nodes):
+    """The database is away: what is known to be good is vended for a while, and not for ever."""
+    LIMITS = {**CALM, "vend_blind_ms": 3000}
+
+    def test_vending_goes_on_and_ends(self):
+        a, b, c = self.start()
+        grant = a.consent("none")
+        for node in (a, b, c):
+            node.token(grant)
+        self.cluster.stop()
+        try:
+            for node in (a, b, c):
+                self.assertEqual(node.token(grant)["gen"], 1)
+            time.sleep(3.5)
+            for node in (a, b, c):
+                self.refused("STORE_BLIND", node, "grant.token", grant=grant)
+        finally:
+            self.cluster.start()
+        for node in (a, b, c):
+            wait_for(lambda node=node: self.vends(node, grant), 20, 0.1)
+
+    @staticmethod
+    def vends(node, grant):
+        """it vends again"""
+        with contextlib.suppress(RpcError):
+            return node.token(grant)["gen"] >= 1
+        return False
+
+
+if __name__ == "__main__":
+    unittest.main()
