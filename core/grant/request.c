@@ -4,6 +4,7 @@
 #include "grant/exchange.h"
 #include "grant/mails.h"
 #include "grant/params.h"
+#include "grant/rehearse.h"
 
 #include <string.h>
 
@@ -375,12 +376,24 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     gd_store_commit(c->b->d.store, w, on_stored, c);
 }
 
+static void on_rehearsed(struct gd_call *c, const struct gd_err *err)
+{
+    struct gd_tx *tx;
+
+    if (err) {
+        gd_call_error(c, err);
+        return;
+    }
+    tx = gd_tx_new(c->b->d.store);
+    gd_tx_add(tx, &sql_client, GD_P_TEXT(c->workspace), GD_P_TEXT(gd_param(c, "client")));
+    gd_store_read(c->b->d.store, tx, on_client, c);
+}
+
 static void create(struct gd_call *c, bool hub)
 {
     struct making *m = gd_arena_alloc(c->arena, sizeof *m);
     struct gd_broker *b = c->b;
     struct gd_err err = { 0 };
-    struct gd_tx *tx;
 
     c->state = m;
     m->hub = hub;
@@ -390,11 +403,10 @@ static void create(struct gd_call *c, bool hub)
         gd_call_fail(c, GD_R_NOT_FOUND, "no client of that id is visible to you");
     else if (check_items(c, &err))
         gd_call_error(c, &err);
-    else {
-        tx = gd_tx_new(b->d.store);
-        gd_tx_add(tx, &sql_client, GD_P_TEXT(c->workspace), GD_P_TEXT(gd_param(c, "client")));
-        gd_store_read(b->d.store, tx, on_client, c);
-    }
+    else if (hub)
+        on_rehearsed(c, NULL);
+    else
+        gd_rehearse(c, on_rehearsed);
 }
 
 void gd_request_create(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,

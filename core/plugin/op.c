@@ -272,6 +272,11 @@ static void save(struct gd_op *op, bool new_run)
 
 static void follow(struct gd_op *op)
 {
+    if (op->rehearsal && (op->next.kind == GD_NEXT_HTTP || op->next.kind == GD_NEXT_WAIT ||
+                          op->next.kind == GD_NEXT_SAVE || op->next.kind == GD_NEXT_CONTINUE)) {
+        end(op, GD_OP_PENDING);
+        return;
+    }
     switch (op->next.kind) {
     case GD_NEXT_HTTP:
         send_request(op);
@@ -480,12 +485,16 @@ void gd_op_saved(struct gd_op *op, bool ok)
 
 static void deadline(struct gd_op *op)
 {
+    int64_t waits = op->at == GD_AT_WAIT ? op->wait_until - gd_mono(op->env.clock) : 0;
+
     if (op->at == GD_AT_HTTP && !op->ask.http.repeatable) {
         op->spent = op->unsaved = true;
         end_failed(op, GRANTD_E_UNCERTAIN, "no answer came before the deadline");
         return;
     }
     end_failed(op, GRANTD_E_DEADLINE, "it was not done within its deadline");
+    if (waits > 0 && op->kind == GD_OP_GRANT) /* which goes on in another operation, not before that */
+        op->retry_at = gd_now(op->env.clock) + waits;
 }
 
 /* An answer that was paid for is always heard. */
@@ -627,6 +636,7 @@ struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start 
     op->app = gd_strf("%s/%s", s->platform->p.name, s->app ? s->app : "");
     op->log = env->log ? gd_log_child(env->log, "app", op->app) : NULL;
     op->on_save = s->on_save;
+    op->rehearsal = s->rehearsal;
     op->on_end = s->on_end;
     op->arg = s->arg;
     op->interactive = s->interactive;

@@ -77,6 +77,7 @@ struct gd_op_start {
     int64_t deadline_ms;      /* from now, mandatory */
     int64_t hard_deadline_ms; /* for what must not be cut short; 0: the same */
     bool interactive;
+    bool rehearsal;       /* it ends as PENDING where it would send, wait or save */
     uint32_t retry_class; /* GD_OP_REFRESH: of the credential, GRANTD_RETRY_...; 0 (unknown) for all others */
     int64_t due_mono_ms;
     unsigned fail_alloc_at; /* plugtest */

@@ -101,7 +101,7 @@ struct gd_op {
     struct grantd_next next;
     struct gd_op_ask ask;
     struct grantd_doc *answer; /* for ask.on_answer; of run.docs */
-    bool in_step, new_run;
+    bool in_step, new_run, rehearsal;
 
     /* the end */
     enum gd_op_end end;

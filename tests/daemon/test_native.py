@@ -317,6 +317,21 @@ class Params(AtlasTest):
             self.assertIn(part, str(caught.exception))
         self.assertEqual(self.rpc.call("request.list")["requests"], [])
 
+    def test_what_only_the_platform_knows(self):
+        """The form of a date is checked when the agency asks, not when the client comes; what is not set up yet, and may
+        be by then, is no fault of the item."""
+        client = self.client()
+        fine, bad = ({"app": "atlas", "params": {"campaign_end": day}} for day in ("2027-01-31", "soon"))
+        said = self.refused("OP_CONFIG", "request.create", client=client, items=[fine, bad])
+        self.assertIn("items[1]: campaign_end is written YYYY-MM-DD", str(said))
+        self.assertEqual(self.rpc.call("request.list")["requests"], [])
+        self.rpc.call("request.create", client=client, items=[fine, fine])
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.app("later", platform="atlas", client_id="broken")
+        self.box.start()
+        self.rpc.call("request.create", client=client, items=[{"app": "later", "params": {"campaign_end": "soon"}}])
+        self.assertEqual(self.atlas.bodies, [])
+
     def test_on_the_command_line(self):
         made = self.box.ctl("request", "create", self.client(), "--item",
                             "app=atlas,mode=both,params.campaign_end=2027-01-31,params.seats=2")

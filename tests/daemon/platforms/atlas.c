@@ -58,7 +58,12 @@ static void ask_codes(grantd_op *op)
 
 static grantd_next *request(grantd_op *op)
 {
-    const char *scope = grantd_arg(op, GRANTD_ARG_SCOPE);
+    const char *scope = grantd_arg(op, GRANTD_ARG_SCOPE), *end = grantd_param(op, "campaign_end");
+
+    if (!strcmp(grantd_option(op, "client_id"), "broken"))
+        return grantd_fail(op, GRANTD_E_CONFIG, "this app is not set up yet");
+    if (end && strlen(end) != 10)
+        return grantd_fail(op, GRANTD_E_CONFIG, "campaign_end is written YYYY-MM-DD");
 
     if (is_mode(op, "codes")) {
         ask_codes(op);
