@@ -213,7 +213,7 @@ static int not_whole(struct in *in, const char *why)
 /* n more bytes behind what is in the row already; *ret: where they begin. */
 static int take(struct in *in, size_t n, size_t *ret)
 {
-    char part[CHUNK];
+    char part[512]; /* the compiler clears it each time: no larger than most values */
 
     *ret = in->row.len;
     for (size_t k; n; n -= k) {
