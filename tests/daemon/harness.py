@@ -2,6 +2,7 @@
 happens, everything that was started is ended; and after every test all that grantd wrote is searched for secrets.
 
 The build under test is named by GRANTD_BUILD (ctest sets it)."""
+import atexit
 import contextlib
 import json
 import os
@@ -20,7 +21,8 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, os.path.join(ROOT, "tests", "servers"))
+sys.path[:0] = [os.path.join(ROOT, "tests", "servers"), os.path.join(ROOT, "tests", "pg")]
+import cluster  # noqa: E402
 import start  # noqa: E402
 from browser import Browser, origin_of  # noqa: E402,F401
 
@@ -29,6 +31,19 @@ AS_ORIGIN = "https://as.test.example"
 POLICIES = ("none", "overlap", "grace", "strict", "family")
 # Every token of the accounting server, every secret made here: none may be found in anything that grantd writes.
 TOKEN = re.compile(rb"\b(?:at|rt)-[A-Za-z0-9_-]{32}")
+
+
+# With GRANTD_TEST_STORE=postgresql every box has a database of its own in one cluster for the whole run.
+SHARED = os.environ.get("GRANTD_TEST_STORE") == "postgresql"
+_cluster = []
+
+
+def the_cluster():
+    if not _cluster:
+        _cluster.append(cluster.Cluster().make())
+        atexit.register(_cluster[0].done)
+        _cluster[0].start()
+    return _cluster[0]
 
 
 def program(name):
@@ -218,6 +233,7 @@ class Box:
         self.extra, self.public, self.args = extra_yaml, public, []
         self.apps, self.hubs, self.origins, self.canaries = {}, {}, {}, set()
         self.platform_dir = os.path.join(BUILD, "platforms")
+        self.store = {"url": the_cluster().database(), "module_dir": os.path.join(BUILD, "store")} if SHARED else None
         self.children, self.daemon = [], None
         os.mkdir(os.path.join(self.inputs, "providers"))
 
@@ -247,6 +263,8 @@ class Box:
                   "platform_dir": self.platform_dir,
                   "provider_dir": os.path.join(self.inputs, "providers"),
                   "apps": self.apps, "origins": self.origins, "limits": self.limits}
+        if self.store:
+            config["store"] = self.store
         if self.hubs:
             config["hubs"] = self.hubs
         if self.public:
@@ -365,12 +383,22 @@ class Box:
         if os.path.exists(self.log_path):
             with open(self.log_path, "rb") as file:
                 self.forbid(file.read(), "the log")
+        if self.store:
+            self.forbid(the_cluster().dump(self.store["url"]), "the database")
 
     def databases(self):
         out = []
         for folder, _, names in os.walk(self.state):
             out += [os.path.join(folder, name) for name in names if name.endswith(".db")]
         return out
+
+    def rows(self, text, *values, keyring=False):
+        """What the store holds, or a change of it behind the daemon's back; ? for values."""
+        if self.store:
+            return the_cluster().rows(self.store["url"], "grantd_keys" if keyring else "grantd", text, values)
+        path = os.path.join(self.state, "keyring.db" if keyring else "grantd.db")
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            return database.execute(text, values).fetchall()
 
     def integrity(self):
         """Of every database, after the daemon has ended."""
@@ -385,6 +413,8 @@ class Box:
             self.daemon.kill9()
         for child in self.children:
             child.stop()
+        if self.store:
+            the_cluster().drop(self.store["url"])
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -2,10 +2,8 @@
 """What a platform can do beside plain tokens, with a platform and a server of the test's own (platforms/atlas.c,
 atlas.py): several items under one consent, native access and tokens side by side, choices, codes with a verdict each,
 parameters, fan-outs that a crash or an outage interrupts, second consents, hubs, and the end of all that."""
-import contextlib
 import os
 import shutil
-import sqlite3
 import threading
 import time
 import unittest
@@ -132,11 +130,8 @@ class Shared(AtlasTest):
         second = {"id": "s-second", "account": "a1"}
         self.atlas.shares[second["id"]] = second
         self.assertEqual(self.box.daemon.stop(), 0)
-        path = next(p for p in self.box.databases() if not p.endswith("keyring.db"))
-        with contextlib.closing(sqlite3.connect(path)) as db:
-            db.execute("INSERT INTO surfaces (workspace, id, grant_id, kind, ref, outcome, changed_at)"
-                       " VALUES ('main', ?, ?, 'partner', ?, 'open', 0)", ("sf" + "z" * 26, grant["id"], second["id"]))
-            db.commit()
+        self.box.rows("INSERT INTO surfaces (workspace, id, grant_id, kind, ref, outcome, changed_at)"
+                      " VALUES ('main', ?, ?, 'partner', ?, 'open', 0)", "sf" + "z" * 26, grant["id"], second["id"])
         self.box.start()
         self.atlas.fail("/unshare", 503, 1, skip=1)
         self.rpc.call("grant.revoke", grant=grant["id"])
@@ -408,9 +403,6 @@ class Guarded(AtlasTest):
     def status(self, grant):
         return self.box.grant(grant)["layers"]["token"]["status"]
 
-    def store(self):
-        return next(p for p in self.box.databases() if not p.endswith("keyring.db"))
-
     def test_clocks_that_are_apart(self):
         """Nothing new is begun; what is there is refreshed; and it is over when the clocks agree again."""
         ((grant,),) = self.consent({"mode": "token", "asset": "a1"})
@@ -429,12 +421,10 @@ class Guarded(AtlasTest):
         """An operator is asked, once; nothing turns in circles; when the bytes are back so is the grant."""
         ((grant,),) = self.consent({"mode": "token", "asset": "a1"})
         self.assertEqual(self.box.daemon.stop(), 0)
-        with contextlib.closing(sqlite3.connect(self.store())) as db:
-            attempt, sealed = db.execute("SELECT attempt_id, sealed FROM token_versions WHERE status = 'current'").fetchone()
-            broken = bytearray(sealed)
-            broken[len(broken) // 2] ^= 1
-            db.execute("UPDATE token_versions SET sealed = ? WHERE attempt_id = ?", (bytes(broken), attempt))
-            db.commit()
+        ((attempt, sealed),) = self.box.rows("SELECT attempt_id, sealed FROM token_versions WHERE status = 'current'")
+        broken = bytearray(sealed)
+        broken[len(broken) // 2] ^= 1
+        self.box.rows("UPDATE token_versions SET sealed = ? WHERE attempt_id = ?", bytes(broken), attempt)
         self.box.start()
         with self.assertRaises(RpcError) as caught:
             self.rpc.call("grant.refresh", grant=grant["id"])
@@ -445,9 +435,7 @@ class Guarded(AtlasTest):
         self.assertIn(grant["id"], [f["grant"] for f in self.rpc.call("daemon.doctor")["findings"]])
         self.assertEqual(self.scheduler()["in_flight"], 0)
         self.assertEqual(self.box.daemon.stop(), 0)
-        with contextlib.closing(sqlite3.connect(self.store())) as db:
-            db.execute("UPDATE token_versions SET sealed = ? WHERE attempt_id = ?", (sealed, attempt))
-            db.commit()
+        self.box.rows("UPDATE token_versions SET sealed = ? WHERE attempt_id = ?", sealed, attempt)
         self.box.start()
         wait_for(lambda: self.status(grant["id"]) == "current")
 
@@ -469,9 +457,8 @@ class Guarded(AtlasTest):
             second.reply()
         second.close()
         self.assertEqual(self.rpc.call("app.get", app="atlas")["app"]["state"], "frozen")
-        with contextlib.closing(sqlite3.connect(self.store())) as db:
-            self.assertEqual(db.execute("SELECT status FROM credentials WHERE id = ?", (one["credential"],)).fetchone(),
-                             ("quarantined",))
+        self.assertEqual(self.box.rows("SELECT status FROM credentials WHERE id = ?", one["credential"]),
+                         [("quarantined",)])
 
     def test_no_turn_of_the_scheduler_is_lost(self):
         """A turn that joins a refresh under way, and one that is refused, are given back."""

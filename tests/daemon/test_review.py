@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 """What a second reader of core/grant, core/sched and core/daemon found: whose grant an act touches, ends that are never
 reached, tokens that are shown to a platform too often."""
-import contextlib
 import os
 import signal
-import sqlite3
 import time
 import unittest
 
@@ -85,11 +83,7 @@ class Commits(GrantdTest):
         self.assertEqual(self.versions(), versions)
 
     def versions(self):
-        for path in self.box.databases():
-            with contextlib.closing(sqlite3.connect(path)) as database:
-                if database.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'token_versions'").fetchone()[0]:
-                    return database.execute("SELECT attempt_id, status FROM token_versions ORDER BY 1").fetchall()
-        raise AssertionError("no database has versions")
+        return self.box.rows("SELECT attempt_id, status FROM token_versions ORDER BY 1")
 
     def test_hangups_while_it_ends(self):
         """SIGHUP after SIGTERM: what would be told of the new configuration is being closed."""
@@ -276,23 +270,14 @@ class Ends(GrantdTest):
         self.box.start()
         kept, orphan = self.box.consent("none"), self.box.consent("none")
         self.assertEqual(self.box.daemon.stop(), 0)
-        with contextlib.closing(sqlite3.connect(self.store())) as database:
-            database.execute("DELETE FROM grants WHERE id = ?", (orphan,))
-            database.execute("UPDATE grants SET lifecycle = 'of a later version' WHERE id = ?", (kept,))
-            database.commit()
+        self.box.rows("DELETE FROM grants WHERE id = ?", orphan)
+        self.box.rows("UPDATE grants SET lifecycle = 'of a later version' WHERE id = ?", kept)
         os.remove(os.path.join(self.box.state, "spool"))  # everything of it is committed; it would bring the grant back
         self.box.start()
         wait_for(lambda: self.family()["revoked"] == "revoked", 10)
         self.assertEqual(self.server.get("/_ctl/report")["families"][0]["revoked"], None)
         self.assertEqual(self.server.get("/_ctl/report")["seen"]["revoke"], 1)
 
-    def store(self):
-        """The database that has the grants."""
-        for path in self.box.databases():
-            with contextlib.closing(sqlite3.connect(path)) as database:
-                if database.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'grants'").fetchone()[0]:
-                    return path
-        raise AssertionError("no database has grants")
 
 
 class Changes(GrantdTest):

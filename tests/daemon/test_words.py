@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """Reason words that are met on rare ways: each is provoked in the daemon as it runs, and nothing has changed after."""
-import contextlib
 import json
 import os
 import re
 import socket
-import sqlite3
 import subprocess
 import threading
 import unittest
@@ -70,9 +68,7 @@ class Refusals(test_native.AtlasTest):
         self.granted(request)
 
     def rows(self, sql):
-        path = next(p for p in self.box.databases() if not p.endswith("keyring.db"))
-        with contextlib.closing(sqlite3.connect(path)) as db:
-            return db.execute(sql).fetchall()
+        return self.box.rows(sql)
 
 
 class Hubs(test_native.AtlasTest):
@@ -118,11 +114,8 @@ class Trimmed(GrantdTest):
         ids = [e["id"] for e in self.rpc.call("event.list")["events"]]
         self.assertEqual(len(ids), 4)
         self.box.daemon.stop()
-        path = next(p for p in self.box.databases() if not p.endswith("keyring.db"))
-        with contextlib.closing(sqlite3.connect(path)) as db:
-            db.execute("DELETE FROM events WHERE id < ?", (ids[2],))
-            db.execute("UPDATE events SET type = 'event.trimmed', subject = '', data = NULL WHERE id = ?", (ids[2],))
-            db.commit()
+        self.box.rows("DELETE FROM events WHERE id < ?", ids[2])
+        self.box.rows("UPDATE events SET type = 'event.trimmed', subject = '', data = NULL WHERE id = ?", ids[2])
         self.box.start()
         for method in ("event.list", "event.subscribe"):
             self.refused("EVENT_CURSOR_TOO_OLD", method, cursor=ids[1])

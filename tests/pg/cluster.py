@@ -11,6 +11,7 @@ a user without rights (PostgreSQL refuses root), ended whatever happens.
 import contextlib
 import ctypes
 import glob
+import json
 import os
 import pwd
 import shutil
@@ -87,9 +88,9 @@ class Cluster:
     def run(self, *command, **more):
         """A program of PostgreSQL as the user of the server."""
         env = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-        return subprocess.run([binary(command[0]), *command[1:]], check=True, text=True, stdin=subprocess.DEVNULL,
+        return subprocess.run([binary(command[0]), *command[1:]], check=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder,
-                              env={**env, "LC_ALL": "C.UTF-8"}, **{**self._as_user(), **more}).stdout
+                              env={**env, "LC_ALL": "C.UTF-8"}, **{"text": True, **self._as_user(), **more}).stdout
 
     # -- life
 
@@ -213,6 +214,41 @@ class Cluster:
         if tcp:
             return f"postgresql://{ROLE}:{password}@127.0.0.1:{port or self.port}/{name}"
         return f"postgresql://{ROLE}@/{name}?host={self.folder}&port={self.port}"
+
+    @staticmethod
+    def name_of(url):
+        return url.split("/")[3].split("?")[0]
+
+    def drop(self, url):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.sql(f"DROP DATABASE {self.name_of(url)} WITH (FORCE)")
+
+    def dump(self, url):
+        """Everything that is in a database, as bytes."""
+        return self.run("pg_dump", "-h", self.folder, "-p", str(self.port), "-U", "postgres", self.name_of(url),
+                        text=False)
+
+    def rows(self, url, schema, text, values=()):
+        """Rows as tuples; ? in the text for the values. Bytes come as bytes. Of a change: nothing."""
+        def literal(value):
+            if value is None:
+                return "NULL"
+            if isinstance(value, bytes):
+                return f"'\\x{value.hex()}'::bytea"
+            return str(int(value)) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+
+        def plain(value):
+            return bytes.fromhex(value[2:]) if isinstance(value, str) and value.startswith("\\x") else value
+
+        for value in values:
+            text = text.replace("?", literal(value), 1)
+        if not text.lstrip().upper().startswith(("SELECT", "WITH")):
+            self.sql(f"SET search_path = {schema}; {text}", self.name_of(url))
+            return []
+        out = self.sql(f"SET search_path = {schema}; SELECT coalesce(json_agg(row_to_json(t)), '[]') FROM ({text}) t",
+                       self.name_of(url))
+        return [tuple(plain(value) for value in row) for row in
+                json.loads(out, object_pairs_hook=lambda pairs: [value for _, value in pairs])]
 
     def backends(self, database, like="grantd%"):
         """(pid, application_name) of who is connected to the database."""
