@@ -1,6 +1,7 @@
 /* base/fault.h - named points where a test build can be made to die, stop, fail or wait.
  * GRANTD_FAULT=<point>:<action>[:n] with actions kill9 abort freeze stop(ms) exit delay(ms) eio enospc; n: on
- * the n-th passage (default the first). Several, separated by commas. Without GRANTD_FAULTS the macro is 0. */
+ * the n-th passage (default the first). Several, separated by commas. Without GRANTD_FAULTS the macro is 0.
+ */
 #ifndef GD_BASE_FAULT_H
 #define GD_BASE_FAULT_H
 

@@ -16,7 +16,7 @@ from harness import AS_ORIGIN, BUILD, POLICIES, Box, Daemon, Gone, Rpc, RpcError
 from wire import Wire  # noqa: E402
 
 LEASE_MS = 2000
-LIMITS = {"request_deadline_ms": 400, "quiet_ms": 400, "family_lease_ms": 1000, "skew_ms": 100,
+LIMITS = {"request_deadline_ms": 400, "quiet_ms": 400, "family_lease_ms": 1000, "skew_ms": 400,
           "node_lease_ms": LEASE_MS, "outage_ms": 1000, "margin_min_ms": 500}
 
 
