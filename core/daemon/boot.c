@@ -132,7 +132,7 @@ static void on_news(void *arg, const char *node, const char *workspace, const ch
 {
     struct gd_daemon *d = arg;
 
-    if (d->broker && strcmp(node ? node : "", d->node) != 0)
+    if (d->broker && !d->stopping && strcmp(node ? node : "", d->node) != 0)
         gd_broker_news(d->broker, workspace, id);
 }
 

@@ -34,6 +34,8 @@ void gd_daemon_stop(struct gd_daemon *d)
 
 void gd_daemon_restart(struct gd_daemon *d, const char *why)
 {
+    if (d->stopping) /* it was told to end */
+        return;
     GD_LOG(d->log, GD_LOG_ERROR, "restarting", GD_F_STR("text", why));
     d->again = true;
     gd_daemon_stop(d);
