@@ -99,9 +99,10 @@ void gd_flight_end(struct gd_flight *f)
 {
     struct gd_list waiters, *n;
     uint16_t app = gd_cred_at(&f->b->ix, f->cred)->app;
+    bool warn = f->failed && f->err.reason != GD_R_CONFLICT; /* that one: a neighbour was quicker */
 
     audit_end(f);
-    GD_LOG(f->b->d.log, f->failed ? GD_LOG_WARN : GD_LOG_DEBUG, "refresh.end", GD_F_STR("credential", f->id),
+    GD_LOG(f->b->d.log, warn ? GD_LOG_WARN : GD_LOG_DEBUG, "refresh.end", GD_F_STR("credential", f->id),
            GD_F_STR("app", f->app ? f->app->app.id : ""),
            GD_F_STR("reason", f->failed ? gd_reason_word(f->err.reason) : "OK"),
            GD_F_STR("text", f->failed ? f->err.text : ""));

@@ -86,7 +86,11 @@ static void finish(struct gd_portal_visit *v, struct gd_portal_reply *r, const c
     const struct gd_portal *p = v->p;
     int64_t took = gd_mono(p->clock) - v->x->begun;
 
-    GD_LOG(p->log, GD_LOG_INFO, "portal.request", GD_F_STR("method", method_name(v->x->request)),
+    /* A load balancer looks every moment. */
+    enum gd_log_level level =
+        strcmp(v->route, "/health") == 0 && r->status == 200 ? GD_LOG_DEBUG : GD_LOG_INFO;
+
+    GD_LOG(p->log, level, "portal.request", GD_F_STR("method", method_name(v->x->request)),
            GD_F_STR("route", v->route), GD_F_STR("link", v->link ? v->link : ""),
            GD_F_STR("flow", v->flow ? v->flow : ""), GD_F_INT("status", r->status), GD_F_STR("reason", word),
            GD_F_STR("address", v->address), GD_F_INT("ms", took));

@@ -28,12 +28,7 @@ SHOP, GOOGLE, LINKEDIN, AGENCY_BC = "bakery-plus.myshopify.com", "1234567890", "
 ALIVE = ("tiktok_bc", "meta", "google_ads", "linkedin", "shopify")
 SECRETS = {"tiktok": "shh", "meta": "s3cr3t", "meta_system_user": "EAAagency", "google": "GOCSPX-demo",
            "linkedin": "WPL_AP1.demo", "shopify": "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"}
-CONFIG = """listen: 127.0.0.1:{port}
-public_url: {home}
-state_dir: {folder}/state
-socket: {socket}
-platform_dir: {build}/platforms
-titles: {{main: Northlight Media}}
+CONFIG = """titles: {{main: Northlight Media}}
 apps:                       # the agency's developer apps, one a platform
   tiktok: {{platform: tiktok_bc, app_id: "7450000000000000101", secret: {{file: tiktok.secret}}}}
   spark: {{platform: spark_ads, app_id: "7450000000000000101", secret: {{file: tiktok.secret}}}}
@@ -90,8 +85,7 @@ class SixPlatforms(Stage):
         origins = self.sandbox.origins()
         for name, value in SECRETS.items():
             self.secret(name, value)
-        self.write_config(CONFIG.format(port=self.home.rsplit(":", 1)[1], home=self.home, folder=self.folder, socket=self.socket,
-                                        build=self.build, origins=json.dumps(origins)))
+        self.configure(self.home.rsplit(":", 1)[1], CONFIG.format(origins=json.dumps(origins)), self.home)
         self.arguments = ["--virtual-clock", clock]
         self.start_daemon()
         self.people = Visitor(origins, self.home)

@@ -74,6 +74,11 @@ class Stage:
         self.must(done.returncode == 0, f"grantctl {' '.join(args)}: {done.stderr}{done.stdout}")
         return json.loads(done.stdout)
 
+    def takes(self, *args):
+        """Does grantd do that, or refuse it?"""
+        return subprocess.run([self.find("grantctl"), "--socket", self.socket, *args], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, check=False).returncode == 0
+
     def find(self, name):
         path = os.path.join(self.build, "bin", name)
         if os.access(path, os.X_OK):
@@ -98,6 +103,15 @@ class Stage:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
             file.write(value)
         return os.path.basename(path)
+
+    def configure(self, port, more, public_url=None):
+        """more: what this walk adds to what all of them need."""
+        self.write_config(f"""listen: 127.0.0.1:{port}
+public_url: {public_url or f"http://127.0.0.1:{port}"}
+state_dir: {self.folder}/state
+socket: {self.socket}
+platform_dir: {self.build}/platforms
+{more}""")
 
     def write_config(self, text):
         with open(self.config, "w", encoding="utf-8") as file:
