@@ -6,6 +6,7 @@ point, under every policy, one of them is killed or frozen while the others go o
   later       killed; the others bury it and take over; then it is started again
   given up    the same, but an operator gives it up before it comes back all the same
   frozen      stopped (SIGSTOP) for two leases, buried by the others, and continued
+  database    no node is touched, but the database is (db_cycle.py says how)
 
 and then judged by what the server knows:
 
@@ -31,6 +32,8 @@ import sys
 import time
 import traceback
 
+import db_cycle
+from db_cycle import DATABASE, TROUBLES
 from trio import LEASE_MS, POLICIES, Cluster, Gone, Rpc, RpcError, Trio, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -46,7 +49,7 @@ LOSSY = {f"F{n:02d}" for n in range(6, 13)} | {"F24"}  # the server may have rot
 WOKEN = ("F04", "F05")
 SHORT_TTL = 6
 PATIENCE = 30
-AT_ONCE, LATER, GIVEN_UP, FROZEN = MODES = ("at once", "later", "given up", "frozen")
+AT_ONCE, LATER, GIVEN_UP, FROZEN, _ = MODES = ("at once", "later", "given up", "frozen", DATABASE)
 SECOND = "second passage"
 SEEDS = ("plain", "slow answer", "three callers", SECOND)
 TRANSIENT = ("CONFLICT", "OVERLOADED", "DRAINING", "STORE_FAILED", "STORE_UNREACHABLE", "LEASE_LATE")
@@ -535,19 +538,29 @@ class Bench:
         self.trio.whole()
 
 
+BENCHES = (Bench, db_cycle.Database, db_cycle.Pair)
+
+
+def kind(cell):
+    """Which of them it needs."""
+    return 0 if cell[2] != DATABASE else 2 if cell[0] in db_cycle.PROMOTED else 1
+
+
 def work(job):
-    """A worker's share: one bench for all its cycles, a new one after a failure."""
+    """A worker's share: one bench for all its cycles of a kind, a new one after a failure."""
     out, bench = [], None
-    for point, policy, mode, seed in job:
+    for point, policy, mode, seed in sorted(job, key=kind):
         began = time.monotonic()
         try:
-            bench = bench or Bench()
+            wanted = BENCHES[kind((point, policy, mode))]
+            if bench and type(bench) is not wanted:
+                bench = finish(bench, out)
+            bench = bench or wanted()
             out.append(bench.cycle(point, policy, mode, seed))
         except Exception as e:  # all of it is run; failures are listed at its end
             tail = bench.trio.logs() if bench and bench.trio else ""
             found = dict(bench.result) if bench and hasattr(bench, "result") else {}
-            out.append({**found, "point": point, "policy": policy, "mode": mode, "seed": SEEDS[seed % len(SEEDS)],
-                        "reached": None, "failed": f"{type(e).__name__}: {e}\n{traceback.format_exc(limit=-4)}{tail}"})
+            out.append({**found, "point": point, "policy": policy, "mode": mode, "seed": f"{seed}", "reached": None, "failed": f"{type(e).__name__}: {e}\n{traceback.format_exc(limit=-4)}{tail}"})
             if bench:
                 bench.close()
             bench = None
@@ -555,16 +568,21 @@ def work(job):
         if os.environ.get("GRANTD_MATRIX_TELL"):
             print({k: v[:700] if k == "failed" else v for k, v in out[-1].items() if k != "worker"}, flush=True)
     if bench:
-        try:
-            codes = bench.trio.stop()
-            if set(codes.values()) != {0}:
-                raise Failed(f"nodes end with {codes}")
-            bench.trio.search_secrets()
-        except Exception as e:
-            out.append({"point": "the end", "policy": "", "mode": "", "seed": "", "reached": None, "seconds": 0,
-                        "failed": f"{type(e).__name__}: {e}"})
-        bench.close()
+        finish(bench, out)
     return out
+
+
+def finish(bench, out):
+    """What it leaves behind is looked at."""
+    try:
+        codes = bench.trio.stop()
+        if set(codes.values()) != {0}:
+            raise Failed(f"nodes end with {codes}")
+        bench.trio.search_secrets()
+    except Exception as e:
+        out.append({"point": "the end", "policy": "", "mode": "", "seed": "", "reached": None, "seconds": 0,
+                    "failed": f"{type(e).__name__}: {e}"})
+    bench.close()
 
 
 def report(results, wanted, seconds):
@@ -573,15 +591,16 @@ def report(results, wanted, seconds):
     by = collections.defaultdict(list)
     for one in results:
         by[one["point"], one["mode"]].append(one)
-    print(f"{'point':15}" + "".join(f"{mode:>14}" for mode in MODES) + "   (met/cycles, ~n: lost as the rules allow)")
-    for point in wanted:
+    print(f"{'point':15}" + "".join(f"{mode:>14}" for mode in MODES[:-1]) + "   (met/cycles, ~n: lost as the rules allow)")
+    for point in [p for p in wanted if p not in TROUBLES]:
         cells = []
-        for mode in MODES:
+        for mode in MODES[:-1]:
             cell = by.get((point, mode), [])
             lost, bad = sum(1 for one in cell if one.get("lost")), sum(1 for one in cell if one.get("failed"))
             cells.append(f"{sum(1 for one in cell if one['reached'])}/{len(cell)}" + (f" ~{lost}" if lost else "")
                          + (f" !{bad}" if bad else "") if cell else "")
         print(f"{point:15}" + "".join(f"{cell:>14}" for cell in cells))
+    db_cycle.table([one for one in results if one["mode"] == DATABASE])
     unmet = sorted({p for p in wanted if not any(one["reached"] for one in results if one["point"] == p)})
     for one in failed[:20]:
         print(f"FAILED {one['point']} {one['policy']} {one['mode']} ({one['seed']}): {one['failed']}")
@@ -591,19 +610,25 @@ def report(results, wanted, seconds):
     avoidable = sum(1 for one in failed if "lost without need" in one["failed"] or "not found again" in one["failed"])
     print(f"nodes: {len(results)} cycles in {seconds:.0f} s, {sum(1 for one in results if one['reached'])} met; "
           f"lost: avoidable {avoidable}, by the server's rules {count['rules']}, asleep longer "
-          f"than the deadline {count['asleep']}, by giving up {count['given up']}; "
-          f"presented twice {sum(one.get('twice', 0) for one in results)}; "
+          f"than the deadline {count['asleep']}, by giving up {count['given up']}, "
+          f"with what a promotion lost {sum(one.get('gone', 0) for one in results)}; "
+          f"presented twice {sum(one.get('twice', 0) for one in results if one['point'] != db_cycle.LOSING)}, after "
+          f"a promotion that lost commits {sum(one.get('twice', 0) for one in results if one['point'] == db_cycle.LOSING)}; "
           f"false dead {sum(1 for one in results if one.get('false_dead'))}; failed {len(failed)}")
     return len(failed) + len(unmet)
 
 
 def cells(args):
     """(point, policy, mode, seed) of everything that is asked for."""
-    points = args.point or [*sources(), *FLOW, *REVOKE[1:]]
     policies, modes = args.policy or POLICIES, args.mode or MODES
+    points = args.point or [*(() if modes == [DATABASE] else (*sources(), *FLOW, *REVOKE[1:])),
+                            *(TROUBLES if DATABASE in modes else ())]
     out = []
     for number, point in enumerate(points):
-        these = [m for m in modes if not (point in (*STARTUP, *DRAIN) and m == FROZEN)
+        if point in TROUBLES:
+            out += [(point, "all", DATABASE, seed) for seed in range(1 if args.short else args.troubles)]
+            continue
+        these = [m for m in modes if m != DATABASE and not (point in (*STARTUP, *DRAIN) and m == FROZEN)
                  and not (m == GIVEN_UP and point in (*FLOW, *REVOKE, *ERASE))]
         if args.short:  # every point under every policy, each in one mode
             few = policies if point.startswith("F") and point not in (*REVOKE, *ERASE) else policies[number % 5:][:1]
@@ -617,6 +642,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--troubles", type=int, default=30, help="cycles of each trouble of the database")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--point", action="append")
     parser.add_argument("--policy", action="append")

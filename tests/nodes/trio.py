@@ -11,7 +11,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in ("daemon", "pg"):
     sys.path.insert(0, os.path.join(os.path.dirname(HERE), folder))
-from cluster import Cluster  # noqa: E402,F401
+from cluster import PASSWORD, Cluster, free_port  # noqa: E402,F401
 from harness import AS_ORIGIN, BUILD, POLICIES, Box, Daemon, Gone, Rpc, RpcError, wait_for  # noqa: E402,F401
 from wire import Wire  # noqa: E402
 
@@ -35,6 +35,8 @@ class Node(Box):
 
     def write_config(self):
         store = {"url": self.trio.url(self), "module_dir": os.path.join(BUILD, "store"), **self.trio.store}
+        if self.trio.wires:
+            store["password"] = {"file": self.secret_file("database", PASSWORD)[0]}
         self.extra = "".join(f"{key}: {json.dumps(value)}\n" for key, value in (
             ("public_url", self.trio.public_url), ("key", {"file": self.trio.key}), ("store", store)))
         super().write_config()
@@ -95,10 +97,11 @@ class Node(Box):
 
 
 class Trio:
-    """n nodes. cluster: a running Cluster; wired: each node has a wire of its own to the database."""
+    """n nodes. cluster: a running Cluster, or whatever stands in its place later; wired: each node has a wire of its own
+    to it; ports: of all servers that may be the primary: the first node has a wire, the others know them all."""
 
-    def __init__(self, cluster, n=3, limits=None, store=None, wired=False):
-        self.cluster, self.limits, self.store = cluster, limits or {}, store or {}
+    def __init__(self, cluster, n=3, limits=None, store=None, wired=False, ports=()):
+        self.cluster, self.limits, self.store, self.ports = cluster, limits or {}, store or {}, ports
         self.nodes, self.server, self.wires, self.door = [], None, {}, None
         self.names = {}
         self.plain_url = cluster.database(tcp=wired)
@@ -124,7 +127,9 @@ class Trio:
         """Of the database, as this node gets there."""
         if not self.wires:
             return self.plain_url
-        return self.cluster.url(self.database, True, self.wires[node.number].port)
+        if self.ports and node is not self.first:
+            return self.cluster.url_of_many(self.database, self.ports)
+        return self.cluster.url_of_many(self.database, [self.wires[node.number].port])
 
     def door_to(self, node):
         """Browsers come to this one from now on."""

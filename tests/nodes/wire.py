@@ -15,7 +15,7 @@ class Wire:
         self.port = self.listener.getsockname()[1]
         self.lock, self.open = threading.Lock(), set()
         self.cut_at, self.forwarded = None, True
-        self.cuts = 0
+        self.gone_after = self.gone = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -27,7 +27,7 @@ class Wire:
             threading.Thread(target=self._lead, args=(client,), daemon=True).start()
 
     def _lead(self, client):
-        to = self.target()
+        to = None if self.gone else self.target()
         try:
             server = socket.create_connection(("127.0.0.1", to), 5) if to else None
         except OSError:
@@ -58,6 +58,8 @@ class Wire:
                     if self.forwarded:
                         server.sendall(data)
                         select.select([server], [], [], 2)  # it has answered; nobody hears it
+                    if self.gone:
+                        self.cut()
                     return
                 (server if one is client else client).sendall(data)
 
@@ -66,13 +68,22 @@ class Wire:
             if not self.cut_at or self.cut_at not in data:
                 return False
             self.cut_at = None
-            self.cuts += 1
+            self.gone = self.gone_after
             return True
 
-    def cut_commit(self, forwarded=True, text=b"COMMIT"):
-        """The next COMMIT that passes takes its connection along: before its answer comes, or before it arrives."""
+    def cut_commit(self, forwarded=True, text=b"COMMIT\0", gone=False):
+        """The next COMMIT that passes takes its connection along: before its answer comes, or before it arrives. (BEGIN
+        says READ COMMITTED: the text ends here.) gone: and all others, and nobody gets through until back()."""
         with self.lock:
-            self.cut_at, self.forwarded = text, forwarded
+            self.cut_at, self.forwarded, self.gone_after = text, forwarded, gone
+
+    def back(self):
+        self.gone = False
+
+    def struck(self):
+        """The cut that was ordered is done."""
+        with self.lock:
+            return self.cut_at is None
 
     def cut(self):
         """All connections end."""

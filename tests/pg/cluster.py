@@ -159,6 +159,36 @@ class Cluster:
         while any(os.path.exists(f"/proc/{pid}") for pid in pids):  # orphans are reaped by somebody else
             time.sleep(0.01)
 
+    def kill_postmaster(self):
+        """Alone; the others find out, and what they held in common is let go before another may start."""
+        pids = self.pids()
+        os.kill(pids[0], signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+        end = time.monotonic() + 20
+        while any(os.path.exists(f"/proc/{pid}") for pid in pids):
+            if time.monotonic() > end:
+                raise RuntimeError("processes of a server outlive it")
+            time.sleep(0.01)
+
+    def freeze(self, all_of_it=True):
+        """Stops it, or its postmaster only: who is connected goes on then, and nobody else gets in. Returns whom."""
+        pids = self.pids() if all_of_it else [self.process.pid]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        return pids
+
+    @staticmethod
+    def thaw(pids):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def reload(self, **settings):
+        self.configure(**settings)
+        self.process.send_signal(signal.SIGHUP)
+
     def stop(self, how=signal.SIGINT):
         """SIGINT: at once and in order; SIGQUIT: without a checkpoint."""
         if not self.process:
@@ -216,6 +246,12 @@ class Cluster:
         return f"postgresql://{ROLE}@/{name}?host={self.folder}&port={self.port}"
 
     @staticmethod
+    def url_of_many(name, ports):
+        """As one writes it where any of several servers may be the primary; without the password."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        return f"postgresql://{ROLE}@{hosts}/{name}?target_session_attrs=read-write"
+
+    @staticmethod
     def name_of(url):
         return url.split("/")[3].split("?")[0]
 
@@ -257,6 +293,10 @@ class Cluster:
         return [(int(row.split("|")[0]), row.split("|")[1]) for row in rows]
 
     @staticmethod
+    def kill_process(pid):
+        os.kill(pid, signal.SIGKILL)
+
+    @staticmethod
     def stop_process(pid):
         os.kill(pid, signal.SIGSTOP)
 
@@ -282,10 +322,10 @@ class Cluster:
             psql.wait(10)
             psql.stdout.close()
 
-    def standby(self, **settings):
+    def standby(self, port=None, **settings):
         """A streaming standby, started; synchronous when the primary's synchronous_standby_names says so (it is
         called standby1, standby2, ...)."""
-        other = Cluster(**{**self.settings, **settings})
+        other = Cluster(port, **{**self.settings, **settings})
         self.standbys.append(other)
         name = f"standby{len(self.standbys)}"
         self.run("pg_basebackup", "-D", other.data, "-h", self.folder, "-p", str(self.port), "-U", "postgres", "-R",
@@ -293,6 +333,14 @@ class Cluster:
         other.configure(primary_conninfo=f"'host={self.folder} port={self.port} user=postgres application_name={name}'")
         other.count = self.count
         return other.start()
+
+    def replayed(self):
+        """How far a standby is."""
+        return self.sql("SELECT pg_last_wal_replay_lsn()")
+
+    def streams(self, state="streaming"):
+        """Does a standby follow? "" for state: is there none?"""
+        return self.sql("SELECT string_agg(state, ',') FROM pg_stat_replication") == state
 
     def promote(self):
         self.sql("SELECT pg_promote(true, 20)")
