@@ -1,11 +1,12 @@
 /* grant/erase.c - forgetting a client. What it gave is sealed under its data key: destroying the key is the
- * erasure, the rest is what stands in the clear. Two databases cannot change as one, so the order is: the
- * intent
- * ("erasing", durable; nothing new begins from here), the key and a tombstone in its place, everything that
- * names the client, no copy in files and logs, and only then "erased". Every step may be done again; what a
- * crash interrupts, and what a restored backup brings back, the next start finishes (load.c). */
+ * erasure, the rest is what stands in the clear. Nothing is forgotten that may still stand at a platform:
+ * grants, credentials and flows that have opened something there come to their end first. Two databases
+ * cannot change as one, so the order is: the intent ("erasing", durable; nothing new begins from here), the
+ * key and a tombstone in its place, everything that names the client, no copy in files and logs, and only
+ * then "erased". Every step may be done again; what a crash interrupts, and what a restored backup brings
+ * back, the next start finishes (load.c). */
 #include "base/fault.h"
-#include "grant/broker_int.h"
+#include "grant/exchange.h"
 
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #define ITS_REQUESTS "(SELECT id FROM requests WHERE workspace = $1 AND client_id = $2)"
 #define ITS_CREDS    "(SELECT id FROM credentials WHERE workspace = $1 AND client_id = $2)"
 #define ITS_GRANTS   "(SELECT id FROM grants WHERE workspace = $1 AND client_id = $2)"
+#define OPENED       "status IN ('pending', 'waiting') AND notes IS NOT NULL"
 
 GD_SQL(sql_mark,
        "UPDATE clients SET state = 'erasing', updated_at = $4, worker = $5 WHERE workspace = $1 AND id = $2"
@@ -22,8 +24,8 @@ GD_SQL(sql_mark,
        " AND lifecycle IN ('confirming', 'live', 'ending'))"
        " AND NOT EXISTS (SELECT 1 FROM credentials WHERE workspace = $1 AND client_id = $2 AND "
        "status <> 'revoked')"
-       " AND NOT EXISTS (SELECT 1 FROM flows WHERE workspace = $1 AND client_id = $2 AND status = "
-       "'exchanging')");
+       " AND NOT EXISTS (SELECT 1 FROM flows WHERE workspace = $1 AND client_id = $2 AND (status IN "
+       "('exchanging', 'left') OR (" OPENED ")))");
 GD_SQL(sql_mark_again,
        "UPDATE clients SET state = 'erasing', updated_at = $3, worker = $4 WHERE workspace = $1 AND id = $2");
 
@@ -82,6 +84,8 @@ GD_SQL(sql_see_grants, "SELECT id FROM grants WHERE workspace = $1 AND client_id
                        " AND lifecycle IN ('confirming', 'live', 'ending') ORDER BY id");
 GD_SQL(sql_see_creds, "SELECT COUNT(*) FROM credentials WHERE workspace = $1 AND client_id = $2"
                       " AND status <> 'revoked'");
+GD_SQL(sql_see_flows, "SELECT request_id FROM flows WHERE workspace = $1 AND client_id = $2 AND " OPENED);
+GD_SQL(sql_see_left, "SELECT id FROM flows WHERE workspace = $1 AND client_id = $2 AND status = 'left'");
 
 struct erasing {
     struct gd_broker *b;
@@ -186,6 +190,15 @@ static void refuse_grants(struct gd_call *c, const struct gd_tx *tx)
                  n == 1 ? "grant is" : "grants are", gd_tx_text(tx, 1, 0, 0), n == 1 ? "" : ", ...");
 }
 
+/* What a request that is over has opened is being closed; where that stood still it goes on. */
+static void refuse_left(struct gd_call *c, const struct gd_tx *tx)
+{
+    gd_flow_close_left(c->b, tx, 4, c->workspace);
+    gd_call_fail(c, GD_R_CONFLICT,
+                 "what was begun for a cancelled request is still being closed at the platform; try again in "
+                 "a minute");
+}
+
 static void on_seen(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_call *c = arg;
@@ -206,6 +219,13 @@ static void on_seen(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
             c, GD_R_CLIENT_HAS_GRANTS,
             "a token of this client is still being revoked, or an open request goes on with it: `grantctl "
             "request cancel`");
+    else if (gd_tx_rows(tx, 3) > 0)
+        gd_call_fail(c, GD_R_CLIENT_HAS_GRANTS,
+                     "something was begun at a platform for the open request %s; cancel it first: `grantctl "
+                     "request cancel`",
+                     gd_tx_text(tx, 3, 0, 0));
+    else if (gd_tx_rows(tx, 4) > 0)
+        refuse_left(c, tx);
     else
         gd_call_fail(c, GD_R_CONFLICT, "the client is approving something right now; try again in a minute");
 }
@@ -217,6 +237,8 @@ static void explain(struct erasing *x)
     gd_tx_add(tx, &sql_see, WHO);
     gd_tx_add(tx, &sql_see_grants, WHO);
     gd_tx_add(tx, &sql_see_creds, WHO);
+    gd_tx_add(tx, &sql_see_flows, WHO);
+    gd_tx_add(tx, &sql_see_left, WHO);
     gd_store_read(x->b->d.store, tx, on_seen, x->call);
     erasing_free(x);
 }
