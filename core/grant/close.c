@@ -96,6 +96,7 @@ static void on_again_closed(uv_handle_t *h)
     json_decref(x->kept);
     json_decref(x->params);
     json_decref(x->inputs);
+    json_decref(x->others);
     gd_surfaces_done(&x->surfaces);
     gd_arena_free(x->arena);
     gd_free(x->calls);
@@ -367,7 +368,9 @@ static void add_end(struct gd_closing *x, struct gd_tx *tx, int64_t now)
     if (token_note(x))
         gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_TOKEN, "closed", token_note(x), now);
     gd_surfaces_rest(&x->surfaces, tx, GD_SURFACES_HELD, "closed",
-                     "another grant stands on the same access: it ends with that one", now);
+                     "another grant, or what is still asked for, stands on the same access: it ends with "
+                     "that one",
+                     now);
     if (x->grant[0]) {
         gd_tx_add(tx, &sql_ended, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_INT(now),
                   GD_P_TEXT(x->why), GD_P_INT(now + LEFT_LOOK_MS));
@@ -439,6 +442,7 @@ static void ask_platform(struct gd_closing *x)
     x->doc.surfaces = listed;
     doc = gd_grant_document(&x->doc);
     json_object_set_new(doc, "siblings", json_integer(x->siblings));
+    json_object_set(doc, "others", x->others);
     gd_given_app(b, x->app, &s.given);
     gd_given_hub(b, x->app, &s.given, &hub);
     if (inputs) {

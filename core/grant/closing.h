@@ -24,6 +24,7 @@ struct gd_closing {
     struct gd_surfaces surfaces;
     struct gd_secret access, refresh;
     json_t *kept;
+    json_t *others; /* [{"kind","id"}] that other grants and open items of this asset stand on */
     json_int_t siblings;
     bool
         shared; /* others need the credential, or have still to be closed with it: its token is only a tool */
@@ -43,7 +44,8 @@ enum {
     GD_FACTS_FLOWS,
     GD_FACTS_HUBS,
     GD_FACTS_SIBLINGS,
-    GD_FACTS_HELD
+    GD_FACTS_OTHERS_HAVE,
+    GD_FACTS_OPEN_ITEMS
 };
 void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx);
 void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx);

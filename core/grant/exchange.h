@@ -45,6 +45,7 @@ struct gd_flow_progress {
     json_t *notes, *surfaces, *warnings; /* borrowed; NULL: none */
     bool made;
 };
+#define GD_FLOW_PROGRESS_MAX (16 * 1024 * 1024) /* notes and warnings, or one part of what was reported */
 char *gd_flow_progress_text(const struct gd_flow_progress *p); /* caller frees */
 /* text NULL: none; rows of statement stmt: position and part of each of its flow_parts, in order. -1: what
  * was stored cannot be read, and without it nothing may be done at the platform. */

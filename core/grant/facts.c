@@ -1,6 +1,7 @@
 /* grant/facts.c - what a closing stands on: the grant with its surfaces, the credential with its tokens, and
  * who else needs it. */
 #include "grant/closing.h"
+#include "grant/exchange.h"
 
 #include <string.h>
 
@@ -34,15 +35,26 @@ GD_SQL(sql_siblings,
        " AND o.account_id = c.account_id AND o.id <> c.id AND o.status <> 'revoked'"
        " JOIN token_versions v ON v.workspace = o.workspace AND v.attempt_id = o.current_attempt"
        " WHERE c.workspace = $1 AND c.id = $2");
-/* What another living grant stands on as well: the same place of the same asset. */
-GD_SQL(sql_held,
-       "SELECT s.id FROM surfaces s JOIN grants g ON g.workspace = s.workspace AND g.id = s.grant_id"
-       " WHERE s.workspace = $1 AND s.grant_id = $2 AND s.kind <> 'token' AND s.ref IS NOT NULL"
-       " AND s.outcome IN ('open', 'failed') AND EXISTS (SELECT 1 FROM grants o JOIN surfaces t"
-       " ON t.workspace = o.workspace AND t.grant_id = o.id WHERE o.workspace = g.workspace"
+/* What else stands on access to this asset: other living grants, and items that somebody is still asked for.
+ */
+GD_SQL(sql_others_have,
+       "SELECT t.kind, t.ref FROM grants g JOIN grants o ON o.workspace = g.workspace"
        " AND o.asset_id = g.asset_id AND o.app = g.app AND o.id <> g.id"
-       " AND o.lifecycle IN ('confirming', 'live') AND t.kind = s.kind AND t.ref = s.ref"
-       " AND t.outcome NOT IN ('closed', 'gone'))");
+       " AND o.lifecycle IN ('confirming', 'live') JOIN surfaces t ON t.workspace = o.workspace"
+       " AND t.grant_id = o.id WHERE g.workspace = $1 AND g.id = $2 AND t.kind <> 'token'"
+       " AND t.ref IS NOT NULL AND t.outcome NOT IN ('closed', 'gone')");
+#define OPEN_FLOWS                                                                              \
+    " FROM grants g JOIN requests q ON q.workspace = g.workspace AND q.client_id = g.client_id" \
+    " JOIN flows f ON f.workspace = q.workspace AND f.request_id = q.id AND f.app = g.app"      \
+    " AND f.status IN ('pending', 'exchanging', 'waiting')"
+#define OF_OPEN_ITEMS                                                                       \
+    " WHERE g.workspace = $1 AND g.id = $2 AND EXISTS (SELECT 1 FROM items i"               \
+    " WHERE i.workspace = f.workspace AND i.request_id = f.request_id AND i.flow_id = f.id" \
+    " AND i.state IN ('started', 'waiting'))"
+GD_SQL(sql_open_items,
+       "SELECT f.id, -1, f.notes" OPEN_FLOWS OF_OPEN_ITEMS " AND f.notes IS NOT NULL"
+       " UNION ALL SELECT f.id, p.position, p.part" OPEN_FLOWS
+       " JOIN flow_parts p ON p.workspace = f.workspace AND p.flow_id = f.id" OF_OPEN_ITEMS " ORDER BY 1, 2");
 
 void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx)
 {
@@ -58,7 +70,8 @@ void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx)
     gd_tx_add_(tx, &sql_flows, id, 2);
     gd_tx_add_(tx, &sql_hubs, id, 2);
     gd_tx_add_(tx, &sql_siblings, id, 2);
-    gd_tx_add(tx, &sql_held, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
+    gd_tx_add(tx, &sql_others_have, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
+    gd_tx_add(tx, &sql_open_items, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
 }
 
 static int open_version(const struct gd_closing *x, const struct gd_tx *tx, size_t stmt, size_t row, int col,
@@ -162,13 +175,58 @@ static void take_order(struct gd_closing *x, const struct gd_tx *tx)
         x->inputs = json_incref(json_object_get(j, "inputs"));
 }
 
+/* ---- what others stand on ---- */
+
+static void add_other(json_t *others, const char *kind, const char *id)
+{
+    json_array_append_new(others, json_pack("{s:s, s:s}", "kind", kind, "id", id));
+}
+
+/* One report of a flow that is still open; its last word on a surface is the right one. */
+static void take_report(json_t *open, const char *flow, json_t *one, const char *asset)
+{
+    const char *kind = gd_json_text(one, "kind", "token"), *id = gd_json_text(one, "id", NULL);
+    const char *outcome = gd_json_text(one, "outcome", "open"), *of = gd_json_text(one, "asset", NULL);
+    GD_AUTO_FREE char *key = gd_strf("%s\n%s\n%s", flow, kind, id ? id : "");
+
+    if (!id || !strcmp(kind, "token") || (of && asset && strcmp(of, asset) != 0))
+        return;
+    if (!strcmp(outcome, "closed") || !strcmp(outcome, "gone"))
+        json_object_del(open, key);
+    else
+        json_object_set(open, key, one);
+}
+
+static void take_others(struct gd_closing *x, const struct gd_tx *tx, const char *asset)
+{
+    GD_AUTO_JSON open = json_object();
+    const char *key;
+    json_t *one;
+
+    json_decref(x->others);
+    x->others = json_array();
+    for (size_t i = 0; i < gd_tx_rows(tx, GD_FACTS_OTHERS_HAVE); i++)
+        add_other(x->others, gd_tx_text(tx, GD_FACTS_OTHERS_HAVE, i, 0),
+                  gd_tx_text(tx, GD_FACTS_OTHERS_HAVE, i, 1));
+    for (size_t i = 0; i < gd_tx_rows(tx, GD_FACTS_OPEN_ITEMS); i++) {
+        const char *text = gd_tx_text(tx, GD_FACTS_OPEN_ITEMS, i, 2);
+        GD_AUTO_JSON part = gd_json_parse(text, strlen(text), GD_FLOW_PROGRESS_MAX, NULL);
+        size_t n;
+
+        json_array_foreach(json_object_get(part, "surfaces"), n, one)
+            take_report(open, gd_tx_text(tx, GD_FACTS_OPEN_ITEMS, i, 0), one, asset);
+    }
+    json_object_foreach(open, key, one)
+        add_other(x->others, gd_json_text(one, "kind", ""), gd_json_text(one, "id", ""));
+}
+
 void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx)
 {
     const char *params = gd_tx_rows(tx, GD_FACTS_GRANT) ? gd_tx_text(tx, GD_FACTS_GRANT, 0, 8) : NULL;
 
     gd_surfaces_take(&x->surfaces, tx, GD_FACTS_SURFACES);
-    for (size_t i = 0; i < gd_tx_rows(tx, GD_FACTS_HELD); i++)
-        gd_surfaces_hold(&x->surfaces, gd_tx_text(tx, GD_FACTS_HELD, i, 0));
+    take_others(x, tx, gd_tx_rows(tx, GD_FACTS_GRANT) ? gd_tx_text(tx, GD_FACTS_GRANT, 0, 0) : NULL);
+    gd_surfaces_hold(&x->surfaces, x->others);
     json_decref(x->params);
     x->params = params ? gd_json_parse(params, strlen(params), GD_CRED_BLOB_MAX, NULL) : NULL;
     if (gd_tx_rows(tx, GD_FACTS_GRANT)) {

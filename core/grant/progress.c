@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define PROGRESS_MAX (16 * 1024 * 1024) /* notes and warnings, or one part of what was reported */
-
 void gd_flow_done(struct gd_flow *f)
 {
     json_decref(f->kept);
@@ -49,7 +47,7 @@ int gd_flow_open(struct gd_broker *b, struct gd_flow *f, const void *sealed, siz
 {
     struct gd_seal_name name = flow_name(f);
     GD_AUTO_FREE char *text = gd_open_text(b, &name, sealed, n, err);
-    GD_AUTO_JSON j = text ? gd_json_parse(text, strlen(text), PROGRESS_MAX, err) : NULL;
+    GD_AUTO_JSON j = text ? gd_json_parse(text, strlen(text), GD_FLOW_PROGRESS_MAX, err) : NULL;
 
     if (!j)
         return -1;
@@ -121,13 +119,13 @@ static void take_notes(struct gd_flow *f, json_t *j)
 int gd_flow_read_progress(struct gd_flow *f, const char *text, const struct gd_tx *tx, size_t stmt,
                           struct gd_err *err)
 {
-    GD_AUTO_JSON j = text ? gd_json_parse(text, strlen(text), PROGRESS_MAX, NULL) : NULL;
+    GD_AUTO_JSON j = text ? gd_json_parse(text, strlen(text), GD_FLOW_PROGRESS_MAX, NULL) : NULL;
 
     f->parts = json_array();
     for (size_t i = 0; i < gd_tx_rows(tx, stmt); i++) {
         const char *part = gd_tx_text(tx, stmt, i, 1);
 
-        json_array_append_new(f->parts, gd_json_parse(part, strlen(part), PROGRESS_MAX, NULL));
+        json_array_append_new(f->parts, gd_json_parse(part, strlen(part), GD_FLOW_PROGRESS_MAX, NULL));
         f->nparts = gd_tx_int(tx, stmt, i, 0) + 1;
     }
     if ((text && !j) || json_array_size(f->parts) < gd_tx_rows(tx, stmt))

@@ -37,18 +37,6 @@ void gd_surfaces_done(struct gd_surfaces *s)
     s->rows = NULL;
 }
 
-void gd_surfaces_hold(struct gd_surfaces *s, const char *row)
-{
-    json_t *one;
-    size_t i;
-
-    json_array_foreach(s->rows, i, one)
-    {
-        if (!strcmp(gd_json_text(one, "row", ""), row))
-            json_object_set_new(one, "held", json_true());
-    }
-}
-
 static bool is_held(const json_t *row)
 {
     return gd_json_bool(row, "held", false);
@@ -64,6 +52,32 @@ static bool is_open(const json_t *row)
     const char *is = gd_json_text(row, "outcome", "");
 
     return !strcmp(is, "open") || !strcmp(is, "failed");
+}
+
+static bool is_among(const json_t *others, const json_t *row)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(others, i, one)
+    {
+        if (json_equal(json_object_get(one, "kind"), json_object_get(row, "kind")) &&
+            json_equal(json_object_get(one, "id"), json_object_get(row, "id")))
+            return true;
+    }
+    return false;
+}
+
+void gd_surfaces_hold(struct gd_surfaces *s, const json_t *others)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(s->rows, i, row)
+    {
+        if (is_open(row) && is_among(others, row))
+            json_object_set_new(row, "held", json_true());
+    }
 }
 
 json_t *gd_surfaces_listed(const struct gd_surfaces *s, bool with_token)

@@ -13,8 +13,8 @@ struct gd_surfaces {
 void gd_surfaces_read(struct gd_tx *tx, const char *workspace, const char *grant);
 /* Rows of that statement. An orphan has one surface, its token. */
 void gd_surfaces_take(struct gd_surfaces *s, const struct gd_tx *tx, size_t stmt);
-/* The one of that row is another grant's as well: it is neither listed nor spoken of, but by HELD. */
-void gd_surfaces_hold(struct gd_surfaces *s, const char *row);
+/* What others ([{"kind","id"}]) stand on as well is neither listed nor spoken of, but by HELD. */
+void gd_surfaces_hold(struct gd_surfaces *s, const json_t *others);
 void gd_surfaces_done(struct gd_surfaces *s);
 /* What the platform is asked to close: open or failed. with_token false: the token is only a tool. New
  * reference. */

@@ -80,7 +80,9 @@ enum {
      * request and grant: also "items", all that this consent is asked for, in the form of "item" with
      * "scope". revoke: the surface "token" is listed only when no other grant uses the credential: what is
      * not listed is a tool, not something to close; "siblings" counts other living credentials of the same
-     * client, app and account, for platforms where the end of one consent ends them all. */
+     * client, app and account, for platforms where the end of one consent ends them all; "others"
+     * [{"kind","id"}] are the surfaces of this asset that other grants and open items stand on: what has
+     * become one of them (an invitation that was accepted) is theirs, and stays. */
     GRANTD_DOC_GRANT,
     /* notice: the call of the platform: grantd_body is its raw body, grantd_header its headers, paths read
      * the body when it is JSON or a form. */

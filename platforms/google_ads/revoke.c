@@ -28,6 +28,18 @@ static grantd_next *closed(grantd_op *op)
     return report(op, ga(op)->closed ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_GONE, NULL);
 }
 
+/* Something of this asset that another grant or an open item stands on. */
+static int is_others(grantd_op *op, const char *kind, const char *id)
+{
+    const grantd_doc *g = grantd_document(op, GRANTD_DOC_GRANT);
+
+    for (int64_t i = 0; g && i < grantd_len(op, g, "others"); i++)
+        if (is(grantd_text(op, g, grantd_strf(op, "others.%lld.kind", (long long)i)), kind) &&
+            is(grantd_text(op, g, grantd_strf(op, "others.%lld.id", (long long)i)), id))
+            return 1;
+    return 0;
+}
+
 /* The next surface that is not closed; tokens only when everything else was looked at. */
 static int next_surface(grantd_op *op, int tokens)
 {
@@ -94,6 +106,8 @@ static grantd_next *each(grantd_op *op)
 }
 
 /* ---- the manager link ---- */
+
+#define THEIRS "it was accepted, and another grant stands on what came of it"
 
 #define BY_HAND                                                                                              \
     "an administrator of account %s opens Admin > Access and security > Managers in Google Ads and removes " \
@@ -227,12 +241,14 @@ static grantd_next *withdrawn(grantd_op *op, const char *by_hand)
                   st->stays == GRANTD_SURFACE_MANUAL ? grantd_strf(op, "%s: %s", by_hand, why) : why);
 }
 
-/* Too late: it is a link by now, and ends as one. */
+/* Too late: it is a link by now, and ends as one, or is another grant's. */
 static grantd_next *on_cancelled(grantd_op *op)
 {
     struct ga *st = ga(op);
 
     st->id = st->link;
+    if (st->accepted && is_others(op, "partner", grantd_strf(op, "%s~%s", st->line.cid, st->link)))
+        return report(op, GRANTD_SURFACE_GONE, THEIRS);
     if (st->accepted)
         return unlink_next(op);
     return withdrawn(op, grantd_strf(op,
@@ -354,12 +370,14 @@ static grantd_next *on_review_ended(grantd_op *op)
                                      ga(op)->line.cid));
 }
 
-/* Too late: it is a user by now, and ends as one. */
+/* Too late: it is a user by now, and ends as one, or is another grant's. */
 static grantd_next *on_withdrawn(grantd_op *op)
 {
     struct ga *st = ga(op);
 
     st->id = st->user;
+    if (st->accepted && is_others(op, "member", grantd_strf(op, "%s~%s", st->line.cid, st->user)))
+        return report(op, GRANTD_SURFACE_GONE, THEIRS);
     return st->accepted ? on_member(op) : on_review_ended(op);
 }
 

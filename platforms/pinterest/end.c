@@ -252,6 +252,19 @@ static grantd_next *on_nothing_given(grantd_op *op, const grantd_doc *a)
     return on_gone_refused(op, a);
 }
 
+/* Another grant stands on this account's access, or an item that is still open. */
+static int is_others(grantd_op *op, const char *id)
+{
+    const grantd_doc *g = grantd_document(op, GRANTD_DOC_GRANT);
+    const char *ref = grantd_strf(op, "%s~%s", pin(op)->business, id);
+
+    for (int64_t i = 0; g && i < grantd_len(op, g, "others"); i++)
+        if (pin_is(grantd_text(op, g, grantd_strf(op, "others.%lld.kind", (long long)i)), "partner") &&
+            pin_is(grantd_text(op, g, grantd_strf(op, "others.%lld.id", (long long)i)), ref))
+            return 1;
+    return 0;
+}
+
 /* One a run: an item may name more accounts than a run has requests. */
 static grantd_next *on_given(grantd_op *op)
 {
@@ -260,7 +273,7 @@ static grantd_next *on_given(grantd_op *op)
                *last = grantd_noted(op, "given");
     int64_t i = 0;
 
-    while ((id = pin_nth(op, hint, i)) && !pin_listed(st->ids, id))
+    while ((id = pin_nth(op, hint, i)) && (!pin_listed(st->ids, id) || is_others(op, id)))
         i++;
     st->closed = last != NULL;
     if (!id)

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Google Ads from ask to end, through a real grantd and against the sandbox."""
+import contextlib
 import json
+import unittest
 
-from harness import RpcError, wait_for
+from harness import RpcError, has_faults, wait_for
 from sandboxed import PlatformTest
 
 BAKERY, SECOND, MANAGER = "1234567890", "5550009999", "9001112222"
@@ -270,6 +272,113 @@ class GoogleAds(PlatformTest):
         self.withdrawn("closed")
         self.assertEqual(self.links(), {BAKERY: "INACTIVE"})
 
+    def two_for_one_account(self, **item):
+        """Two requests of one client for the same account, both waiting: they share its one invitation."""
+        client = self.rpc.call("client.create", name="Bakery")["client"]["id"]
+        requests = []
+        for _ in range(2):
+            _, request, _ = self.ask(asset=BAKERY, client=client, **item)
+            self.wait_items(request, "waiting")
+            requests.append(request)
+        return client, requests
+
+    def ended_surfaces(self):
+        left = wait_for(lambda: [g for g in map(self.box.grant, (g["id"] for g in self.grants())) if g["state"] == "ended"])
+        return {s["kind"]: s["state"] for g in left for s in g["surfaces"]}
+
+    def test_an_invitation_that_another_item_waits_for_stays(self):
+        self.begin()
+        client, (first, second) = self.two_for_one_account(mode="link_manual")
+        self.rpc.call("request.cancel", request=first)
+        surfaces = self.ended_surfaces()
+        self.assertEqual(surfaces["manager_invitation"], "closed", surfaces)
+        self.assertEqual(self.links(), {BAKERY: "PENDING"})
+        self.act("accept_link", manager=MANAGER, client=BAKERY)
+        self.advance(120)
+        grant, = self.came_of(second)
+        self.assertEqual(self.box.grant(grant)["state"], "active")
+        self.assertEqual(self.whole_end(grant)["partner"]["state"], "closed")
+        self.assertEqual(self.links(), {BAKERY: "INACTIVE"})
+
+    def test_the_last_of_two_items_takes_the_invitation_with_it(self):
+        self.begin()
+        for how in ("one by one", "at once"):
+            client, requests = self.two_for_one_account(mode="link_manual")
+            for request in requests:
+                self.rpc.call("request.cancel", request=request)
+                if how == "one by one":
+                    wait_for(lambda: all(self.box.grant(g["id"])["state"] == "ended" for g in self.grants(client=client)))
+            wait_for(lambda: self.links() == {BAKERY: "CANCELED"}, 10)
+
+    def test_a_link_that_another_item_got_stays(self):
+        """The second item's consent accepted the invitation; the first one is taken back before it has looked."""
+        self.begin()
+        client = self.rpc.call("client.create", name="Bakery")["client"]["id"]
+        _, first, _ = self.ask(asset=BAKERY, client=client, mode="link_manual")
+        self.wait_items(first, "waiting")
+        _, second, _ = self.ask(asset=BAKERY, client=client)
+        grant, = self.came_of(second)
+        self.rpc.call("request.cancel", request=first)
+        surfaces = self.ended_surfaces()
+        self.assertEqual(surfaces["manager_invitation"], "gone", surfaces)
+        self.assertEqual(self.links(), {BAKERY: "ACTIVE"})
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
+
+    def test_a_seat_that_another_item_waits_for_stays(self):
+        self.begin()
+        _, (first, second) = self.two_for_one_account(mode="user", role="STANDARD")
+        self.rpc.call("request.cancel", request=first)
+        surfaces = self.ended_surfaces()
+        self.assertEqual(surfaces["user_invitation"], "closed", surfaces)
+        invitation, = self.sandbox.state("google")["invitations"]
+        self.act("accept_invitation", customer=BAKERY, id=invitation["id"])
+        self.advance(2 * 86400)
+        grant, = self.came_of(second)
+        self.assertEqual(self.box.grant(grant)["role"]["granted"], "STANDARD")
+
+    def test_a_client_is_not_forgotten_before_what_it_was_asked_is_taken_back(self):
+        """No grant and no token, but an invitation that only grantd knows: client.erase waits for its end."""
+        self.begin()
+        client = self.rpc.call("client.create", name="Bakery")["client"]["id"]
+        _, request, _ = self.ask(asset=BAKERY, client=client, mode="link_manual")
+        self.wait_items(request, "waiting")
+        with self.assertRaises(RpcError) as refused:
+            self.rpc.call("client.erase", client=client, name="Bakery")
+        self.assertEqual(refused.exception.reason, "CLIENT_HAS_GRANTS")
+        self.assertIn(request, str(refused.exception))
+        self.assertEqual(self.links(), {BAKERY: "PENDING"})
+        self.rpc.call("request.cancel", request=request)
+        self.withdrawn("closed")
+        self.assertEqual(self.rpc.call("client.erase", client=client, name="Bakery")["client"]["state"], "erased")
+        self.assertEqual(self.links(), {BAKERY: "CANCELED"})
+
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_a_client_is_not_forgotten_while_a_cancelled_attempt_is_left(self):
+        """The daemon died after the cancelling, and comes back without the app that could close what was opened."""
+        self.begin()
+        client = self.rpc.call("client.create", name="Bakery")["client"]["id"]
+        _, request, _ = self.ask(asset=BAKERY, client=client, mode="link_manual")
+        self.wait_items(request, "waiting")
+        self.box.daemon.stop()
+        self.box.start("flow.left:kill9")
+        with contextlib.suppress(Exception):  # it dies before it answers
+            self.rpc.call("request.cancel", request=request)
+        self.assertEqual(self.box.daemon.wait_dead(), -9)
+        app, hubs = self.box.apps.pop("goog"), self.box.extra
+        self.app("other", "google_ads", client_id="1-x.apps.googleusercontent.com", client_secret=self.secret("other", "GOCSPX-other"))
+        self.box.extra = ""
+        self.box.start()
+        with self.assertRaises(RpcError) as refused:
+            self.rpc.call("client.erase", client=client, name="Bakery")
+        self.assertEqual(refused.exception.reason, "CONFLICT")
+        self.assertIn("still being closed", str(refused.exception))
+        self.box.daemon.stop()
+        self.box.apps["goog"], self.box.extra = app, hubs
+        self.box.start()
+        self.withdrawn("closed")
+        self.assertEqual(self.rpc.call("client.erase", client=client, name="Bakery")["client"]["state"], "erased")
+        self.assertEqual(self.links(), {BAKERY: "CANCELED"})
+
     def test_a_seat_that_nobody_took_is_taken_back(self):
         self.begin()
         _, request, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
@@ -452,5 +561,4 @@ class GoogleAds(PlatformTest):
 
 
 if __name__ == "__main__":
-    import unittest
     unittest.main()
