@@ -21,7 +21,9 @@
 #define GD_HTTP_FLYING_MAX         512           /* requests in flight, all apps together */
 #define GD_HTTP_PERSON_SLOTS       4             /* in flight per app for people, beside .concurrency */
 #define GD_HTTP_IDLE_CONNS         256           /* kept-alive connections, all apps together */
-#define GD_HTTP_BREAKERS_MAX       32            /* hosts of one app that have a breaker */
+#define GD_HTTP_LATE_MS            100  /* a deadline that is noticed so much later: this process slept */
+#define GD_HTTP_AWAKE_MS           2000 /* then what was sent is awaited once more, at most for so long */
+#define GD_HTTP_BREAKERS_MAX       32   /* hosts of one app that have a breaker */
 #define GD_HTTP_RETRY_AFTER_MAX_MS (6 * 3600 * 1000)
 #define GD_HTTP_CONNECT_MS         10000             /* resolve, connect and TLS handshake */
 #define GD_OP_STEPS_MAX            64                /* steps of one run of a plugin operation */

@@ -224,6 +224,7 @@ static void fly(struct gd_http_client *c, struct gd_http_call *call)
     gd_http_wire_prepare(call);
     c->nflying++;
     gd_list_add(&c->flying, &call->link);
+    gd_http_late_watch(call);
     if (curl_multi_add_handle(c->multi, call->xfer->easy) != CURLM_OK)
         gd_http_client_finished(c, call, CURLE_OUT_OF_MEMORY);
 }
@@ -342,6 +343,7 @@ static struct gd_http_call *client_send(struct gd_transport *t, const struct gd_
     call->reuse = r->repeatable || r->reuse;
     call->interactive = r->interactive;
     call->timeout_ms = r->timeout_ms > 0 ? r->timeout_ms : 45000;
+    call->send_by = r->send_by_mono_ms ? r->send_by_mono_ms : INT64_MAX;
     call->expires = now + (r->interactive ? GD_HTTP_WAIT_PERSON_MS : GD_HTTP_WAIT_MS);
     call->answer.date = -1;
     if (admit(c, call, r)) {
@@ -405,6 +407,7 @@ static void init_handles(struct gd_http_client *c)
 {
     (void)uv_timer_init(c->loop, &c->curl_timer);
     (void)uv_timer_init(c->loop, &c->pump_timer);
+    gd_http_late_init(c);
     (void)uv_check_init(c->loop, &c->check);
     (void)uv_idle_init(c->loop, &c->idle);
     gd_list_init(&c->flying);
@@ -527,6 +530,7 @@ void gd_http_client_close(struct gd_http_client *c, void (*done)(void *), void *
     gd_http_poll_done(c);
     close_handle(c, (uv_handle_t *)&c->curl_timer);
     close_handle(c, (uv_handle_t *)&c->pump_timer);
+    close_handle(c, (uv_handle_t *)&c->end_timer);
     close_handle(c, (uv_handle_t *)&c->check);
     close_handle(c, (uv_handle_t *)&c->idle);
 }

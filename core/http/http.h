@@ -26,7 +26,10 @@ struct gd_http_request {
     bool reuse;       /* may too, although it is not repeatable: libcurl resends on a connection that died */
     bool interactive; /* a person waits: own slots, ahead of the queue */
     int64_t due_mono_ms; /* the queue in front of a bucket is ordered by it (deadline first) */
-    int64_t timeout_ms;  /* total, counted from the moment it leaves the queue */
+    /* Total, counted from the moment it leaves the queue. When this process slept past it, what was sent
+     * whole is awaited a little longer, once: its answer may lie in the socket. */
+    int64_t timeout_ms;
+    int64_t send_by_mono_ms; /* no byte of it leaves later; 0: as long as its time is not over */
     /* Allowed host patterns (exact or "*.suffix" for one label; with ":port" also for a port other than 443),
      * judged before origins are mapped. NULL: the caller has checked. */
     const char *const *hosts;

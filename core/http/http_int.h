@@ -136,6 +136,7 @@ struct gd_http_call {
     uint64_t seq;
     int64_t due, expires;                      /* mono */
     int64_t timeout_ms, started;               /* started: mono */
+    int64_t ends, send_by;                     /* mono; see late.c */
     bool reuse, interactive, probe, head_only; /* reuse: repeatable, or allowed to */
     struct gd_http_target target;
     const char *method, *url, *body;
@@ -147,6 +148,8 @@ struct gd_http_call {
     unsigned dialled, denied; /* addresses */
     bool written;             /* see wire.c: from here on a byte may have arrived */
     bool head_done, too_large, bad_head;
+    bool overslept; /* nothing was sent: its time was over */
+    bool awaited;   /* once more */
     size_t head_bytes, nheaders;
     size_t half; /* fault points: bytes of the body handed to curl so far */
     unsigned seen_faults;
@@ -161,6 +164,15 @@ void gd_http_xfer_clear(struct gd_http_xfer *x); /* forgets request and answer, 
 void gd_http_wire_prepare(struct gd_http_call *call);
 /* Fills call->answer from what curl says; returns how the platform is. */
 enum gd_http_health gd_http_wire_finish(struct gd_http_call *call, CURLcode code);
+
+/* ---- late.c: when a call's time is over ---------------------------------------------------------------- */
+void gd_http_late_init(struct gd_http_client *c);
+void gd_http_late_watch(struct gd_http_call *call); /* it flies from now on */
+/* Ends whatever has no time left. Before curl is let do anything, so that it goes on with nothing that is
+ * over; not from inside curl. */
+void gd_http_late_look(struct gd_http_client *c);
+/* May another byte of it leave? */
+bool gd_http_late_may_send(const struct gd_http_call *call);
 
 /* ---- poll.c: CURLM on the loop ----------------------------------------------------------------------- */
 struct gd_http_sock {
@@ -193,7 +205,7 @@ struct gd_http_client {
     struct gd_http_limits dflt;
     struct gd_map apps;
     CURLM *multi;
-    uv_timer_t curl_timer, pump_timer;
+    uv_timer_t curl_timer, pump_timer, end_timer;
     uv_check_t check;
     uv_idle_t idle; /* active while ready is not empty, so that the loop does not sleep over it */
     struct gd_http_sock **socks; /* by descriptor */
@@ -202,6 +214,7 @@ struct gd_http_client {
     struct gd_list idle_xfers;
     unsigned nflying, nidle_xfers, closing;
     int64_t wake_at; /* what pump_timer is set to (mono); INT64_MAX: not */
+    int64_t end_at;  /* the same of end_timer; nobody's time is over before */
     bool capped;     /* somebody could not go because GD_HTTP_FLYING_MAX were on their way */
     uint64_t seq;
     size_t pump_from;

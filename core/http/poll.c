@@ -38,6 +38,7 @@ static void act(struct gd_http_client *c, curl_socket_t fd, int bits)
 
     if (c->closed)
         return;
+    gd_http_late_look(c);
     (void)curl_multi_socket_action(c->multi, fd, bits, &running);
     drain(c);
 }

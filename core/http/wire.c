@@ -76,6 +76,8 @@ static size_t on_read(char *out, size_t size, size_t n, void *arg)
 
     if (call->half && call->half < call->body_len)
         fault_once(call, SEEN_HALF, "F06");
+    if (!gd_http_late_may_send(call))
+        return CURL_READFUNC_ABORT;
     len = len < size * n ? len : size * n;
     memcpy(out, call->body + call->half, len);
     call->half += len;
@@ -134,6 +136,10 @@ static int on_prereq(void *arg, char *peer, char *local, int peer_port, int loca
     fault_once(call, SEEN_CONNECT, "F04");
     (void)GD_FAULT("F05");
 #endif
+    if (!gd_http_late_may_send(call)) {
+        call->overslept = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     call->written = true;
     call->answer.sent_at = gd_now(call->client->clock);
     return CURL_PREREQFUNC_OK;
@@ -309,8 +315,8 @@ void gd_http_wire_prepare(struct gd_http_call *call)
     SET(easy, CURLOPT_FRESH_CONNECT, call->reuse ? 0L : 1L);
     /* Nor after HEAD: a body that a server sends all the same would be read as the next answer. */
     SET(easy, CURLOPT_FORBID_REUSE, call->reuse && !call->head_only ? 0L : 1L);
-    /* The total is the only bound on slowness: a platform that thinks for long is answered, not cut. */
-    SET(easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
+    /* The total (late.c) is the only bound on slowness: a platform that thinks for long is answered, not cut.
+     */
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
     SET(easy, CURLOPT_SHARE, call->app->share);
     SET(easy, CURLOPT_PRIVATE, call);
@@ -394,6 +400,8 @@ static bool cut_handshake(const char *text)
 
 static enum gd_reason reason_before(const struct gd_http_call *call, CURLcode code)
 {
+    if (call->overslept)
+        return GD_R_PLATFORM_TIMEOUT;
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -472,7 +480,8 @@ enum gd_http_health gd_http_wire_finish(struct gd_http_call *call, CURLcode code
         if (call->denied && !call->dialled)
             failed(call, GD_HTTP_REFUSED, GD_R_EGRESS_DENIED, "");
         else
-            failed(call, GD_HTTP_NOT_SENT, reason_before(call, code), detail);
+            failed(call, GD_HTTP_NOT_SENT, reason_before(call, code),
+                   call->overslept ? "this process slept past the deadline; nothing was sent" : detail);
     } else if (code == CURLE_OK && call->head_done && status >= 200 && status <= 599) {
         answered(call, status);
     } else if (status == 101) { /* nobody asked for another protocol */
@@ -482,7 +491,7 @@ enum gd_http_health gd_http_wire_finish(struct gd_http_call *call, CURLcode code
     } else {
         failed(call, GD_HTTP_UNCERTAIN, reason_after(call, code), detail);
     }
-    return health_of(&call->answer);
+    return call->overslept ? GD_HTTP_UNKNOWN : health_of(&call->answer);
 }
 
 const char *gd_http_answer_header(const struct gd_http_answer *a, const char *name)

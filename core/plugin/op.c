@@ -399,7 +399,7 @@ static void send_request(struct gd_op *op)
     struct gd_http_request *r = &op->ask.http;
     int64_t now = gd_mono(op->env.clock), left = (r->repeatable && !op->unsaved ? op->soft : op->hard) - now;
 
-    if (left <= 0) {
+    if (left <= 0 || (!op->more_ms && !r->repeatable)) { /* what was slept through is only waited for */
         end_failed(op, GRANTD_E_DEADLINE, "no time is left for a request");
         return;
     }
@@ -408,6 +408,7 @@ static void send_request(struct gd_op *op)
     r->interactive = op->interactive;
     r->reuse = op->reuse;
     r->due_mono_ms = op->due_mono_ms;
+    r->send_by_mono_ms = r->repeatable ? 0 : op->hard;
     op->requests++;
     op->at = GD_AT_HTTP;
     op->call = op->env.transport->send(op->env.transport, r, on_http, op);
@@ -506,9 +507,22 @@ static bool overdue(const struct gd_op *op)
            gd_mono(op->env.clock) >= limit(op);
 }
 
+/* This process slept past the deadline, and the answer may lie in the socket: it is waited for once more. The
+ * client, which waits a little less, says before what became of it. */
+static bool overslept(struct gd_op *op)
+{
+    int64_t now = gd_mono(op->env.clock);
+
+    if (!op->more_ms || op->at != GD_AT_HTTP || op->ask.http.repeatable || now < op->hard + GD_HTTP_LATE_MS)
+        return false;
+    op->hard = now + op->more_ms;
+    op->more_ms = 0;
+    return true;
+}
+
 static void turn(struct gd_op *op)
 {
-    if (overdue(op))
+    if (overdue(op) && !overslept(op))
         deadline(op);
     else if (op->at == GD_AT_WAIT && gd_mono(op->env.clock) >= op->wait_until)
         op->at = GD_AT_STEP;
@@ -645,6 +659,8 @@ struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start 
     op->fail_alloc_at = s->fail_alloc_at;
     op->soft = gd_add_sat(now, s->deadline_ms);
     op->hard = gd_add_sat(now, s->hard_deadline_ms > s->deadline_ms ? s->hard_deadline_ms : s->deadline_ms);
+    op->more_ms =
+        (op->hard - now < GD_HTTP_AWAKE_MS ? op->hard - now : GD_HTTP_AWAKE_MS) + GD_HTTP_AWAKE_MS / 4;
     copy_given(op, &s->given);
     gd_list_init(&op->ready);
     if (env->loop)

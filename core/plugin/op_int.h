@@ -110,7 +110,8 @@ struct gd_op {
 
     /* waiting */
     int64_t soft, hard, wait_until; /* monotonic ms */
-    unsigned at_once;               /* turns in a row without letting the loop breathe */
+    int64_t more_ms;  /* what a deadline that was slept through is put off by, once; 0: it was */
+    unsigned at_once; /* turns in a row without letting the loop breathe */
     struct gd_http_call *call;
     struct gd_list ready; /* in env.turns, or alone */
     uv_timer_t timer;

@@ -1,7 +1,9 @@
 """Several nodes on one store, and what one node alone already keeps of it: its name, its leases."""
+import signal
+import time
 import unittest
 
-from harness import GrantdTest
+from harness import GrantdTest, Rpc, wait_for
 
 
 class OneNode(GrantdTest):
@@ -35,6 +37,29 @@ class OneNode(GrantdTest):
         self.rpc.call("grant.refresh", grant=grant)  # nothing was spent
         self.assertEqual(server.get("/_ctl/report")["seen"]["refresh"], 1)
 
+    def test_an_answer_that_came_while_the_process_slept(self):
+        """Stopped with the request at the server, for longer than the deadline: the answer lies in the socket."""
+        server = self.box.accounting()
+        self.box.limits.update(request_deadline_ms=800, quiet_ms=800)
+        for app in ("strict", "family"):
+            self.box.policy_app(server, app, at_ttl=3600)
+        self.box.start()
+        for app in ("strict", "family"):
+            with self.subTest(app):
+                grant = self.box.consent(app)
+                server.post("/_ctl/fault", {"client_id": app, "action": "delay", "ms": 400})
+                line = Rpc(self.box.socket_path)
+                line.send("grant.refresh", grant=grant)
+                wait_for(lambda: server.get("/_ctl/report")["families"][-1]["accepted"] == 1, 5, 0.01)
+                self.box.daemon.process.send_signal(signal.SIGSTOP)
+                time.sleep(1.5)
+                self.box.daemon.process.send_signal(signal.SIGCONT)
+                line.reply()
+                line.close()
+                self.assertEqual(self.rpc.call("grant.token", grant=grant)["gen"], 2)
+                self.rpc.call("grant.refresh", grant=grant)
+                family = server.get("/_ctl/report")["families"][-1]
+                self.assertEqual((family["accepted"], family["refused"], family["revoked"]), (2, 0, None))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ point, under every policy, one of them is killed or frozen while the others go o
 and then judged by what the server knows:
 
   - a credential is lost only where the server's rules leave no way: strict and family, when the server had rotated and the
-    answer had not yet reached a disk (F06 to F12, F24; also of a node that slept longer than its deadline, then), or when
-    an operator gave up the node that held it;
+    answer had not yet reached a disk (F06 to F12, F24), or when an operator gave up the node that held it; a node that
+    sleeps longer than its deadline loses nothing: on waking it hears what lies in its socket, and sends nothing;
   - while the node is away the others vend, refresh what may be refreshed, and present nothing of a strict or family server
     whose answer may lie with that node: uncertain, not dead;
   - no spent refresh token is shown to a family server before its access token expires;
@@ -46,7 +46,6 @@ ELSEWHERE = {"F25": "the log of the embedded engine"}
 COMMITS = {f"F{n}" for n in range(14, 19)}
 DOUBT = {f"F{n:02d}" for n in range(2, 13)} | {"F23", "F24"}
 LOSSY = {f"F{n:02d}" for n in range(6, 13)} | {"F24"}  # the server may have rotated, the answer is on no disk
-WOKEN = ("F04", "F05")
 SHORT_TTL = 6
 PATIENCE = 30
 AT_ONCE, LATER, GIVEN_UP, FROZEN, _ = MODES = ("at once", "later", "given up", "frozen", DATABASE)
@@ -102,7 +101,7 @@ class Bench:
     # -- one cycle
 
     def cycle(self, point, policy, mode, seed):
-        """Returns a dict: reached, lost (None, "rules", "asleep", "given up")."""
+        """Returns a dict: reached, lost (None, "rules", "given up")."""
         kind = SEEDS[seed % len(SEEDS)]
         if mode == FROZEN and kind == SECOND:  # it starts itself anew and would meet it twice more
             kind = "plain"
@@ -250,7 +249,7 @@ class Bench:
         rotated = self.family(policy)["accepted"] > before["accepted"]
         if reached:
             self.away(mode, lambda: self.meanwhile(policy, point))
-        self.judge(policy, point, mode, kind, rotated, before)
+        self.judge(policy, point, mode, kind, rotated)
 
     def until_refreshed(self, node, policy):
         """A refresh that was told to wait for another is asked for again."""
@@ -327,10 +326,8 @@ class Bench:
             if one != policy:
                 self.until_refreshed(self.rng.choice(others), one)
 
-    def judge(self, policy, point, mode, kind, rotated, before):
-        lossy = point in LOSSY and not (point in DRAIN and kind == SECOND)
-        if mode == FROZEN and point in WOKEN:  # it sends when it wakes up, and has no time left for the answer
-            lossy, rotated = True, self.family(policy)["accepted"] > before["accepted"]
+    def judge(self, policy, point, mode, kind, rotated):
+        lossy = point in LOSSY and mode != FROZEN and not (point in DRAIN and kind == SECOND)
         excused = rotated and policy in ("strict", "family") and (
             lossy or (mode == GIVEN_UP and self.result["reached"]))
         others = self.others() if mode != AT_ONCE and self.result["reached"] else self.trio.nodes
@@ -347,7 +344,7 @@ class Bench:
                 raise self.loss(policy, "lost without need")
             if shown["state"] in ("ended", "erased", "ending") or shown["layers"]["token"]["status"] == "revoked":
                 raise Failed(f"declared dead by itself: {shown['state']}")
-            self.result["lost"] = "given up" if not lossy else "asleep" if mode == FROZEN else "rules"
+            self.result["lost"] = "rules" if lossy else "given up"
             del self.grants[policy]
         elif policy == "family":
             self.server.post("/_ctl/client", {"client_id": policy, "at_ttl": 3600})
@@ -609,8 +606,8 @@ def report(results, wanted, seconds):
     count = collections.Counter(one.get("lost") for one in results)
     avoidable = sum(1 for one in failed if "lost without need" in one["failed"] or "not found again" in one["failed"])
     print(f"nodes: {len(results)} cycles in {seconds:.0f} s, {sum(1 for one in results if one['reached'])} met; "
-          f"lost: avoidable {avoidable}, by the server's rules {count['rules']}, asleep longer "
-          f"than the deadline {count['asleep']}, by giving up {count['given up']}, "
+          f"lost: avoidable {avoidable}, by the server's rules {count['rules']}, "
+          f"by giving up {count['given up']}, "
           f"with what a promotion lost {sum(one.get('gone', 0) for one in results)}; "
           f"presented twice {sum(one.get('twice', 0) for one in results if one['point'] != db_cycle.LOSING)}, after "
           f"a promotion that lost commits {sum(one.get('twice', 0) for one in results if one['point'] == db_cycle.LOSING)}; "

@@ -136,6 +136,36 @@ class Together(Nodes):
         self.trio.start()
 
 
+class Asleep(Nodes):
+    """A node is stopped for longer than its lease and its deadline, with an answer on its way to it."""
+    LIMITS = {**CALM, "request_deadline_ms": 1500, "quiet_ms": 1500}
+
+    def test_the_answer_in_its_socket_is_kept(self):
+        a, b, c = self.start()
+        grant, worker = a.consent("strict"), a.worker()
+        b.token(grant)
+        self.trio.server.post("/_ctl/fault", {"client_id": "strict", "action": "delay", "ms": 700})
+        a.daemon.rpc.send("grant.refresh", grant=grant)
+        wait_for(lambda: self.trio.families()[-1]["accepted"] == 1, 5, 0.01)
+        a.freeze()
+        self.trio.buried(a)
+        self.assertEqual({b.status(grant), c.status(grant)}, {"uncertain"})
+        self.refused("CREDENTIAL_UNCERTAIN", b, "grant.refresh", grant=grant)
+        a.thaw()
+
+        def back():
+            """the node that slept is back under a new name"""
+            with contextlib.suppress(RpcError):
+                return a.worker() != worker
+            return False
+        wait_for(back, 20, 0.1)
+        self.assertEqual(self.trio.same_everywhere(grant).pop()[1], 2)
+        wait_for(lambda: {n.status(grant) for n in self.trio.nodes} == {"current"}, 5)
+        c.call("grant.refresh", grant=grant)
+        family = self.trio.families()[-1]
+        self.assertEqual((family["accepted"], family["refused"], family["revoked"]), (2, 0, None))
+
+
 class Blind(Nodes):
     """The database is away: what is known to be good is vended for a while, and not for ever."""
     LIMITS = {**CALM, "vend_blind_ms": 3000}

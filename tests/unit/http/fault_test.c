@@ -10,8 +10,9 @@
 
 static char target[64];
 
-/* Sends one POST and ends when its answer came; never returns. */
-static void child(const char *fault, bool repeatable)
+/* Sends one POST and ends when its answer came, with 0 for one of 200, else with how it ended; never returns.
+ */
+static void child(const char *fault, bool repeatable, int64_t timeout_ms)
 {
     struct fixture f = { 0 };
     struct gd_http_request r = fixture_request("https://good.test/ok");
@@ -25,13 +26,14 @@ static void child(const char *fault, bool repeatable)
     r.body = "0123456789abcdef";
     r.body_len = 16;
     r.repeatable = repeatable;
+    r.timeout_ms = timeout_ms;
     fixture_send(&f, &g, &r);
     fixture_wait(&f, &g);
-    _exit(g.end == GD_HTTP_ANSWER && g.status == 200 ? 0 : 1);
+    _exit(g.end == GD_HTTP_ANSWER && g.status == 200 ? 0 : 10 + (int)g.end);
 }
 
 /* Wait status of a child that ran with this fault. */
-static int run(struct server *s, const char *fault, bool repeatable)
+static int run(struct server *s, const char *fault, bool repeatable, int64_t timeout_ms)
 {
     pid_t pid;
     int status;
@@ -39,7 +41,7 @@ static int run(struct server *s, const char *fault, bool repeatable)
     snprintf(target, sizeof target, "http://127.0.0.1:%d", server_port(s));
     pid = fork();
     if (pid == 0)
-        child(fault, repeatable);
+        child(fault, repeatable, timeout_ms);
     assert_true(pid > 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return status;
@@ -84,7 +86,7 @@ static void check(const struct row *row, bool repeatable)
     int status;
 
     snprintf(fault, sizeof fault, "%s:kill9", row->point);
-    status = run(s, fault, repeatable);
+    status = run(s, fault, repeatable, 5000);
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
         fail_msg("%s: the child was not killed there", row->point);
     for (int i = 0; i < 500 && !arrived(s, row); i++)
@@ -118,7 +120,7 @@ static void test_no_fault(void **state)
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         struct server *s = server_new(NULL);
-        int status = run(s, harmless[i], i == 1);
+        int status = run(s, harmless[i], i == 1, 5000);
         char *last = server_last(s);
 
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -129,11 +131,39 @@ static void test_no_fault(void **state)
     }
 }
 
+/* It stands still there until its time is over. What was not sent whole is not sent; an answer is heard. */
+static const struct {
+    const char *fault;
+    enum gd_http_end end;
+    unsigned requests;
+} overslept[] = {
+    { "F04:delay(700)", GD_HTTP_NOT_SENT, 0 },  { "F05:delay(700)", GD_HTTP_NOT_SENT, 0 },
+    { "F06:delay(700)", GD_HTTP_UNCERTAIN, 0 }, { "F07:delay(700)", GD_HTTP_ANSWER, 1 },
+    { "F08:delay(700)", GD_HTTP_ANSWER, 1 },    { "F09:delay(700)", GD_HTTP_ANSWER, 1 },
+};
+
+static void test_overslept(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof overslept / sizeof *overslept; i++) {
+        struct server *s = server_new(NULL);
+        int status = run(s, overslept[i].fault, false, 400),
+            want = overslept[i].end == GD_HTTP_ANSWER ? 0 : 10 + (int)overslept[i].end;
+
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != want)
+            fail_msg("%s: status %x, expected %d", overslept[i].fault, (unsigned)status, want);
+        usleep(20000); /* what was on its way arrives, too */
+        assert_int_equal(server_requests(s), overslept[i].requests);
+        server_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_points),
         cmocka_unit_test(test_no_fault),
+        cmocka_unit_test(test_overslept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

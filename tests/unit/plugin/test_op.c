@@ -192,6 +192,62 @@ static void what_may_not_be_repeated_has_the_hard_one(void **state)
     assert_true(f->spent);
 }
 
+/* The process was stopped, or the machine suspended: the answer may lie in the socket. */
+static void a_deadline_that_was_slept_through(void **state)
+{
+    struct fix *f = *state;
+
+    op_sends(f, (struct grantd_http){ .url = "https://api.example.com/" });
+    gd_clock_virtual_advance(&f->clock, 3600000);
+    op_turns(f);
+    assert_int_equal(f->ends, 0);
+    op_reply_json(f, 200, "{\"access_token\":\"slept\"}");
+    assert_int_equal(f->end, GD_OP_DONE);
+    assert_string_equal(f->token, "slept");
+
+    op_sends(f, (struct grantd_http){ .url = "https://api.example.com/" });
+    gd_clock_virtual_advance(&f->clock, 3600000);
+    op_turns(f);
+    gd_clock_virtual_advance(&f->clock, 3600000); /* once */
+    op_turns(f);
+    op_assert_failed(f, GRANTD_E_UNCERTAIN, "no answer came");
+    assert_true(f->spent);
+
+    op_sends(f, (struct grantd_http){ .url = "https://api.example.com/", .flags = GRANTD_HTTP_REPEATABLE });
+    gd_clock_virtual_advance(&f->clock, 3600000);
+    op_turns(f);
+    op_assert_failed(f, GRANTD_E_DEADLINE, "deadline");
+}
+
+static grantd_next *asks_again(grantd_op *op, const grantd_doc *a)
+{
+    (void)a;
+    return op_asks(op);
+}
+
+static grantd_next *asks_twice(grantd_op *op)
+{
+    struct grantd_http h = { .size = sizeof h, .url = op_asked.url };
+
+    return op->host->http(op, &h, asks_again);
+}
+
+/* What was slept through is waited for, but nothing new is spent then. */
+static void nothing_is_begun_after_it(void **state)
+{
+    struct fix *f = *state;
+    unsigned sent = f->http.sent;
+
+    op_asked = (struct grantd_http){ .url = "https://api.example.com/" };
+    op_begin(f, asks_twice);
+    op_turns(f);
+    gd_clock_virtual_advance(&f->clock, 3600000);
+    op_turns(f);
+    op_reply_json(f, 200, "{}");
+    op_assert_failed(f, GRANTD_E_DEADLINE, "no time is left");
+    assert_int_equal(f->http.sent, sent + 1);
+}
+
 static void no_time_at_all(void **state)
 {
     struct fix *f = *state;
@@ -409,6 +465,8 @@ int main(void)
         T(pending_keeps_notes),
         T(the_deadline_of_what_may_be_repeated),
         T(what_may_not_be_repeated_has_the_hard_one),
+        T(a_deadline_that_was_slept_through),
+        T(nothing_is_begun_after_it),
         T(no_time_at_all),
         T(an_answer_at_the_last_moment),
         T(cancel_is_silent_where_nothing_is_lost),
