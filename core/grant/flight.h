@@ -54,6 +54,12 @@ struct gd_flight {
 };
 
 /* ---- refresh.c ---- */
+/* The statements that every flight begins with: lease, intent, the row as it is now. */
+struct gd_lease {
+    const char *workspace, *cred, *attempt, *worker;
+    int64_t gen, lease_ms, deadline_ms;
+};
+void gd_lease_add(struct gd_tx *tx, const struct gd_lease *l);
 void gd_flight_fail(struct gd_flight *f, const struct gd_err *err); /* what waiters will hear */
 void gd_flight_end(struct gd_flight *f);
 

@@ -267,15 +267,41 @@ void gd_refresh_not_now(struct gd_broker *b, uint32_t cred)
     refuse(b, cred, NULL, true, NULL, NULL);
 }
 
+void gd_lease_add(struct gd_tx *tx, const struct gd_lease *l)
+{
+    gd_tx_add(tx, &sql_lease, GD_P_TEXT(l->worker), GD_P_INT(l->lease_ms), GD_P_TEXT(l->attempt),
+              GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred), GD_P_INT(l->gen));
+    gd_tx_add(tx, &sql_intent, GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred), GD_P_TEXT(l->attempt),
+              GD_P_TEXT(l->worker), GD_P_INT(l->deadline_ms));
+    gd_tx_add(tx, &sql_current, GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred));
+    gd_tx_lease(tx);
+}
+
+static void take_lease(struct gd_flight *f)
+{
+    struct gd_broker *b = f->b;
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, f->cred);
+    struct gd_clocks k = { .retry_class = c->retry_class };
+    struct gd_tx *tx = gd_tx_new(b->d.store);
+
+    f->lease_ms = gd_plan_lease(&b->plan, &k, b->family_lease_ms);
+    gd_lease_add(tx, &(struct gd_lease){ .workspace = f->workspace,
+                                         .cred = f->id,
+                                         .attempt = f->intent,
+                                         .worker = gd_nodes_worker(b->d.nodes),
+                                         .gen = c->gen,
+                                         .lease_ms = f->lease_ms,
+                                         .deadline_ms = b->plan.deadline_ms });
+    gd_store_commit(b->d.store, tx, on_leased, f);
+}
+
 static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool admitted, gd_refresh_fn *fn,
                     void *arg)
 {
     const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
-    struct gd_clocks k = { .retry_class = c->retry_class };
     char id[GD_ID_TEXT_MAX];
     struct gd_flight *f;
     struct gd_err err = { 0 };
-    struct gd_tx *tx;
 
     gd_id_text(id, "cr", &c->id);
     f = gd_map_get(&b->flights, id);
@@ -294,15 +320,7 @@ static void refresh(struct gd_broker *b, uint32_t cred, const char *cause, bool 
     join(f, fn, arg);
     GD_LOG(b->d.log, GD_LOG_DEBUG, "refresh.start", GD_F_STR("credential", id), GD_F_STR("cause", cause));
     (void)GD_FAULT("F01");
-    tx = gd_tx_new(b->d.store);
-    f->lease_ms = gd_plan_lease(&b->plan, &k, b->family_lease_ms);
-    gd_tx_add(tx, &sql_lease, GD_P_TEXT(gd_nodes_worker(b->d.nodes)), GD_P_INT(f->lease_ms),
-              GD_P_TEXT(f->intent), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_INT(c->gen));
-    gd_tx_add(tx, &sql_intent, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id), GD_P_TEXT(f->intent),
-              GD_P_TEXT(gd_nodes_worker(b->d.nodes)), GD_P_INT(b->plan.deadline_ms));
-    gd_tx_add(tx, &sql_current, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
-    gd_tx_lease(tx);
-    gd_store_commit(b->d.store, tx, on_leased, f);
+    take_lease(f);
 }
 
 enum { ROW = 2 }; /* statement of the lease */

@@ -45,6 +45,11 @@ void bench_value(char *out, size_t n, const struct gd_id *id)
     }
 }
 
+void bench_numbered(char out[GD_ID_TEXT_MAX], const char *prefix, int64_t i)
+{
+    (void)snprintf(out, GD_ID_TEXT_MAX, "%s0000000%lld", prefix, (long long)(BENCH_NUMBERED + i));
+}
+
 void bench_ids_open(struct bench_ids *ids, const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

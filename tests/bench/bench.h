@@ -16,6 +16,10 @@ _Noreturn void bench_die(const char *fmt, ...) __attribute__((format(printf, 1, 
  * be checked without keeping the values. */
 void bench_value(char *out, size_t n, const struct gd_id *id);
 
+/* The i-th id that is a number: as long as any other, and made by whoever can count. */
+#define BENCH_NUMBERED INT64_C(1000000000000000000)
+void bench_numbered(char out[GD_ID_TEXT_MAX], const char *prefix, int64_t i);
+
 /* A file of ids, 16 bytes each, mapped. */
 struct bench_ids {
     const struct gd_id *at;

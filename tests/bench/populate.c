@@ -5,9 +5,11 @@
  *
  *   bench_populate --state DIR --ids FILE --grants N [--per-client 1000] [--app APP] [--retry none]
  *                  [--due SECONDS] [--ttl SECONDS] [--token BYTES] [--append]
+ *                  [--numbered]
  *
  * Writes the ids of the grants, 16 bytes each, to FILE. The access token of a grant is bench_value of its
- * id. --append adds to a directory that is there. */
+ * id. --append adds to a directory that is there; --numbered: the ids of credentials and of their first
+ * attempts are numbers, from BENCH_NUMBERED on, for who can only count (pgbench). */
 #include "bench.h"
 
 #include "base/mem.h"
@@ -32,7 +34,7 @@ struct made {
     int64_t grants, per_client, due, ttl;
     size_t token;
     int64_t retry;
-    bool append;
+    bool append, numbered;
     int64_t now, spread; /* ids are made over the last ninety days, in order */
     struct gd_rng *rng;
     struct gd_keyring *keyring;
@@ -256,6 +258,14 @@ static void add_cred(struct made *m, const char *cred, const char *attempt, cons
     run(m, m->cred);
 }
 
+static void make_id(const struct made *m, char out[GD_ID_TEXT_MAX], const char *prefix, int64_t at, int64_t i)
+{
+    if (m->numbered)
+        bench_numbered(out, prefix, i);
+    else
+        gd_id_make(out, prefix, at, m->rng);
+}
+
 static void add_grant(struct made *m, int64_t i)
 {
     int64_t at = m->now - 90 * DAY + i * m->spread / m->grants;
@@ -266,8 +276,8 @@ static void add_grant(struct made *m, int64_t i)
         add_client(m, at);
     gd_id_new(&id, at, m->rng);
     gd_id_text(grant, "gr", &id);
-    gd_id_make(cred, "cr", at, m->rng);
-    gd_id_make(attempt, "at", at, m->rng);
+    make_id(m, cred, "cr", at, i);
+    make_id(m, attempt, "at", at, i);
     (void)snprintf(account, sizeof account, "act_%lld", (long long)i + 10000000);
     add_cred(m, cred, attempt, account, at);
     add_version(m, &id, cred, attempt, at);
@@ -313,17 +323,12 @@ static void close_db(struct made *m, sqlite3 *db, const char *name)
 }
 
 static const struct option options[] = {
-    { "state", required_argument, NULL, 's' },
-    { "ids", required_argument, NULL, 'i' },
-    { "grants", required_argument, NULL, 'n' },
-    { "per-client", required_argument, NULL, 'c' },
-    { "app", required_argument, NULL, 'a' },
-    { "retry", required_argument, NULL, 'r' },
-    { "due", required_argument, NULL, 'd' },
-    { "ttl", required_argument, NULL, 't' },
-    { "token", required_argument, NULL, 'b' },
-    { "append", no_argument, NULL, '+' },
-    { 0 },
+    { "state", required_argument, NULL, 's' },  { "ids", required_argument, NULL, 'i' },
+    { "grants", required_argument, NULL, 'n' }, { "per-client", required_argument, NULL, 'c' },
+    { "app", required_argument, NULL, 'a' },    { "retry", required_argument, NULL, 'r' },
+    { "due", required_argument, NULL, 'd' },    { "ttl", required_argument, NULL, 't' },
+    { "token", required_argument, NULL, 'b' },  { "append", no_argument, NULL, '+' },
+    { "numbered", no_argument, NULL, '#' },     { 0 },
 };
 
 static int64_t retry_class(const char *word)
@@ -371,6 +376,9 @@ static void parse(struct made *m, int argc, char **argv)
             break;
         case '+':
             m->append = true;
+            break;
+        case '#':
+            m->numbered = true;
             break;
         default:
             bench_die("see the head of tests/bench/populate.c");
