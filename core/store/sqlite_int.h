@@ -24,6 +24,15 @@ struct gd_sqlite_conn {
     sqlite3_stmt *begin, *commit, *rollback, *savepoint, *release, *undo;
 };
 
+/* A large file, read once from front to back on a thread of its own. */
+struct gd_ahead {
+    pthread_t thread;
+    bool running;
+    int fd;
+    off_t size;
+    atomic_bool stop;
+};
+
 struct gd_engine {
     struct gd_sqlite_conn w, r;
     pthread_mutex_t read_lock;
@@ -35,6 +44,7 @@ struct gd_engine {
     bool stopped;              /* [writer thread] after an I/O error: takes nothing more until a restart */
     struct gd_err why;
     atomic_bool hurry; /* the store is being closed */
+    struct gd_ahead ahead;
 };
 
 /* One statement, no more and no less. */
@@ -42,6 +52,12 @@ int gd_sqlite_prepare(struct gd_sqlite_conn *c, const char *text, unsigned flags
 enum gd_reason gd_sqlite_reason(int rc);
 /* SQLite's messages name tables, columns and words of the SQL, never values. */
 void gd_sqlite_explain(struct gd_err *err, sqlite3 *db, int rc);
+
+/* ahead.c; stop may be called whatever became of the start. Start before SQLite opens the file and stop after
+ * it closed it: whoever closes a file takes all of his process's locks on it along (fcntl(2)), SQLite's too.
+ */
+void gd_ahead_start(struct gd_ahead *a, const char *path);
+void gd_ahead_stop(struct gd_ahead *a);
 
 /* sqlite_open.c */
 int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,

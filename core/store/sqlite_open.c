@@ -300,6 +300,7 @@ void gd_sqlite_close(struct gd_engine *e)
         (void)sqlite3_db_config(e->w.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     close_conn(&e->r);
     close_conn(&e->w);
+    gd_ahead_stop(&e->ahead);
     pthread_mutex_destroy(&e->read_lock);
     gd_free(e->path);
     gd_free(e);
@@ -345,6 +346,7 @@ int gd_sqlite_open(struct gd_engine **ret, const struct gd_store_options *o, con
     if (make_file(o->path, err) < 0)
         return -1;
     e = new_engine(o, host);
+    gd_ahead_start(&e->ahead, e->path);
     if (open_both(e, err) < 0) {
         gd_sqlite_close(e);
         return -1;
