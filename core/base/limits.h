@@ -67,6 +67,8 @@
 #define GD_SPOOL_TRIM               (1024 * 1024)     /* a spool with nothing open is emptied beyond this */
 #define GD_SPOOL_FILE_MAX           (256 * 1024 * 1024)
 #define GD_TOKEN_FILE_PLACES        (64 * 1024 * 1024) /* credentials whose tokens the cache's file takes */
+#define GD_NODES_MAX                64                 /* processes at work on one store */
+#define GD_NODES_LISTED_MAX         256 /* names of nodes that are shown, those that are gone last */
 #define GD_AUDIT_RECORD_MAX         8192
 #define GD_AUDIT_QUEUE_MAX          65536 /* records on their way to the disk */
 #define GD_AUDIT_HELD_MAX           4096  /* records that nobody waits for, while the disk is full */

@@ -5,7 +5,7 @@
 
 /* What waited for that node's spool is asked for again, by whoever comes first; of a server that may end
  * everything not before the access token is over ($3: how far clocks may be apart). */
-GD_SQL(sql_forget, "DELETE FROM nodes WHERE name = $1 AND lease_until < gd_now()");
+GD_SQL(sql_forget, "DELETE FROM nodes WHERE name = $1 AND state = 'gone'");
 GD_SQL(sql_doubts,
        "UPDATE credentials SET next_at = CASE WHEN retry_class <> $4 AND expires_at + $3 > gd_now()"
        " THEN expires_at + $3 ELSE gd_now() END, reason_text = 'the node that may have held the answer was "
@@ -46,7 +46,9 @@ static void on_forgotten(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     if (gd_call_store_failed(c, r, err))
         return;
     if (gd_tx_changes(tx, 0) == 0 && gd_tx_rows(tx, 3) > 0) {
-        gd_call_fail(c, GD_R_NODE_ALIVE, "node %s is alive, or was until a moment ago; stop it first",
+        gd_call_fail(c, GD_R_NODE_ALIVE,
+                     "node %s is alive, or was until a moment ago; stop it first, or wait until the others "
+                     "have taken over",
                      gd_param(c, "node"));
         return;
     }

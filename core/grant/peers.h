@@ -9,8 +9,8 @@
 void gd_peers_changed(struct gd_broker *b, const char *workspace, const char *id);
 void gd_peers_free(struct gd_broker *b);
 
-/* Takes over what workers that are gone left; closings and erasings are put into b->endings. bury: those
- * whose lease is over are buried first. fn (may be NULL) once, later. */
+/* Takes over what workers that are gone left; closings and erasings are put into b->endings. bury: the nodes
+ * whose leavings are settled then are marked so, in the last commit. fn (may be NULL) once, later. */
 typedef void gd_take_over_fn(void *arg, const struct gd_err *err);
 void gd_take_over(struct gd_broker *b, bool bury, gd_take_over_fn *fn, void *arg);
 

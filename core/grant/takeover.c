@@ -1,7 +1,8 @@
 /* grant/takeover.c - what a worker that is gone left half done: an earlier process of this node, or a node
  * whose lease is over. Flows go on or are open again, refreshes that may have been spent are doubts, closings
  * and erasings are taken over. One way for the start and for the death of a neighbour; doing it twice changes
- * nothing. */
+ * nothing. Two commits: what is claimed, then the doubts, and with these the burial: who dies in between
+ * leaves a node that is still to be settled, and another one does it all again. */
 #include "base/fault.h"
 #include "grant/peers.h"
 
@@ -52,23 +53,13 @@ GD_SQL(sql_doubt,
        " AND ((lease_attempt = $7 AND lease_owner IS NOT NULL)"
        " OR ($8 = 1 AND status = 'uncertain' AND next_at = $9))");
 
-enum {
-    ITEMS,
-    WAITING,
-    BROKEN,
-    INTERRUPTED,
-    PARTED,
-    LEFT,
-    CLOSINGS,
-    ERASINGS,
-    INTENTS
-}; /* behind the burial */
+enum { NODES, ITEMS, WAITING, BROKEN, INTERRUPTED, PARTED, LEFT, CLOSINGS, ERASINGS, INTENTS };
 
 struct taking_over {
     struct gd_broker *b;
     gd_take_over_fn *fn;
     void *arg;
-    size_t first; /* statement ITEMS stands at */
+    bool bury;
     json_t *doubts;
 };
 
@@ -90,11 +81,12 @@ static void end(struct taking_over *s, const struct gd_err *err)
     gd_busy(b, -1);
 }
 
-static void on_doubted(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+static void on_settled(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_err e = { .reason = GD_R_STORE_FAILED };
 
     (void)tx;
+    (void)GD_FAULT("node.buried");
     end(arg, r == GD_STORE_OK ? NULL : err ? err : &e);
 }
 
@@ -133,7 +125,6 @@ static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
 {
     struct taking_over *s = arg;
     struct gd_broker *b = s->b;
-    size_t intents = s->first + INTENTS;
     struct gd_err e = { .reason = GD_R_STORE_FAILED };
     struct gd_tx *to;
 
@@ -141,18 +132,22 @@ static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         end(s, err ? err : &e);
         return;
     }
-    for (size_t stmt = s->first + LEFT; stmt < intents; stmt++)
+    (void)GD_FAULT("node.taken");
+    for (size_t stmt = LEFT; stmt < INTENTS; stmt++)
         for (size_t i = 0; i < gd_tx_rows(tx, stmt); i++)
             gd_buf_addf(&b->endings, "%s %s\n", gd_tx_text(tx, stmt, i, 0), gd_tx_text(tx, stmt, i, 1));
-    if (gd_tx_rows(tx, intents) == 0) {
+    if (gd_tx_rows(tx, INTENTS) == 0 && (!s->bury || gd_tx_rows(tx, NODES) == 0)) {
         end(s, NULL);
         return;
     }
-    GD_LOG(b->d.log, GD_LOG_WARN, "intents.open", GD_F_INT("count", (int64_t)gd_tx_rows(tx, intents)));
+    if (gd_tx_rows(tx, INTENTS))
+        GD_LOG(b->d.log, GD_LOG_WARN, "intents.open", GD_F_INT("count", (int64_t)gd_tx_rows(tx, INTENTS)));
     to = gd_tx_new(b->d.store);
-    for (size_t i = 0; i < gd_tx_rows(tx, intents); i++)
-        add_doubt(s, to, tx, intents, i);
-    gd_store_commit(b->d.store, to, on_doubted, s);
+    for (size_t i = 0; i < gd_tx_rows(tx, INTENTS); i++)
+        add_doubt(s, to, tx, INTENTS, i);
+    if (s->bury)
+        gd_nodes_bury(to, tx, NODES);
+    gd_store_commit(b->d.store, to, on_settled, s);
 }
 
 void gd_take_over(struct gd_broker *b, bool bury, gd_take_over_fn *fn, void *arg)
@@ -162,12 +157,11 @@ void gd_take_over(struct gd_broker *b, bool bury, gd_take_over_fn *fn, void *arg
     struct gd_tx *tx = gd_tx_new(b->d.store);
     const char *word = gd_reason_word(GD_R_FLOW_INTERRUPTED);
 
-    *s = (struct taking_over){ .b = b, .fn = fn, .arg = arg, .doubts = json_array() };
+    *s = (struct taking_over){ .b = b, .fn = fn, .arg = arg, .bury = bury, .doubts = json_array() };
     b->taking_over = true;
     gd_busy(b, 1);
-    if (bury)
-        gd_nodes_bury(n, tx);
-    s->first = gd_tx_add(tx, &sql_items_resumed, GD_NODES_GONE_P(n), GD_P_INT(gd_now(b->d.clock)));
+    (void)gd_nodes_left(tx);
+    gd_tx_add(tx, &sql_items_resumed, GD_NODES_GONE_P(n), GD_P_INT(gd_now(b->d.clock)));
     gd_tx_add(tx, &sql_flows_waiting, GD_NODES_GONE_P(n));
     gd_tx_add(tx, &sql_flows_broken, GD_NODES_GONE_P(n), GD_P_TEXT(word));
     gd_tx_add(tx, &sql_flows_interrupted, GD_NODES_GONE_P(n), GD_P_TEXT(word));

@@ -2,6 +2,8 @@
  * reads is good for as long as the lease is. */
 #include "node/node.h"
 
+#include "base/fault.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -9,11 +11,10 @@
 
 #define LEASE_MS     15000
 #define AGAIN_MS     1000 /* after a beat that failed */
-#define NODES_MAX    64
 #define NAME_MAX_LEN 63
 
-/* lease_until: by the database's clock. n: transactions groups of this worker, see the engine. state: live,
- * draining, gone. */
+/* lease_until: by the database's clock. state: live, draining; left: it writes nothing more, its worker has
+ * another name; gone: nothing is left of it. n is not used. */
 const char *const gd_nodes_tables[] = {
     "CREATE TABLE nodes (name text NOT NULL PRIMARY KEY, worker text NOT NULL, place text NOT NULL,"
     " epoch bigint NOT NULL, n bigint NOT NULL, lease_until bigint NOT NULL, state text NOT NULL,"
@@ -21,19 +22,25 @@ const char *const gd_nodes_tables[] = {
     NULL,
 };
 
+#define OTHERS "(SELECT count(*) FROM nodes WHERE name <> $1 AND lease_until > gd_now())"
 /* A row that is there is taken only when it is this node's own, or nobody has kept it alive. */
 GD_SQL(sql_take, "INSERT INTO nodes (name, worker, place, epoch, n, lease_until, state, started_at)"
-                 " VALUES ($1, $1 || '.1', $2, 1, 0, gd_now() + $3, 'live', gd_now())"
+                 " SELECT CAST($1 AS text), CAST($1 AS text) || '.1', $2, 1, 0, gd_now() + $3, 'live',"
+                 " gd_now() WHERE " OTHERS " < $4"
                  " ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1,"
                  " worker = nodes.name || '.' || CAST(nodes.epoch + 1 AS text), place = excluded.place,"
                  " lease_until = excluded.lease_until, state = 'live', started_at = excluded.started_at"
                  " WHERE nodes.place = $2 OR nodes.lease_until < gd_now()");
-GD_SQL(sql_mine, "SELECT worker, place FROM nodes WHERE name = $1");
+GD_SQL(sql_mine, "SELECT worker FROM nodes WHERE name = $1");
+GD_SQL(sql_others, "SELECT " OTHERS);
 GD_SQL(sql_beat, "UPDATE nodes SET lease_until = gd_now() + $3, state = $4 WHERE name = $1 AND worker = $2");
-GD_SQL(sql_all, "SELECT name, worker, state, lease_until - gd_now() FROM nodes ORDER BY name LIMIT $1");
-GD_SQL(sql_bury, "UPDATE nodes SET state = 'gone', worker = worker || '+' WHERE lease_until < gd_now()"
-                 " AND state <> 'gone' AND name <> $1");
-GD_SQL(sql_leave, "UPDATE nodes SET lease_until = 0, state = 'gone', worker = worker || '+'"
+GD_SQL(sql_all, "SELECT name, worker, state, lease_until - gd_now() FROM nodes ORDER BY state = 'gone', name"
+                " LIMIT $1");
+GD_SQL(sql_end, "UPDATE nodes SET state = 'left', worker = worker || '+' WHERE name = $1 AND worker = $2"
+                " AND lease_until < gd_now() AND state NOT IN ('left', 'gone')");
+GD_SQL(sql_left, "SELECT name, worker FROM nodes WHERE state = 'left'");
+GD_SQL(sql_bury, "UPDATE nodes SET state = 'gone' WHERE name = $1 AND worker = $2 AND state = 'left'");
+GD_SQL(sql_leave, "UPDATE nodes SET lease_until = 0, state = 'left', worker = worker || '+'"
                   " WHERE name = $1 AND worker = $2");
 GD_SQL(sql_forget, "DELETE FROM nodes WHERE state = 'gone' AND lease_until < gd_now() - $2 AND name <> $1");
 
@@ -41,6 +48,7 @@ GD_SQL(sql_forget, "DELETE FROM nodes WHERE state = 'gone' AND lease_until < gd_
 
 struct other {
     char name[NAME_MAX_LEN + 1];
+    char worker[NAME_MAX_LEN + 1 + 32];
     char state[16];
     int64_t left_ms; /* of its lease, when it was read */
     uint64_t hash;
@@ -53,13 +61,13 @@ struct gd_nodes {
     struct gd_log *log;
     struct gd_nodes_options o;
     char *name, *worker, *prefix, *place;
-    struct other all[NODES_MAX]; /* this one among them */
+    struct other all[GD_NODES_LISTED_MAX]; /* this one among them */
     unsigned count, live;
     uint64_t hash;
     int64_t sent_at, valid_until, steady_since; /* monotonic */
     bool shared, started, draining, ousted, closing;
     unsigned under_way; /* transactions */
-    unsigned nfences;   /* statements of the one that fences; 0: none is under way */
+    unsigned fences;    /* those among them that fence */
     uv_timer_t timer;
     void (*closed)(void *);
     void *closed_arg;
@@ -114,16 +122,21 @@ bool gd_nodes_prefers(const struct gd_nodes *n, const struct gd_id *id)
     return true;
 }
 
-bool gd_nodes_steady(const struct gd_nodes *n)
+bool gd_nodes_take_all(const struct gd_nodes *n)
 {
-    int64_t now = gd_mono(n->clock);
-
-    return !n->shared || (n->started && now < n->valid_until && now - n->steady_since >= n->o.lease_ms);
+    return !n->shared || n->started;
 }
 
-void gd_nodes_bury(const struct gd_nodes *n, struct gd_tx *tx)
+size_t gd_nodes_left(struct gd_tx *tx)
 {
-    gd_tx_add(tx, &sql_bury, GD_P_TEXT(n->name));
+    return gd_tx_add_(tx, &sql_left, NULL, 0);
+}
+
+void gd_nodes_bury(struct gd_tx *tx, const struct gd_tx *from, size_t stmt)
+{
+    for (size_t i = 0; i < gd_tx_rows(from, stmt); i++)
+        gd_tx_add(tx, &sql_bury, GD_P_TEXT(gd_tx_text(from, stmt, i, 0)),
+                  GD_P_TEXT(gd_tx_text(from, stmt, i, 1)));
 }
 
 /* ---- the beat ---- */
@@ -144,10 +157,11 @@ static bool same_view(const struct gd_nodes *n, const struct other *old, unsigne
 static void read_all(struct gd_nodes *n, const struct gd_tx *tx, size_t stmt)
 {
     n->count = n->live = 0;
-    for (size_t i = 0; i < gd_tx_rows(tx, stmt) && n->count < NODES_MAX; i++) {
+    for (size_t i = 0; i < gd_tx_rows(tx, stmt) && n->count < GD_NODES_LISTED_MAX; i++) {
         struct other *o = &n->all[n->count++];
 
         (void)snprintf(o->name, sizeof o->name, "%s", gd_tx_text(tx, stmt, i, 0));
+        (void)snprintf(o->worker, sizeof o->worker, "%s", gd_tx_text(tx, stmt, i, 1));
         (void)snprintf(o->state, sizeof o->state, "%s", gd_tx_text(tx, stmt, i, 2));
         o->left_ms = gd_tx_int(tx, stmt, i, 3);
         o->hash = name_hash(o->name);
@@ -156,52 +170,68 @@ static void read_all(struct gd_nodes *n, const struct gd_tx *tx, size_t stmt)
     }
 }
 
-static void on_fenced(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+static void tell_dead(const struct gd_nodes *n)
 {
-    struct gd_nodes *n = arg;
-    bool all = r == GD_STORE_OK;
-
-    (void)err; /* the next beat finds them again */
-    n->under_way--;
-    for (unsigned i = 0; all && i < n->nfences; i++)
-        all = gd_tx_changes(tx, i) > 0;
-    n->nfences = 0;
-    if (n->closing)
-        leave(n);
-    else if (all && !n->draining && n->o.on_dead)
+    if (!n->draining && n->o.on_dead)
         n->o.on_dead(n->o.arg);
 }
 
-static bool is_dead(const struct other *o)
+static void on_fenced(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    return o->left_ms <= 0 && strcmp(o->state, "gone") != 0;
+    struct gd_nodes *n = arg;
+
+    n->under_way--;
+    n->fences--;
+    if (r != GD_STORE_OK) /* the next beat finds it again */
+        GD_LOG(n->log, GD_LOG_WARN, "node.not_fenced", GD_F_ERR(err));
+    else
+        (void)GD_FAULT("node.fenced");
+    if (n->closing)
+        leave(n);
+    else if (r == GD_STORE_OK && gd_tx_changes(tx, 0) > 0 && gd_tx_changes(tx, 1) > 0)
+        tell_dead(n);
+}
+
+static void fence(struct gd_nodes *n, const struct other *o)
+{
+    struct gd_tx *tx = gd_tx_new(n->store);
+
+    GD_LOG(n->log, GD_LOG_WARN, "node.dead", GD_F_STR("node", o->name));
+    gd_tx_add(tx, &sql_end, GD_P_TEXT(o->name), GD_P_TEXT(o->worker));
+    (void)gd_tx_fence(tx, o->name);
+    n->under_way++;
+    n->fences++;
+    (void)GD_FAULT("node.fence");
+    gd_store_commit_apart(n->store, tx, on_fenced, n);
+}
+
+/* Only who has been alive without a gap for as long as others are given says that they are not. */
+static bool is_steady(const struct gd_nodes *n)
+{
+    int64_t now = gd_mono(n->clock);
+
+    return n->started && now < n->valid_until && now - n->steady_since >= n->o.lease_ms;
 }
 
 /* Those whose lease is over write nothing more; then what they left may be taken over. */
-static void fence_dead(struct gd_nodes *n)
+static void look_after(struct gd_nodes *n)
 {
-    struct gd_tx *tx;
+    bool left = false, may_fence = is_steady(n) && n->fences == 0;
 
-    if (n->nfences)
-        return;
-    tx = gd_tx_new(n->store);
-    for (unsigned i = 0; i < n->count; i++)
-        if (is_dead(&n->all[i])) {
-            (void)gd_tx_fence(tx, n->all[i].name);
-            n->nfences++;
-            GD_LOG(n->log, GD_LOG_WARN, "node.dead", GD_F_STR("node", n->all[i].name));
-        }
-    if (n->nfences == 0) {
-        gd_tx_free(tx);
-        return;
+    for (unsigned i = 0; i < n->count; i++) {
+        const struct other *o = &n->all[i];
+
+        left |= !strcmp(o->state, "left");
+        if (may_fence && o->left_ms <= 0 && strcmp(o->state, "left") != 0 && strcmp(o->state, "gone") != 0)
+            fence(n, o);
     }
-    n->under_way++;
-    gd_store_commit(n->store, tx, on_fenced, n);
+    if (left)
+        tell_dead(n);
 }
 
 static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
 {
-    struct other *old = gd_new_array(NODES_MAX, sizeof *old);
+    struct other *old = gd_new_array(GD_NODES_LISTED_MAX, sizeof *old);
     unsigned count = n->count;
 
     memcpy(old, n->all, sizeof n->all);
@@ -212,8 +242,8 @@ static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
     if (!same_view(n, old, count) && n->o.on_changed)
         n->o.on_changed(n->o.arg);
     gd_free(old);
-    if (gd_nodes_steady(n) && !n->draining)
-        fence_dead(n);
+    if (!n->draining)
+        look_after(n);
 }
 
 static void oust(struct gd_nodes *n)
@@ -246,6 +276,7 @@ static void on_left(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     (void)tx;
     (void)r; /* else it runs out by itself */
     (void)err;
+    (void)GD_FAULT("node.left");
     uv_close((uv_handle_t *)&n->timer, on_timer_closed);
 }
 
@@ -277,6 +308,7 @@ static void on_beaten(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     } else if (gd_tx_changes(tx, 0) == 0) {
         oust(n);
     } else {
+        (void)GD_FAULT("node.beaten");
         take_view(n, tx);
         arm(n, n->o.lease_ms / 3);
     }
@@ -291,8 +323,9 @@ static void beat(uv_timer_t *t)
     n->sent_at = gd_mono(n->clock);
     gd_tx_add(tx, &sql_beat, GD_P_TEXT(n->name), GD_P_TEXT(n->worker), GD_P_INT(n->o.lease_ms),
               GD_P_TEXT(n->draining ? "draining" : "live"));
-    gd_tx_add(tx, &sql_all, GD_P_INT(NODES_MAX));
-    gd_store_commit(n->store, tx, on_beaten, n);
+    gd_tx_add(tx, &sql_all, GD_P_INT(GD_NODES_LISTED_MAX));
+    (void)GD_FAULT("node.beat");
+    gd_store_commit_apart(n->store, tx, on_beaten, n);
 }
 
 static void arm(struct gd_nodes *n, int64_t ms)
@@ -333,6 +366,7 @@ void gd_nodes_close(struct gd_nodes *n, void (*done)(void *), void *arg)
 struct opening {
     struct gd_nodes *n;
     bool done, taken;
+    int64_t others; /* that are alive */
     enum gd_store_result result;
     struct gd_err err;
 };
@@ -349,8 +383,24 @@ static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         return;
     }
     o->taken = gd_tx_changes(tx, 0) > 0;
-    read_all(o->n, tx, 3);
-    o->n->worker = gd_strdup(gd_tx_text(tx, 1, 0, 0));
+    o->others = gd_tx_int(tx, 2, 0, 0);
+    read_all(o->n, tx, 4);
+    if (o->taken)
+        o->n->worker = gd_strdup(gd_tx_text(tx, 1, 0, 0));
+    (void)GD_FAULT("node.named");
+}
+
+static int not_taken(const struct opening *o, struct gd_err *err)
+{
+    if (o->others >= GD_NODES_MAX)
+        return gd_err_set(
+            err, GD_R_NODES_TOO_MANY,
+            "%lld nodes work on this store already, and %d are the most; stop one of them first",
+            (long long)o->others, GD_NODES_MAX);
+    return gd_err_set(err, GD_R_NODE_NAME_TAKEN,
+                      "another process is this node (%s) in the same store: a state directory was copied; "
+                      "remove the file \"node\" from the copy and start again",
+                      o->n->name);
 }
 
 static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
@@ -359,10 +409,12 @@ static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
     struct gd_tx *tx = gd_tx_new(n->store);
 
     n->sent_at = gd_mono(n->clock);
-    gd_tx_add(tx, &sql_take, GD_P_TEXT(n->name), GD_P_TEXT(n->place), GD_P_INT(n->o.lease_ms));
+    gd_tx_add(tx, &sql_take, GD_P_TEXT(n->name), GD_P_TEXT(n->place), GD_P_INT(n->o.lease_ms),
+              GD_P_INT(GD_NODES_MAX));
     gd_tx_add(tx, &sql_mine, GD_P_TEXT(n->name));
+    gd_tx_add(tx, &sql_others, GD_P_TEXT(n->name));
     gd_tx_add(tx, &sql_forget, GD_P_TEXT(n->name), GD_P_INT(FORGET_MS));
-    gd_tx_add(tx, &sql_all, GD_P_INT(NODES_MAX));
+    gd_tx_add(tx, &sql_all, GD_P_INT(GD_NODES_LISTED_MAX));
     gd_store_commit(n->store, tx, on_taken, &o);
     while (!o.done)
         uv_run(loop, UV_RUN_ONCE);
@@ -371,11 +423,7 @@ static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
         *err = o.err;
         return -1;
     }
-    return o.taken ? 0
-                   : gd_err_set(err, GD_R_NODE_NAME_TAKEN,
-                                "another process is this node (%s) in the same store: a state directory was "
-                                "copied; remove the file \"node\" from the copy and start again",
-                                n->name);
+    return o.taken ? 0 : not_taken(&o, err);
 }
 
 /* A name that was never there before, without asking the store or telling it: what changes a store waits

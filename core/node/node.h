@@ -6,9 +6,14 @@
  * lease, a flow's or a grant's worker), and that alone excludes. gd_nodes_prefers only keeps nodes from
  * reaching for the same row at the same time.
  *
- * Coming back late: before a node is buried it is fenced (gd_tx_fence): nothing that it does from then on is
- * kept but what a platform answered, which is in its spool. It joins again under a new worker's name;
- * on_ousted tells it.
+ * The end of one, in three steps that each stand by themselves: whoever finds its lease over fences it
+ * (gd_tx_fence) and takes its worker's name away, in one commit: nothing that it does from then on is kept
+ * but what a platform answered, which is in its spool. Then what it left is taken over. Only when all of that
+ * is settled it is marked gone; who dies before that leaves it to the next beat of any other. One that ends
+ * in order takes its name away itself. It joins again under a new worker's name; on_ousted tells it.
+ *
+ * The beat waits for nothing that this process has in hand (gd_store_commit_apart): a node that waits for the
+ * locks of one that froze must not be taken for dead itself.
  *
  * The embedded engine serves one process: the same calls, no timer, nobody else. Loop thread. */
 #ifndef GD_NODE_NODE_H
@@ -25,13 +30,13 @@ struct gd_nodes_options {
     int64_t lease_ms;              /* 0: 15 s; renewed three times in it */
     struct gd_rng *alone;          /* not NULL: nobody else can be in this store, so a start writes no row */
     void (*on_changed)(void *arg); /* other nodes came, went, or are drained: gd_nodes_live */
-    void (*on_dead)(void *arg);   /* somebody's lease is over and it can write nothing more: add gd_nodes_bury
-                                     and what takes over to one transaction */
-    void (*on_ousted)(void *arg); /* this node was buried: it may write nothing more */
+    void (*on_dead)(void *arg);    /* somebody can write nothing more and what he left is not settled: take it
+                                      over, then gd_nodes_bury. Again with each beat until that is done */
+    void (*on_ousted)(void *arg);  /* this node was buried: it may write nothing more */
     void *arg;
 };
 
-/* Blocking: takes the name, unless it is alone. NODE_NAME_TAKEN, or what the store says. */
+/* Blocking: takes the name, unless it is alone. NODE_NAME_TAKEN, NODES_TOO_MANY, or what the store says. */
 int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store,
                   const struct gd_nodes_options *o, const struct gd_clock *clock, struct gd_log *log,
                   struct gd_err *err);
@@ -48,19 +53,19 @@ const char *gd_nodes_worker(const struct gd_nodes *n);
 /* True for exactly one of the live nodes, as long as all agree who is alive. */
 bool gd_nodes_prefers(const struct gd_nodes *n, const struct gd_id *id);
 unsigned gd_nodes_live(const struct gd_nodes *n); /* at least 1: this one */
-/* Has this node's own lease lasted without a gap for as long as others' are given? Only then it buries. */
-bool gd_nodes_steady(const struct gd_nodes *n);
-/* Adds: whose lease is over is buried, its worker is none of the living any more. The first statement of the
- * transaction that takes over. */
-void gd_nodes_bury(const struct gd_nodes *n, struct gd_tx *tx);
+/* Adds to the transaction that takes over, as its first: the nodes whose leavings it settles. The statement's
+ * number. */
+size_t gd_nodes_left(struct gd_tx *tx);
+/* Adds to the one that ends it: those that from named there are gone, with nothing left of them. */
+void gd_nodes_bury(struct gd_tx *tx, const struct gd_tx *from, size_t stmt);
 /* Of a column worker: true for a row whose worker is gone. $1 to $3 of the statement are GD_NODES_GONE_P. At
  * the start only what earlier processes of this node left is taken for it; all, where no other can be. */
 #define GD_NODES_GONE(column)                                      \
     "(" column " IS NULL OR (" column " <> $1 AND (substr(" column \
-    ", 1, length($2)) = $2 OR ($3 = 1 AND " column                 \
-    " NOT IN (SELECT worker FROM nodes WHERE lease_until > gd_now())))))"
+    ", 1, length($2)) = $2 OR ($3 = 1 AND " column " NOT IN (SELECT worker FROM nodes)))))"
 #define GD_NODES_GONE_P(n) \
-    GD_P_TEXT(gd_nodes_worker(n)), GD_P_TEXT(gd_nodes_prefix(n)), GD_P_INT(gd_nodes_steady(n))
+    GD_P_TEXT(gd_nodes_worker(n)), GD_P_TEXT(gd_nodes_prefix(n)), GD_P_INT(gd_nodes_take_all(n))
+bool gd_nodes_take_all(const struct gd_nodes *n);      /* not only what is this node's own */
 const char *gd_nodes_prefix(const struct gd_nodes *n); /* "nd...." */
 /* {"name","worker","nodes":[{"name","state","lease_ms"}]} */
 json_t *gd_nodes_status(const struct gd_nodes *n);

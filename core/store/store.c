@@ -1,7 +1,7 @@
 /* store/store.c - queues and threads. The loop submits; the writer thread takes whatever waits as one group,
- * puts its answers into the spool (one sync), then its statements into the database (one commit); the reader
- * thread works on its own connection. Finished transactions go to a list that the loop empties when the async
- * handle wakes it.
+ * answers into the spool (one sync), then its statements into the database (one commit); the reader
+ * thread works on its own connection, and a third one, for what must wait for nobody, on another. Finished
+ * transactions go to a list that the loop empties when the async handle wakes it.
  *
  * A full disk: what is left, the ballast, is kept for transactions that carry an answer of a platform. Others
  * are refused with STORE_FULL until the ballast could be laid down again. After an I/O error the engine takes
@@ -28,6 +28,8 @@ struct queue {
     int64_t oldest_us; /* when the first one came, if groups form */
     pthread_cond_t cond;
     pthread_t thread;
+    struct gd_store *store;
+    void (*run)(struct gd_store *s, struct gd_tx *tx); /* NULL: the writer's, which takes groups */
 };
 
 struct stats {
@@ -47,11 +49,11 @@ struct gd_store {
     int64_t version;
     unsigned wait_us;
     size_t group_max;
-    pthread_mutex_t lock; /* all from here to stats */
-    struct queue writes, reads;
+    pthread_mutex_t lock;               /* all from here to stats */
+    struct queue writes, reads, aparts; /* the last one only where the engine has it */
     struct gd_list finished;
     bool closing;
-    int ended; /* threads */
+    unsigned threads, ended;
     struct stats stats;
     uv_async_t async;     /* from here: loop only */
     struct gd_list ready; /* finished, to be told */
@@ -274,7 +276,7 @@ static void *writer_main(void *arg)
     return NULL;
 }
 
-/* ---- [reader thread]
+/* ---- [reader thread], and the one for what stands apart
  * --------------------------------------------------------------------------------------------- */
 
 static void catch_up(struct gd_store *s, struct gd_tx *tx)
@@ -285,10 +287,23 @@ static void catch_up(struct gd_store *s, struct gd_tx *tx)
         gd_tx_fail(tx, GD_STORE_FAILED, &err);
 }
 
-static void *reader_main(void *arg)
+static void run_read(struct gd_store *s, struct gd_tx *tx)
 {
-    struct gd_store *s = arg;
-    struct queue *q = &s->reads;
+    if (tx->catch_up)
+        catch_up(s, tx);
+    if (tx->nstmts)
+        s->ops->read(s->engine, tx);
+}
+
+static void run_apart(struct gd_store *s, struct gd_tx *tx)
+{
+    s->ops->apart(s->engine, tx);
+}
+
+static void *one_by_one(void *arg)
+{
+    struct queue *q = arg;
+    struct gd_store *s = q->store;
 
     pthread_mutex_lock(&s->lock);
     for (;;) {
@@ -303,10 +318,7 @@ static void *reader_main(void *arg)
         tx = gd_tx_of(gd_list_pop(&q->list));
         q->n--;
         pthread_mutex_unlock(&s->lock);
-        if (tx->catch_up)
-            catch_up(s, tx);
-        if (tx->nstmts)
-            s->ops->read(s->engine, tx);
+        q->run(s, tx);
         pthread_mutex_lock(&s->lock);
         gd_list_add(&s->finished, &tx->link);
         uv_async_send(&s->async);
@@ -429,6 +441,11 @@ void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *a
     submit(s, &s->reads, tx, done, arg);
 }
 
+void gd_store_commit_apart(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg)
+{
+    submit(s, s->ops->apart ? &s->aparts : &s->writes, tx, done, arg);
+}
+
 size_t gd_tx_fence(struct gd_tx *tx, const char *node)
 {
     const struct gd_sql *sql = tx->store->ops->fence;
@@ -503,7 +520,7 @@ json_t *gd_store_status(struct gd_store *s)
 
     pthread_mutex_lock(&s->lock);
     st = s->stats;
-    queue = s->writes.n + s->reads.n;
+    queue = s->writes.n + s->reads.n + s->aparts.n;
     pthread_mutex_unlock(&s->lock);
     j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "engine", s->ops->name, "version",
                   (json_int_t)s->version, "queue", (json_int_t)queue, "commits", (json_int_t)st.commits,
@@ -531,6 +548,7 @@ static void free_store(struct gd_store *s)
         close(s->lock_fd);
     pthread_cond_destroy(&s->writes.cond);
     pthread_cond_destroy(&s->reads.cond);
+    pthread_cond_destroy(&s->aparts.cond);
     pthread_mutex_destroy(&s->lock);
     gd_free(s);
 }
@@ -557,7 +575,7 @@ static void on_async(uv_async_t *h)
     if (deliver(s, GD_LOOP_SLICE_US))
         uv_async_send(&s->async); /* the loop's other work, vends above all, has its turn first */
     pthread_mutex_lock(&s->lock);
-    over = s->closing && s->ended == 2 && !s->joined;
+    over = s->closing && s->ended == s->threads && !s->joined;
     s->handle_closing |= over;
     pthread_mutex_unlock(&s->lock);
     if (!over)
@@ -565,6 +583,8 @@ static void on_async(uv_async_t *h)
     s->joined = true;
     pthread_join(s->writes.thread, NULL);
     pthread_join(s->reads.thread, NULL);
+    if (s->ops->apart)
+        pthread_join(s->aparts.thread, NULL);
     uv_close((uv_handle_t *)&s->async, on_closed);
 }
 
@@ -578,16 +598,19 @@ void gd_store_close(struct gd_store *s, void (*done)(void *), void *arg)
     s->closing = true;
     pthread_cond_broadcast(&s->writes.cond);
     pthread_cond_broadcast(&s->reads.cond);
+    pthread_cond_broadcast(&s->aparts.cond);
     pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- opening
  * ------------------------------------------------------------------------------------------------------- */
 
-static void init_queue(struct queue *q)
+static void init_queue(struct gd_store *s, struct queue *q, void (*run)(struct gd_store *, struct gd_tx *))
 {
     pthread_condattr_t attr;
 
+    q->store = s;
+    q->run = run;
     gd_list_init(&q->list);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -607,8 +630,9 @@ static struct gd_store *new_store(const struct gd_store_options *o, struct gd_lo
     s->stats.spool_usable = s->stats.has_room = true;
     pthread_mutex_init(&s->lock, NULL);
     gd_news_init(&s->news, o);
-    init_queue(&s->writes);
-    init_queue(&s->reads);
+    init_queue(s, &s->writes, NULL);
+    init_queue(s, &s->reads, run_read);
+    init_queue(s, &s->aparts, run_apart);
     gd_list_init(&s->finished);
     gd_list_init(&s->ready);
     return s;
@@ -656,7 +680,7 @@ static int open_files(struct gd_store *s, const struct gd_store_options *o, cons
 }
 
 /* The threads take no signals: those are the loop's. */
-static int start_threads(struct gd_store *s)
+static void start_threads(struct gd_store *s)
 {
     sigset_t all, old;
     int rc;
@@ -664,10 +688,14 @@ static int start_threads(struct gd_store *s)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     rc = pthread_create(&s->writes.thread, NULL, writer_main, s);
-    if (rc == 0 && pthread_create(&s->reads.thread, NULL, reader_main, s) != 0)
-        abort(); /* no way back with one thread running; start-up only */
+    if (rc == 0)
+        rc = pthread_create(&s->reads.thread, NULL, one_by_one, &s->reads);
+    if (rc == 0 && s->ops->apart)
+        rc = pthread_create(&s->aparts.thread, NULL, one_by_one, &s->aparts);
+    if (rc != 0)
+        abort(); /* no thread to be had before anything began */
+    s->threads = s->ops->apart ? 3 : 2;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc;
 }
 
 int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_options *o,
@@ -685,8 +713,7 @@ int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_
                           "the loop takes no more handles; raise the limit of open files");
     }
     s->async.data = s;
-    if (start_threads(s) != 0)
-        abort(); /* no thread to be had before anything began */
+    start_threads(s);
     if (s->ops->start)
         s->ops->start(s->engine);
     *ret = s;

@@ -75,8 +75,10 @@ void gd_tx_spool(struct gd_tx *tx, const void *record, size_t n);
  * after the commit (on_news). As often as needed; where the store is not shared it does nothing. */
 void gd_tx_news(struct gd_tx *tx, const char *workspace, const char *id);
 /* Ends what the present process of a node may write: from this commit on each of its transactions fails with
- * STORE_LOCKED, until it has opened the store anew. The statement's number: it changed one row, or none when
- * one of that node's commits came at the same moment (ask again). SIZE_MAX where the store is not shared. */
+ * STORE_LOCKED, until it has opened the store anew. Before that what it left unfinished at the database is
+ * ended, so that nobody waits for its locks. The statement's number: it changed one row, or none when one of
+ * that node's commits came at the same moment (ask again). SIZE_MAX where the store is not shared. Only in
+ * what is given to gd_store_commit_apart. */
 size_t gd_tx_fence(struct gd_tx *tx, const char *node);
 void gd_tx_lease(struct gd_tx *tx); /* it takes a lease: a test build can be killed between its statements */
 void gd_tx_free(struct gd_tx *tx);  /* of one that was never submitted; submitted ones are freed after done */
@@ -85,6 +87,12 @@ void gd_tx_free(struct gd_tx *tx);  /* of one that was never submitted; submitte
 void gd_store_commit(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
 /* Reads: a consistent view that includes every commit acknowledged before; runs beside writes. */
 void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
+
+/* A few statements on a connection of their own: behind no other transaction of this process, and not for
+ * long behind what others hold locked. Kept only if each that changes something changed a row (else OK, and
+ * one of them changed 0); it is not told to anybody and nobody repeats it. For the leases of nodes and for
+ * fences, where the store is shared; elsewhere it is gd_store_commit. */
+void gd_store_commit_apart(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
 
 /* done, when on_news has been told of all that other nodes had committed before this call. At once where the
  * store is not shared. */

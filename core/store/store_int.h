@@ -89,6 +89,8 @@ struct gd_store_engine {
     int (*scrub)(struct gd_engine *e, struct gd_err *err);
     /* [reader thread, or the loop while nobody else reads] Fills result, err and the rows. */
     void (*read)(struct gd_engine *e, struct gd_tx *tx);
+    /* NULL, or [a thread of its own]: see gd_store_commit_apart. Fills result, err and the rows. */
+    void (*apart)(struct gd_engine *e, struct gd_tx *tx);
     /* NULL, or [reader thread]: tells the host all news that others have committed by now. */
     int (*catch_up)(struct gd_engine *e, struct gd_err *err);
     int (*scan)(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);

@@ -25,6 +25,7 @@ GD_SQL(sql_put, "INSERT INTO kv (workspace, k, v) VALUES ('w', $1, $2)");
 GD_SQL(sql_add,
        "INSERT INTO kv (workspace, k, v) VALUES ('w', $1, $2) ON CONFLICT (workspace, k) DO UPDATE SET v = "
        "kv.v + excluded.v");
+GD_SQL(sql_bump, "UPDATE kv SET v = v + $2 WHERE workspace = 'w' AND k = $1");
 GD_SQL(sql_pad, "INSERT INTO kv (workspace, k, v, data) VALUES ('w', $1, 0, $2)");
 GD_SQL(sql_get, "SELECT v FROM kv WHERE workspace = 'w' AND k = $1");
 GD_SQL(sql_take, "UPDATE kv SET v = gd_now() + $2 WHERE workspace = 'w' AND k = $1 AND v < gd_now()");
@@ -118,6 +119,8 @@ static void add_statement(struct gd_tx *tx, const char *verb, char **w)
         gd_tx_add(tx, &sql_put, GD_P_TEXT(w[2]), GD_P_INT(n));
     else if (!strcmp(verb, "add"))
         gd_tx_add(tx, &sql_add, GD_P_TEXT(w[2]), GD_P_INT(n));
+    else if (!strcmp(verb, "apart") || !strcmp(verb, "fence"))
+        gd_tx_add(tx, &sql_bump, GD_P_TEXT(w[2]), GD_P_INT(n));
     else if (!strcmp(verb, "take"))
         gd_tx_add(tx, &sql_take, GD_P_TEXT(w[2]), GD_P_INT(n));
     else if (!strcmp(verb, "delete"))
@@ -166,6 +169,12 @@ static void submit(char **w)
         add_padding(tx, w[2], w[3]);
     else
         add_statement(tx, w[0], w);
+    if (!strcmp(w[0], "fence")) /* ... a key, and the node in the place of the spool */
+        (void)gd_tx_fence(tx, w[4]);
+    if (!strcmp(w[0], "fence") || !strcmp(w[0], "apart")) {
+        gd_store_commit_apart(store, tx, on_done, o);
+        return;
+    }
     if (strcmp(w[4], "-") != 0)
         gd_tx_spool(tx, w[4], strlen(w[4]));
     if (strcmp(w[5], "-") != 0)

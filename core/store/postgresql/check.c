@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define VERSION_MIN 150000
+#define LOCK_PART   10 /* of the deadline: so long one transaction lets its group wait for a lock */
 
 GD_SQL(sql_settings, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), "
                      "current_setting('synchronous_commit'), "
@@ -52,11 +53,13 @@ static void set(struct gd_pg_conn *c, int64_t until, const char *text)
  * by the server. */
 static void settle(struct gd_pg_conn *c, int64_t until)
 {
+    GD_AUTO_FREE char *lock = gd_strf("SET lock_timeout = %lld",
+                                      c == &c->engine->w ? (long long)c->engine->deadline_ms / LOCK_PART : 0);
     GD_AUTO_FREE char *idle =
         gd_strf("SET idle_in_transaction_session_timeout = %lld", (long long)c->engine->deadline_ms);
 
     set(c, until, "SET statement_timeout = 0");
-    set(c, until, "SET lock_timeout = 0");
+    set(c, until, lock);
     set(c, until, "SET client_connection_check_interval = 2000");
     if (c == &c->engine->w)
         set(c, until, idle);

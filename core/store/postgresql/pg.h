@@ -1,10 +1,10 @@
 /* store/postgresql/pg.h - the engine for a database that several nodes share: what its files know of each
  * other. It is a module of its own (postgresql.so), so that libpq is needed only by those who use it.
  *
- * Three threads, three connections: the store's writer thread writes groups, its reader thread reads, a
- * thread of the engine follows the feed (feed.c). Sockets do not block, each wait has an end, and the loop
- * waits for none of it. Commands go down a pipeline: what belongs together is sent at once and its answers
- * are read as they come. */
+ * Four threads, each with its connection: the store's writer thread writes groups, its reader thread reads, a
+ * third one does what must wait for nobody (apart.c), a thread of the engine follows the feed (feed.c).
+ * Sockets do not block, each wait has an end, and the loop waits for none of it. Commands go down a pipeline:
+ * what belongs together is sent at once and its answers are read as they come. */
 #ifndef GD_STORE_POSTGRESQL_PG_H
 #define GD_STORE_POSTGRESQL_PG_H
 
@@ -134,7 +134,7 @@ struct gd_engine {
     char *node, *schema, *search_path;
     bool unprepared, accept_async;
     int64_t deadline_ms;
-    struct gd_pg_conn w, r;
+    struct gd_pg_conn w, r, apart;
     struct gd_pg_conn lock;     /* holds the row that keeps others from migrating at the same time */
     struct gd_pg_mark open;     /* [writer thread] sent, and not known whether committed; n 0: none */
     int64_t burnt;              /* the link that its number gets when it was not */
@@ -170,6 +170,8 @@ int gd_pg_check(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
 extern const struct gd_sql gd_pg_fence; /* see gd_tx_fence */
 int gd_pg_write(struct gd_engine *e, struct gd_list *group);
 int gd_pg_scrub(struct gd_engine *e, struct gd_err *err);
+/* apart.c */
+void gd_pg_apart(struct gd_engine *e, struct gd_tx *tx);
 /* read.c */
 void gd_pg_read(struct gd_engine *e, struct gd_tx *tx);
 int gd_pg_view(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,

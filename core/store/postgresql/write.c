@@ -5,7 +5,8 @@
  * if it is taken, the group is there.
  *
  * What the server asks to repeat (40001, 40P01) is repeated; a transaction that is refused by itself is left
- * out and the others go again; after several of those each goes alone. */
+ * out and the others go again; after several of those each goes alone. So is one that twice found locked what
+ * it changes, by a node that froze, perhaps: the others do not wait for that. */
 #include "store/postgresql/pg.h"
 
 #include "base/fault.h"
@@ -44,6 +45,7 @@ struct attempt {
     struct gd_tx **txs;
     size_t n;
     int64_t until;
+    const struct gd_tx *locked; /* the one that waited for a lock last time */
     struct gd_err err;
 };
 
@@ -188,14 +190,29 @@ static enum outcome superseded(struct attempt *a)
     return FAILED;
 }
 
+static enum outcome locked_out(struct attempt *a, struct gd_tx *tx)
+{
+    struct gd_err err;
+
+    if (!tx || tx->once || tx != a->locked) {
+        a->locked = tx;
+        return AGAIN;
+    }
+    gd_err_set(&err, GD_R_STORE_SLOW, "another node holds what this changes; nothing was changed, try again");
+    gd_tx_fail(tx, GD_STORE_FAILED, &err);
+    return ALONE;
+}
+
 static enum outcome judge(struct attempt *a, const struct gd_pg_run *r, const struct gd_tx *feed)
 {
     const struct gd_pg_item *it = r->failed < r->n ? &r->items[r->failed] : NULL;
     struct gd_tx *tx = it ? it->tx : NULL;
 
     a->err = r->err;
-    if (starts(r->state, "40001") || starts(r->state, "40P01") || starts(r->state, "55P03"))
+    if (starts(r->state, "40001") || starts(r->state, "40P01"))
         return AGAIN;
+    if (starts(r->state, "55P03"))
+        return locked_out(a, tx == feed ? NULL : tx);
     if (starts(r->state, "26000")) /* a pooler gave us another connection, which knows our statements not */
         gd_pg_drop(&a->e->w);
     if (starts(r->state, "25006")) /* it was made a standby: another one is the right one now */
@@ -357,8 +374,8 @@ static bool find_out(struct attempt *a, const struct gd_pg_mark *m)
     a->e->open = *m;
     a->e->burnt = (int64_t)(gd_pg_random() >> 2);
     a->e->old_backend = a->e->w.backend;
-    if (decide(a, until, &there) < 0) {
-        fail_all(a, GD_STORE_UNCERTAIN, &a->err);
+    if (decide(a, until, &there) < 0) { /* who has the number has it instead of us */
+        fail_all(a, a->err.reason == GD_R_STORE_LOCKED ? GD_STORE_FAILED : GD_STORE_UNCERTAIN, &a->err);
         return false;
     }
     GD_LOG(a->e->host.log, GD_LOG_WARN, "store.commit_decided", GD_F_BOOL("there", there), GD_F_ERR(&lost));

@@ -1,5 +1,6 @@
 /* test_node.c - names of nodes and their workers, on the embedded engine, which serves one process. What
  * several do together is tested with daemons: tests/daemon/test_nodes.py. */
+#include "base/limits.h"
 #include "base/mem.h"
 #include "node/node.h"
 
@@ -136,6 +137,31 @@ static void test_a_copied_state_directory_is_refused(void **state)
     close_nodes(*state, one);
 }
 
+static int open_other(struct box *b, struct gd_nodes **ret, unsigned i, struct gd_err *err)
+{
+    char name[16];
+    struct gd_nodes_options o = { .name = name, .place = "here" };
+
+    (void)snprintf(name, sizeof name, "nd%u", i);
+    return gd_nodes_open(ret, &b->loop, b->store, &o, gd_clock_system(), b->log, err);
+}
+
+static void test_more_than_there_may_be(void **state)
+{
+    struct gd_nodes *all[GD_NODES_MAX], *more = NULL;
+    struct gd_err err;
+
+    for (unsigned i = 0; i < GD_NODES_MAX; i++)
+        assert_int_equal(open_other(*state, &all[i], i, &err), 0);
+    assert_int_equal(open_other(*state, &more, GD_NODES_MAX, &err), -1);
+    assert_int_equal(err.reason, GD_R_NODES_TOO_MANY); /* NODES_TOO_MANY */
+    assert_null(more);
+    close_nodes(*state, all[0]); /* one of them may always start again */
+    assert_int_equal(open_other(*state, &all[0], 0, &err), 0);
+    for (unsigned i = 0; i < GD_NODES_MAX; i++)
+        close_nodes(*state, all[i]);
+}
+
 static void test_one_node_does_everything(void **state)
 {
     struct gd_nodes *n;
@@ -148,7 +174,7 @@ static void test_one_node_does_everything(void **state)
         assert_true(gd_nodes_prefers(n, &id));
     }
     assert_int_equal(gd_nodes_live(n), 1);
-    assert_true(gd_nodes_steady(n));
+    assert_true(gd_nodes_take_all(n));
     close_nodes(*state, n);
 }
 
@@ -158,6 +184,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_each_start_is_another_worker, setup, teardown),
         cmocka_unit_test_setup_teardown(test_alone_nothing_is_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_copied_state_directory_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_more_than_there_may_be, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_node_does_everything, setup, teardown),
     };
 
