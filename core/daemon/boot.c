@@ -138,6 +138,10 @@ static void on_news(void *arg, const char *node, const char *workspace, const ch
 
 static void on_set_back(void *arg)
 {
+    struct gd_daemon *d = arg;
+
+    if (d->broker)
+        gd_broker_set_back(d->broker);
     gd_daemon_restart(arg,
                       "the database was set back: what it acknowledged is gone; the spool brings it back");
 }

@@ -111,6 +111,8 @@ void gd_broker_sweep(struct gd_broker *b);
  * the store, either of them. A neighbour's lease is over: what it left is settled. */
 void gd_broker_news(struct gd_broker *b, const char *workspace, const char *id);
 void gd_broker_neighbour_died(struct gd_broker *b);
+/* The store says that commits which it had acknowledged are gone: the next start must know. */
+void gd_broker_set_back(struct gd_broker *b);
 /* fn runs later, when everything is known here that others had committed before this call. */
 bool gd_broker_shared(const struct gd_broker *b); /* only then it can tell anything new */
 void gd_broker_catch_up(struct gd_broker *b, void (*fn)(void *), void *arg);

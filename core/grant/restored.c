@@ -18,13 +18,17 @@ GD_SQL(sql_hold,
        "have been spent since' WHERE status IN ('current', 'retrying', 'uncertain', 'quarantined')"
        " AND retry_class NOT IN ($2, $3)");
 /* An answer to a later generation than the store knows: its parent's answer is lost, but it is newer than all
- * that is there, and presenting an older one might end everything. */
+ * that is there, and presenting an older one might end everything. And any that was never tried, where what
+ * is there was refused: going from one such answer to the next counts as generations, too. */
 GD_SQL(sql_advance,
-       "UPDATE credentials SET gen = $1, current_attempt = $2, status = 'retrying',"
+       "UPDATE credentials SET gen = CASE WHEN gen < $1 THEN $1 ELSE gen + 1 END, current_attempt = $2,"
+       " status = 'retrying', next_at = $5, attempts = 0,"
+       " reason = NULL, reason_text = NULL, lease_owner = NULL, lease_until = 0,"
        " issued_at = (SELECT issued_at FROM token_versions WHERE workspace = $3 AND attempt_id = $2),"
        " expires_at = (SELECT expires_at FROM token_versions WHERE workspace = $3 AND attempt_id = $2),"
        " refresh_expires_at = (SELECT refresh_expires_at FROM token_versions WHERE workspace = $3"
-       " AND attempt_id = $2) WHERE workspace = $3 AND id = $4 AND gen < $1 AND status <> 'revoked'"
+       " AND attempt_id = $2) WHERE workspace = $3 AND id = $4 AND status <> 'revoked'"
+       " AND (gen < $1 OR status IN ('quarantined', 'needs_consent'))"
        " AND EXISTS (SELECT 1 FROM token_versions v WHERE v.workspace = $3 AND v.attempt_id = $2"
        " AND v.status = 'candidate')");
 GD_SQL(sql_advance_old,
@@ -167,20 +171,27 @@ static void on_advanced(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     (void)step_failed(arg, r, err);
 }
 
+/* Whether or not it is known that commits were lost: another node may have gone on meanwhile, so that nothing
+ * of what this one looks at tells of it; and have been refused with an older token, so that it asks for a
+ * consent. Where nothing was lost no answer is newer than all that is there. */
 static int advance(struct gd_broker *b, const struct gd_restoring *g, struct gd_err *err)
 {
     struct step s = { .b = b, .err = err };
-    struct gd_tx *tx = gd_tx_new(b->d.store);
+    struct gd_tx *tx;
     json_t *one;
     size_t i;
 
+    if (json_array_size(g->back) == 0)
+        return 0;
+    tx = gd_tx_new(b->d.store);
     json_array_foreach(g->back, i, one)
     {
         const char *ws = gd_json_text(one, "workspace", ""), *cred = gd_json_text(one, "cred", "");
         const char *attempt = gd_json_text(one, "attempt", "");
 
         gd_tx_add(tx, &sql_advance, GD_P_INT(gd_json_i64(one, "gen", 0) + 1), GD_P_TEXT(attempt),
-                  GD_P_TEXT(ws), GD_P_TEXT(cred));
+                  GD_P_TEXT(ws), GD_P_TEXT(cred), GD_P_INT(gd_now(b->d.clock)));
+        gd_tx_news(tx, ws, cred);
         gd_tx_add(tx, &sql_advance_old, GD_P_TEXT(ws), GD_P_TEXT(cred), GD_P_TEXT(attempt));
         gd_tx_add(tx, &sql_advance_new, GD_P_TEXT(ws), GD_P_TEXT(cred), GD_P_TEXT(attempt));
     }
@@ -225,6 +236,7 @@ static void caught_up(struct gd_broker *b, const struct gd_restoring *g)
                                 .pid = -1,
                                 .data = g->mark };
 
+    gd_witness_clear(b->witness);
     gd_audit_write(b->d.audit, &e, NULL, NULL);
     GD_LOG(b->d.log, GD_LOG_WARN, "store.caught_up", GD_F_INT("answers", (int64_t)json_array_size(g->back)),
            GD_F_STR("text", "the store had lost commits; the spool had all of them"));
@@ -235,21 +247,33 @@ static int find_out(struct gd_broker *b, struct gd_restoring *g, struct gd_err *
     struct step s = { .b = b, .err = err };
     GD_AUTO_JSON mark = NULL;
     struct gd_witnessed seen;
+    bool told;
 
     if (gd_mark_read(b->d.store, GD_MARK_RESTORED, &mark, err) < 0)
         return -1;
     g->backup = mark && !gd_json_bool(mark, "held", false);
     if (g->backup)
         g->mark = json_incref(mark);
-    if (g->backup || !gd_witness_get(b->witness, &seen))
+    told = gd_witness_set_back(b->witness);
+    if (g->backup)
         return 0;
-    if (look(&s, &seen) < 0)
+    if (!gd_witness_get(b->witness, &seen)) {
+        if (told) /* nothing of it was an answer */
+            gd_witness_clear(b->witness);
+        return 0;
+    }
+    if (!told && look(&s, &seen) < 0)
         return -1;
-    if (s.known || (mark && seen.at < gd_json_i64(mark, "at", 0))) /* what was lost then is decided */
+    if (!told && (s.known || (mark && seen.at < gd_json_i64(mark, "at", 0)))) /* what was lost is decided */
         return 0;
     g->mark = json_pack("{s:s, s:I, s:s, s:s, s:I}", "why", "set_back", "at", (json_int_t)gd_now(b->d.clock),
                         "credential", seen.cred, "attempt", seen.attempt, "seen_at", (json_int_t)seen.at);
     return 0;
+}
+
+void gd_broker_set_back(struct gd_broker *b)
+{
+    gd_witness_note_set_back(b->witness);
 }
 
 int gd_restored_begin(struct gd_broker *b, struct gd_err *err)
@@ -272,7 +296,7 @@ void gd_restored_spooled(struct gd_broker *b, const char *workspace, const char 
 int gd_restored_end(struct gd_broker *b, struct gd_err *err)
 {
     struct gd_restoring *g = b->restoring;
-    int rc = g->mark ? advance(b, g, err) : 0;
+    int rc = advance(b, g, err);
 
     if (rc == 0 && g->mark && !g->backup && g->covered)
         caught_up(b, g);

@@ -15,7 +15,7 @@
 
 struct place {
     uint64_t magic, n; /* n: grows; the greater one counts */
-    bool seen;
+    bool seen, set_back;
     struct gd_witnessed what;
     unsigned char sum[32]; /* of all before it */
 };
@@ -99,7 +99,20 @@ void gd_witness_clear(struct gd_witness *w)
 {
     if (!w)
         return;
-    w->last.seen = false;
+    w->last.seen = w->last.set_back = false;
     memset(&w->last.what, 0, sizeof w->last.what);
     write_place(w);
+}
+
+void gd_witness_note_set_back(struct gd_witness *w)
+{
+    if (!w)
+        return;
+    w->last.set_back = true;
+    write_place(w);
+}
+
+bool gd_witness_set_back(const struct gd_witness *w)
+{
+    return w && w->last.set_back;
 }

@@ -21,5 +21,9 @@ void gd_witness_free(struct gd_witness *w); /* NULL is fine */
 void gd_witness_note(struct gd_witness *w, const struct gd_witnessed *seen);
 bool gd_witness_get(const struct gd_witness *w, struct gd_witnessed *ret); /* false: nothing yet */
 void gd_witness_clear(struct gd_witness *w);
+/* The engine has seen that acknowledged commits are gone: remembered until gd_witness_clear, because what
+ * other nodes do meanwhile may look like what was seen here. */
+void gd_witness_note_set_back(struct gd_witness *w);
+bool gd_witness_set_back(const struct gd_witness *w);
 
 #endif

@@ -20,7 +20,7 @@ import signal
 import threading
 import time
 
-from trio import POLICIES, Cluster, Gone, Rpc, RpcError, Trio, free_port, wait_for
+from trio import POLICIES, Cluster, Failover, Gone, Rpc, RpcError, Trio, wait_for
 
 DATABASE = "database"
 LOSING = "promoted async"
@@ -115,13 +115,13 @@ class Database:
 
     def __init__(self):
         self.cluster, self.pair, self.trio, self.load = Cluster(wal_keep_size="128MB"), None, None, None
-        self.grants, self.numbers, self.calm, self.old = {}, {}, [], None
+        self.grants, self.numbers, self.calm = {}, {}, []
         try:
             self.cluster.__enter__()
             if self.PAIR:
-                self.pair = self.cluster.standby()
+                self.pair = Failover(self.cluster)
             self.trio = Trio(self.cluster, limits=LIMITS, store={"deadline_ms": DEADLINE_MS}, wired=True,
-                             ports=(self.cluster.port, self.pair.port) if self.pair else ())
+                             ports=self.pair.ports if self.pair else ())
             self.server = self.trio.server
             self.trio.policies(grace=5)
             self.trio.start()
@@ -135,9 +135,7 @@ class Database:
             self.load.end()
         if self.trio:
             self.trio.close()
-        if self.old:
-            self.old.done()
-        self.cluster.done()
+        (self.pair or self.cluster).done()
 
     # -- what is asked of it
 
@@ -359,32 +357,22 @@ class Database:
 
     # -- a standby takes over
 
-    def prepare_pair(self, synchronous):
+    def lead(self, synchronous):
         wait_for(self.cluster.streams, 20, 0.05)
         self.cluster.reload(synchronous_standby_names="'*'" if synchronous else "''")
         if synchronous:
             wait_for(lambda: self.cluster.sql("SELECT sync_state FROM pg_stat_replication") == "sync", 10, 0.05)
             self.load.flow()
 
-    def swap(self):
-        """The standby is the primary now; in the place of the old one comes a new standby."""
-        old, new = self.cluster, self.pair
-        new.promote()
-        new.reload(synchronous_standby_names="''")
-        old.standbys.remove(new)
-        self.old = old
-        self.cluster = self.trio.cluster = new
+    def fail_over(self):
+        self.pair.fail_over()
+        self.cluster = self.trio.cluster = self.pair.primary
         self.struck()
-        return old
-
-    def new_standby(self, old):
-        old.done()
-        self.old, self.pair = None, self.cluster.standby(old.port)
 
     def promoted_sync(self):
-        self.prepare_pair(True)
-        self.cluster.kill()
-        self.new_standby(self.swap())
+        self.lead(True)
+        self.fail_over()
+        self.pair.renew()
 
     def attempts(self, cluster):
         """attempt id -> (credential, is it the current one)"""
@@ -393,34 +381,24 @@ class Database:
                            self.trio.database).splitlines()
         return {row.split("|")[0]: (row.split("|")[1], row.split("|")[2] == "t") for row in rows}
 
-    def kept(self):
-        """What the standby has, once it has replayed all that it received."""
-        at = None
-        while at != self.pair.replayed():
-            at = self.pair.replayed()
-            time.sleep(0.2)
-        return self.attempts(self.pair)
-
     def promoted_async(self):
-        self.prepare_pair(False)
-        self.pair.sql("ALTER SYSTEM SET primary_conninfo = ''")
-        self.pair.reload()  # from now on the standby hears nothing
-        wait_for(lambda: self.cluster.streams(""), 10, 0.05)
+        """What the primary alone has, and where it is afterwards: there, or something newer than both knew."""
+        self.lead(False)
+        self.pair.leave_behind()
         time.sleep(self.rng.choice((0, 0.2, 0.6)))
         self.load.flow()
-        self.cluster.kill()
-        kept = self.kept()
-        old = self.swap()
+        self.pair.replayed()
+        kept = self.attempts(self.pair.standby)
+        self.fail_over()
         self.load.flow()
-        port, old.port = old.port, free_port()  # where no node comes by
-        taken = self.attempts(old.start())
-        old.port = port
-        lost = {a: cred for a, (cred, current) in taken.items() if a not in kept and current}
+        taken = self.pair.old_says(self.attempts)
+        self.load.flow()
         here = self.attempts(self.cluster)
-        newer = {cred for a, (cred, current) in here.items() if current and a not in kept and a not in taken}
-        back = [a for a in lost if a in here or lost[a] in newer]
-        self.result["taken"], self.result["brought"] = len(lost), len(back)
-        self.new_standby(old)
+        lost = {attempt: cred for attempt, (cred, current) in taken.items() if current and attempt not in kept}
+        newer = {cred for attempt, (cred, current) in here.items() if current and attempt not in kept and attempt not in taken}
+        self.result["taken"] = len(lost)
+        self.result["brought"] = sum(attempt in here or cred in newer for attempt, cred in lost.items())
+        self.pair.renew()
 
 
 class Pair(Database):

@@ -36,7 +36,7 @@ class Node(Box):
     def write_config(self):
         store = {"url": self.trio.url(self), "module_dir": os.path.join(BUILD, "store"), **self.trio.store}
         if self.trio.wires:
-            store["password"] = {"file": self.secret_file("database", PASSWORD)[0]}
+            store["password"] = {"file": self.trio.password}
         self.extra = "".join(f"{key}: {json.dumps(value)}\n" for key, value in (
             ("public_url", self.trio.public_url), ("key", {"file": self.trio.key}), ("store", store)))
         super().write_config()
@@ -96,9 +96,60 @@ class Node(Box):
         return self.call("grant.get", grant=grant)["grant"]["layers"]["token"]["status"]
 
 
+class Failover:
+    """A primary and a standby, which change places on two ports."""
+
+    def __init__(self, cluster, **settings):
+        self.primary, self.old = cluster, None
+        self.standby = cluster.standby(**settings)
+        self.ports = (cluster.port, self.standby.port)
+
+    def leave_behind(self):
+        """From now on the standby hears nothing."""
+        wait_for(self.primary.streams, 20, 0.05)
+        self.standby.sql("ALTER SYSTEM SET primary_conninfo = ''")
+        self.standby.reload()
+        wait_for(lambda: self.primary.streams(""), 10, 0.05)
+
+    def replayed(self):
+        """Until the standby has replayed all that it received."""
+        at = None
+        while at != self.standby.replayed():
+            at = self.standby.replayed()
+            time.sleep(0.2)
+
+    def fail_over(self):
+        """The primary is gone, the standby stands in for it, alone."""
+        self.primary.kill()
+        self.replayed()
+        self.standby.promote()
+        self.standby.reload(synchronous_standby_names="''")
+        self.primary.standbys.remove(self.standby)
+        self.old, self.primary = self.primary, self.standby
+
+    def old_says(self, ask):
+        """What the old primary took along: ask(it), where no node comes by."""
+        port, self.old.port = self.old.port, free_port()
+        try:
+            return ask(self.old.start())
+        finally:
+            self.old.stop()
+            self.old.port = port
+
+    def renew(self):
+        """A new standby in the place of the old primary."""
+        self.old.done()
+        self.standby, self.old = self.primary.standby(self.old.port), None
+
+    def done(self):
+        if self.old:
+            self.old.done()
+        self.primary.done()
+
+
 class Trio:
     """n nodes. cluster: a running Cluster, or whatever stands in its place later; wired: each node has a wire of its own
-    to it; ports: of all servers that may be the primary: the first node has a wire, the others know them all."""
+    to it; ports: of all servers that may be the primary, which the last node knows instead of having a wire."""
 
     def __init__(self, cluster, n=3, limits=None, store=None, wired=False, ports=()):
         self.cluster, self.limits, self.store, self.ports = cluster, limits or {}, store or {}, ports
@@ -110,6 +161,7 @@ class Trio:
             for number in range(n):
                 self.nodes.append(Node(self, number))
             if wired:
+                self.password = self.nodes[0].secret_file("database", PASSWORD)[0]
                 self.wires = {node.number: Wire(lambda: self.cluster.port) for node in self.nodes}
             self.first = self.nodes[0]
             self.key = os.path.join(self.first.inputs, "kek")
@@ -127,7 +179,7 @@ class Trio:
         """Of the database, as this node gets there."""
         if not self.wires:
             return self.plain_url
-        if self.ports and node is not self.first:
+        if self.ports and node is self.nodes[-1]:
             return self.cluster.url_of_many(self.database, self.ports)
         return self.cluster.url_of_many(self.database, [self.wires[node.number].port])
 
