@@ -402,6 +402,10 @@ static const struct sb_fault_kind faults[] = {
     { "token_error",
       "{status, error, subtype, description}: an answer of the token endpoint; use it with match",
       token_error },
+    { "partial",
+      "{value}: one account among several gets no invitation: managerLinkError TOO_MANY_INVITES, or value",
+      NULL },
+    { "role_downgrade", "a user is invited, or changed, to READ_ONLY whatever was asked", NULL },
     { 0 },
 };
 

@@ -79,6 +79,14 @@ static const char *obstacle(struct sb_req *r, const struct google_caller *c, con
                                                                                          : NULL;
 }
 
+/* Fault "partial": each account is a call of its own (B3), and this one meets a limit (B1, error table). */
+static const char *stands_alone(struct sb_req *r)
+{
+    const json_t *f = sb_fault(r, "partial");
+
+    return f ? gd_json_text(f, "value", "TOO_MANY_INVITES") : NULL;
+}
+
 static void create(struct sb_req *r, const struct google_caller *c, const json_t *link, bool only_check)
 {
     const char *client = google_customer_id(gd_json_text(link, "clientCustomer", NULL)), *status, *wrong, *id;
@@ -101,6 +109,8 @@ static void create(struct sb_req *r, const struct google_caller *c, const json_t
     wrong = strcmp(status, "ACTIVE") == 0    ? "CREATING_ENABLED_LINK_NOT_ALLOWED"
             : strcmp(status, "PENDING") != 0 ? "INVALID_STATUS_CHANGE"
                                              : obstacle(r, c, client);
+    if (!wrong)
+        wrong = stands_alone(r);
     if (wrong) {
         google_fail(r, 400, "managerLinkError", wrong, "operation.create",
                     strcmp(wrong, "ALREADY_INVITED_BY_THIS_MANAGER") == 0 ? "open invitation exists"

@@ -237,6 +237,8 @@ static void error(struct sb_req *r, const json_t *f)
 static const struct sb_fault_kind faults[] = {
     { "throttle", "{word, retry_after}: 429; word true says TOO_MANY_REQUESTS too", throttle },
     { "error", "{status, code, serviceErrorCode, message}: any row of the table", error },
+    { "partial", "one account among several is refused: 403 for the change of its users", NULL },
+    { "role_downgrade", "a member gets VIEWER whatever was asked", NULL },
     { 0 },
 };
 

@@ -262,6 +262,11 @@ static const struct sb_fault_kind faults[] = {
       "{code, subcode, message}: an error of Meta's table; code 2 is transient, 415 asks for two factors",
       error },
     { "unavailable", "\"Service Unavailable\" with HTTP 200", unavailable },
+    { "partial",
+      "an asset among several is not shared, or nobody is assigned to it: code 200 (match says which; after "
+      "lets the first ones pass)",
+      NULL },
+    { "role_downgrade", "a share permits ANALYZE only, whatever was asked", NULL },
     { 0 },
 };
 

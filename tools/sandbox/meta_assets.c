@@ -261,6 +261,22 @@ void meta_share(struct sb_req *r, const char *asset, const char *agency, const j
     json_object_set_new(share, "updated", now);
 }
 
+/* Fault "partial": each asset is a call of its own (A3), and this one is refused. False when it has answered.
+ */
+static bool goes_well(struct sb_req *r)
+{
+    if (!sb_fault(r, "partial"))
+        return true;
+    meta_error(r, 200, 0, "(#200) Permissions error"); /* A1: 200-299 */
+    return false;
+}
+
+/* Fault "role_downgrade": less is permitted than was asked for [assumed]. */
+static json_t *permitted(struct sb_req *r, json_t *asked)
+{
+    return sb_fault(r, "role_downgrade") ? sb_json_of(r, "[\"ANALYZE\"]") : asked;
+}
+
 static void share_asset(struct sb_req *r)
 {
     struct meta_caller c;
@@ -282,6 +298,9 @@ static void share_asset(struct sb_req *r)
         meta_error(r, 3944, 0, "The business already has this object"); /* A1: 3944 */
         return;
     }
+    if (!goes_well(r))
+        return;
+    tasks = permitted(r, tasks);
     if (!sb_option_bool(r, "admin_review")) {
         meta_share(r, asset, agency, tasks, "CONFIRMED");
         meta_success(r);
@@ -393,6 +412,8 @@ static void assign(struct sb_req *r)
         meta_error(r, 100, 1752129, "The tasks go beyond what the business was permitted");
         return;
     }
+    if (!goes_well(r))
+        return;
     sb_remove(sb_list(r, "assigned"), "asset", asset, "user", user);
     json_array_append_new(sb_list(r, "assigned"), json_pack("{s:s,s:s,s:O,s:s}", "asset", asset, "user", user,
                                                             "tasks", tasks, "business", business));

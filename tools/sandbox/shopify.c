@@ -377,6 +377,7 @@ static const struct sb_fault_kind faults[] = {
       graphql_error },
     { "consumed_520", "a refresh spends its token and answers 520", NULL },
     { "uninstall_error", "{code}: appUninstall ends in a user error", NULL },
+    { "role_downgrade", "the merchant allows what reads only, whatever was asked (2.2.4)", NULL },
     { 0 },
 };
 

@@ -324,6 +324,25 @@ static void acquire(struct sb_req *r, const json_t *from, bool is_online)
         sb_json(r, 200, perpetual(r, from));
 }
 
+/* Fault "role_downgrade", 2.2.4: a merchant-side reduction; of write_x the read_x is left. */
+static void reduce(struct sb_req *r, json_t *code)
+{
+    GD_AUTO_JSON scopes = json_array();
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(json_object_get(code, "scopes"), i, one)
+    {
+        const char *name = json_string_value(one);
+        const char *reads = strncmp(name, "write_", 6) == 0 ? sb_strf(r, "read_%s", name + 6) : name;
+
+        if (!sb_has_text(scopes, reads))
+            json_array_append_new(scopes, json_string(reads));
+    }
+    json_object_set_new(code, "scopes", sorted(r, scopes));
+    install(r, gd_json_text(code, "shop", ""), gd_json_text(code, "app", ""), scopes);
+}
+
 static void exchange_code(struct sb_req *r, const json_t *app, const char *shop)
 {
     json_t *code = sb_token(r, "code", field(r, "code"));
@@ -334,6 +353,8 @@ static void exchange_code(struct sb_req *r, const json_t *app, const char *shop)
         return;
     }
     sb_token_end(code, SB_USED);
+    if (sb_fault(r, "role_downgrade"))
+        reduce(r, code);
     acquire(r, code, gd_json_bool(code, "online", false));
 }
 

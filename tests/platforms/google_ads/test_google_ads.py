@@ -159,6 +159,51 @@ class GoogleAds(PlatformTest):
         users = self.sandbox.state("google")["user_access"]
         self.assertEqual([u for u in users if u["customer"] == BAKERY and u["email"] == "ops@agency.example"], [])
 
+    def invitations_sent(self):
+        """To whom, as often as it was done."""
+        return [r["body"]["operation"]["create"]["clientCustomer"][-10:] for r in self.calls("POST", "customerClientLinks:mutate")]
+
+    def test_one_of_two_cannot_be_linked(self):
+        self.begin()
+        self.sandbox.fault("google", "partial", after=1, times=0, value="TOO_MANY_MANAGERS")
+        _, request, _ = self.ask(asset=f"{BAKERY},{SECOND}")
+        item, = self.wait_items(request, "granted")
+        self.assertEqual([self.box.grant(g)["asset"]["id"] for g in item["grants"]], [BAKERY])
+        self.assertEqual([(p["id"], p["problem"]) for p in item["problems"]], [(SECOND, "TOO_MANY_MANAGERS")])
+        self.assertEqual(self.links(), {BAKERY: "ACTIVE"})
+
+    def test_one_of_two_meets_a_limit(self):
+        """It is waited for: what was done stays done, and is not done again."""
+        self.begin()
+        self.sandbox.fault("google", "partial", after=1, times=1)
+        _, request, _ = self.ask(asset=f"{BAKERY},{SECOND}")
+        self.wait_items(request, "waiting")
+        self.assertEqual(self.links(), {BAKERY: "ACTIVE"})
+        self.advance(2 * 3600)
+        self.assertEqual(len(self.came_of(request)), 2)
+        self.assertEqual(self.links(), {BAKERY: "ACTIVE", SECOND: "ACTIVE"})
+        self.assertEqual(self.invitations_sent(), [BAKERY, SECOND, SECOND])
+
+    def seat(self, downgrades):
+        self.begin()
+        self.sandbox.fault("google", "role_downgrade", times=downgrades)
+        _, request, _ = self.ask(asset=BAKERY, mode="user", role="STANDARD")
+        self.wait_items(request, "waiting")
+        invitation, = self.sandbox.state("google")["invitations"]
+        self.act("accept_invitation", customer=BAKERY, id=invitation["id"])
+        self.advance(3600)
+        grant, = self.came_of(request)
+        return grant, self.box.grant(grant)["role"]
+
+    def test_the_role_is_lower_than_asked(self):
+        grant, role = self.seat(downgrades=0)
+        self.assertEqual((role["asked"], role["granted"]), ("STANDARD", "READ_ONLY"))
+        self.assertEqual([d["what"] for d in self.rpc.call("grant.verify", grant=grant)["differences"]], ["role"])
+
+    def test_a_lower_role_is_raised_with_the_client_s_consent(self):
+        _, role = self.seat(downgrades=1)
+        self.assertEqual((role["asked"], role["granted"]), ("STANDARD", "STANDARD"))
+
     def test_a_token_and_its_end_only_when_ordered(self):
         self.begin()
         _, request, _ = self.ask(mode="token", asset=BAKERY)

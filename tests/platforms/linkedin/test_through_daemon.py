@@ -76,6 +76,29 @@ class LinkedIn(PlatformTest):
         self.assertEqual({p["id"]: p["problem"] for p in item["problems"]},
                          {"507000333": "ROLE_TOO_LOW", "999": "NOT_YOURS"})
 
+    def test_one_of_two_is_refused_on_the_way(self):
+        """The other one is shared all the same, the refused one goes on by hand, and no step is done twice."""
+        self.begin()
+        self.sandbox.fault("linkedin", "partial", match=f"*{CANDLES_US}*", times=0)
+        _, request, _ = self.ask(asset=f"{CANDLES},{CANDLES_US}")
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual((self.role(CANDLES), self.role(CANDLES_US)), ("CAMPAIGN_MANAGER", None))
+        self.assertIn(f"Open ad account {CANDLES_US}", item["steps"][0]["text"])
+        self.act("set_role", account=CANDLES_US, member="bo", role="CAMPAIGN_MANAGER")
+        self.advance(2 * 3600)
+        item, = self.wait_items(request, "granted")
+        self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in item["grants"]), [CANDLES, CANDLES_US])
+        self.assertEqual([len(self.calls("PUT", a)) for a in (CANDLES, CANDLES_US)], [1, 1])
+
+    def test_the_role_is_lower_than_asked(self):
+        self.begin()
+        self.sandbox.fault("linkedin", "role_downgrade", times=0)
+        grant, = self.granted(asset=CANDLES)
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["role"]["asked"], seen["role"]["granted"]), ("CAMPAIGN_MANAGER", "VIEWER"))
+        self.assertIn("ROLE_DIFFERS", seen["warnings"])
+        self.assertEqual([d["what"] for d in self.rpc.call("grant.verify", grant=grant)["differences"]], ["role"])
+
     def test_who_may_not_is_told(self):
         self.begin()
         _, request, _ = self.ask(who="dora", asset=CANDLES)

@@ -181,15 +181,49 @@ class Meta(PlatformTest):
 
     def test_a_lost_answer_shares_once(self):
         self.begin()
-        self.sandbox.fault("meta", "lost", method="POST", path=f"/v25.0/{US}/agencies", times=1)
+        self.sandbox.fault("meta", "lost", method="POST", match=f"*/{US}/agencies", times=1)
         _, request, _ = self.ask(US)
         self.advance(600)
         self.wait_items(request, "granted")
         self.assertEqual(len(self.calls("POST", f"{US}/agencies")), 1)
 
+    def test_one_of_two_cannot_be_shared(self):
+        """The other one is shared all the same, the refused one goes on by hand, and no step is done twice."""
+        self.begin()
+        self.sandbox.fault("meta", "partial", match=f"*/{US}/agencies", times=0)
+        _, request, _ = self.ask(f"{EU},{US}")
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual(([s["copy"] for s in item["steps"]], self.shares()), ([HUB], {EU: "CONFIRMED"}))
+        self.assertIn(f"shares {US} with", item["steps"][0]["text"])
+        self.partner(US, "ADVERTISE", "ANALYZE")
+        self.advance(600)
+        item, = self.wait_items(request, "granted")
+        self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in item["grants"]), [EU, US])
+        self.assertEqual([len(self.calls("POST", f"{a}/agencies")) for a in (EU, US)], [1, 1])
+
+    def test_one_of_two_gets_nobody_assigned(self):
+        """Shared, but the agency's system user is not let in: it is told, and the other one is whole."""
+        self.begin()
+        self.sandbox.fault("meta", "partial", match=f"*/{US}/assigned_users", times=0)
+        grants = {g["asset"]["id"]: g for g in map(self.box.grant, self.granted(f"{EU},{US}"))}
+        self.assertEqual({a: sorted(s["kind"] for s in g["surfaces"]) for a, g in grants.items()},
+                         {EU: ["member", "partner"], US: ["partner"]})
+        self.assertEqual({a: list(g["warnings"]) for a, g in grants.items()}, {EU: [], US: ["MEMBER_NOT_ASSIGNED"]})
+        self.assertEqual(self.states(self.whole_end(grants[US]["id"])), {"partner": "closed"})
+        self.assertEqual(self.shares(), {EU: "CONFIRMED"})
+
+    def test_less_is_permitted_than_was_asked(self):
+        self.begin()
+        self.sandbox.fault("meta", "role_downgrade", times=1)
+        grant, = self.granted(EU, role="admin")
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["role"]["asked"], seen["role"]["granted"]), ("admin", "analyst"))
+        self.assertIn("ROLE_LOWER", seen["warnings"])
+        self.assertEqual([d["what"] for d in self.rpc.call("grant.verify", grant=grant)["differences"]], ["role"])
+
     def test_killed_in_the_middle_of_a_fan_out(self):
         self.begin()
-        self.sandbox.fault("meta", "slow", seconds=2, method="POST", path=f"/v25.0/{EU}/agencies", times=1)
+        self.sandbox.fault("meta", "slow", seconds=2, method="POST", match=f"*/{EU}/agencies", times=1)
         link, request, _ = self.request({"app": "fb", "role": "advertiser", "mode": "share", "asset": f"{EU},{US}"})
         browser = self.box.browser()
         browser.open(link)
@@ -203,7 +237,7 @@ class Meta(PlatformTest):
         """What ends the first consent's token leaves the second consent alone."""
         self.begin()
         self.granted(EU)
-        self.sandbox.fault("meta", "lost", method="POST", path=f"/v25.0/{US}/agencies", times=1)
+        self.sandbox.fault("meta", "lost", method="POST", match=f"*/{US}/agencies", times=1)
         _, request, _ = self.ask(US)
         self.advance(600)
         self.wait_items(request, "granted")

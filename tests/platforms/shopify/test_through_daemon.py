@@ -164,6 +164,16 @@ class Shopify(PlatformTest):
         differences = self.rpc.call("grant.verify", grant=grant)["differences"]
         self.assertIn("role", [d["what"] for d in differences])
 
+    def test_the_merchant_allows_less_than_was_asked(self):
+        self.begin()
+        self.sandbox.fault("shopify", "role_downgrade")
+        grant = self.granted()
+        seen = self.box.grant(grant)
+        self.assertEqual((seen["role"]["asked"], seen["role"]["granted"]), ("write", "read"))
+        self.assertEqual(sorted(seen["layers"]["token"]["scope"].split()), ["read_orders", "read_products"])
+        self.assertIn("SCOPES_MISSING", seen["warnings"])
+        self.assertEqual([d["what"] for d in self.rpc.call("grant.verify", grant=grant)["differences"]], ["role"])
+
     def test_one_shop_twice(self):
         """A second consent retires the tokens of the first: the end of the first leaves the app installed."""
         self.begin()
