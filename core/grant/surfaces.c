@@ -95,14 +95,41 @@ json_t *gd_surfaces_listed(const struct gd_surfaces *s, bool with_token)
     return list;
 }
 
-static void set(struct gd_surfaces *s, struct gd_tx *tx, json_t *row, const char *word, const char *note,
-                const char *ref, int64_t now)
+/* What is closed stays closed, whatever is said of it afterwards. */
+static bool is_over(const char *word)
+{
+    return !strcmp(word, "closed") || !strcmp(word, "gone");
+}
+
+/* A platform may say ten thousand times the same of one surface: the row is written once, by write_all. */
+static void set(json_t *row, const char *word, const char *note, const char *ref)
 {
     json_object_set_new(row, "said", json_true());
     json_object_set_new(row, "outcome", json_string(word));
-    if (s->grant[0])
-        gd_tx_add(tx, &sql_set, GD_P_TEXT(s->workspace), GD_P_TEXT(gd_json_text(row, "row", "")),
-                  GD_P_TEXT(word), GD_P_TEXT(note), GD_P_INT(now), GD_P_TEXT(ref));
+    if (is_over(gd_json_text(row, "write", "")))
+        return;
+    json_object_set_new(row, "write", json_string(word));
+    json_object_set_new(row, "note", note ? json_string(note) : json_null());
+    if (ref && !gd_json_text(row, "ref", NULL))
+        json_object_set_new(row, "ref", json_string(ref));
+}
+
+static void write_all(struct gd_surfaces *s, struct gd_tx *tx, int64_t now)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(s->rows, i, row)
+    {
+        const char *word = gd_json_text(row, "write", NULL);
+
+        if (word && s->grant[0])
+            gd_tx_add(tx, &sql_set, GD_P_TEXT(s->workspace), GD_P_TEXT(gd_json_text(row, "row", "")),
+                      GD_P_TEXT(word), GD_P_TEXT(gd_json_text(row, "note", NULL)), GD_P_INT(now),
+                      GD_P_TEXT(gd_json_text(row, "ref", NULL)));
+        (void)json_object_del(row, "write");
+        (void)json_object_del(row, "ref");
+    }
 }
 
 static json_t *find(const struct gd_surfaces *s, const char *kind, const char *id)
@@ -120,8 +147,7 @@ static json_t *find(const struct gd_surfaces *s, const char *kind, const char *i
     return NULL;
 }
 
-static void set_all(struct gd_surfaces *s, struct gd_tx *tx, const char *kind, const char *word,
-                    const char *note, int64_t now)
+static void set_all(struct gd_surfaces *s, const char *kind, const char *word, const char *note)
 {
     json_t *row;
     size_t i;
@@ -129,7 +155,7 @@ static void set_all(struct gd_surfaces *s, struct gd_tx *tx, const char *kind, c
     json_array_foreach(s->rows, i, row)
     {
         if (!strcmp(gd_json_text(row, "kind", ""), kind))
-            set(s, tx, row, word, note, NULL, now);
+            set(row, word, note, NULL);
     }
 }
 
@@ -170,12 +196,13 @@ void gd_surfaces_report(struct gd_surfaces *s, struct gd_tx *tx, const json_t *r
         if (!row && id)
             row = find(s, kind, NULL);
         if (row)
-            set(s, tx, row, word, note, id, now);
+            set(row, word, note, id);
         else if (!id && has_kind(s, kind))
-            set_all(s, tx, kind, word, note, now);
+            set_all(s, kind, word, note);
         else
             add(s, tx, kind, id, word, note, now);
     }
+    write_all(s, tx, now);
 }
 
 void gd_surfaces_rest(struct gd_surfaces *s, struct gd_tx *tx, enum gd_surfaces_which which, const char *word,
@@ -191,8 +218,9 @@ void gd_surfaces_rest(struct gd_surfaces *s, struct gd_tx *tx, enum gd_surfaces_
             (which < GD_SURFACES_HELD && which != GD_SURFACES_ALL &&
              (which == GD_SURFACES_TOKEN) != is_token(row)))
             continue;
-        set(s, tx, row, word, note, NULL, now);
+        set(row, word, note, NULL);
     }
+    write_all(s, tx, now);
 }
 
 void gd_surfaces_give_up(struct gd_surfaces *s, struct gd_tx *tx, const char *note, int64_t now)
@@ -203,6 +231,7 @@ void gd_surfaces_give_up(struct gd_surfaces *s, struct gd_tx *tx, const char *no
     json_array_foreach(s->rows, i, row)
     {
         if (is_open(row) && !is_held(row))
-            set(s, tx, row, "manual", note, NULL, now);
+            set(row, "manual", note, NULL);
     }
+    write_all(s, tx, now);
 }
