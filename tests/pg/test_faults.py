@@ -197,6 +197,21 @@ class Faults(PgTest):
         self.cluster.sql("CHECKPOINT")
         self.assertFalse(self.in_files(b"CANARY-4711"))
 
+    def test_deleted_is_gone_for_everybody(self):
+        """Somebody's open transaction may still see what was deleted: a table written anew would carry it along."""
+        store = self.good()
+        self.ok(store.do("put", "CANARY-4712", 1))
+        with self.cluster.session(self.database) as other:
+            other("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class LIMIT 1")
+            self.ok(store.do("delete", "CANARY-4712"))
+            self.assertIn("backup", self.failed(store.do("scrub"), "STORE_SLOW")["text"])
+            other("COMMIT")
+            self.ok(store.do("scrub"))
+            other("BEGIN; SELECT 1")  # what began since does not matter
+            self.ok(store.do("scrub"))
+        self.cluster.sql("CHECKPOINT")
+        self.assertFalse(self.in_files(b"CANARY-4712"))
+
     def in_files(self, text):
         for folder, _, names in os.walk(os.path.join(self.cluster.data, "base")):
             for name in names:

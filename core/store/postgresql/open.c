@@ -336,5 +336,7 @@ int gd_pg_lock(struct gd_engine *e, struct gd_err *err)
 
 void gd_pg_unlock(struct gd_engine *e)
 {
+    if (e->lock.pg)
+        gd_pg_teach_nothing(e);
     gd_pg_drop(&e->lock);
 }

@@ -170,6 +170,7 @@ int gd_pg_check(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
 extern const struct gd_sql gd_pg_fence; /* see gd_tx_fence */
 int gd_pg_write(struct gd_engine *e, struct gd_list *group);
 int gd_pg_scrub(struct gd_engine *e, struct gd_err *err);
+void gd_pg_teach_nothing(struct gd_engine *e); /* no statistics of what people wrote */
 /* apart.c */
 void gd_pg_apart(struct gd_engine *e, struct gd_tx *tx);
 /* read.c */
