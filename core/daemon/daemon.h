@@ -65,6 +65,11 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err);
 int gd_daemon_boot_offline(struct gd_daemon *d, struct gd_err *err);
 /* restore.c: fills the stores of the configuration from backups; either may be NULL. Prints what it did. */
 int gd_daemon_restore(struct gd_daemon *d, const char *data, const char *keys, struct gd_err *err);
+/* moving.c: another store than the daemon's own, as a person names it: a URL without a password, or the
+ * absolute path of a file (of the keyring's own, with keys). The texts are borrowed. */
+int gd_daemon_check_place(const char *to, struct gd_err *err);
+struct gd_store_options gd_daemon_store_at(const struct gd_daemon *d, const char *to,
+                                           const char *password_file, bool keys);
 /* moving.c: everything into another store. A moving stands on d's configuration. */
 struct gd_moving;
 struct gd_moving *gd_moving_new(struct gd_daemon *d, const char *to, const char *password_file,

@@ -38,18 +38,28 @@ static char *beside(const char *path, const char *name)
     return gd_strf("%.*s/%s", (int)(slash - path), path, name);
 }
 
-static void set_target(const struct gd_daemon *d, struct gd_moving *m, bool keys, struct gd_store_options *o)
+int gd_daemon_check_place(const char *to, struct gd_err *err)
 {
-    *o = gd_daemon_store_options(d, keys);
-    o->url = NULL;
-    if (is_url(m->to)) {
-        o->url = m->to;
-        o->schema = keys ? "grantd_keys" : "grantd";
-        if (m->password_file)
-            o->password_file = m->password_file;
-    } else {
-        o->path = keys ? m->keys : m->to;
-    }
+    if (!is_url(to) && to[0] != '/')
+        return gd_err_set(err, GD_R_PARAM_INVALID, "name a postgresql:// URL or the absolute path of a file");
+    if (is_url(to) && has_password(to))
+        return gd_err_set(err, GD_R_PARAM_INVALID,
+                          "the password does not belong into the URL; name a --password-file");
+    return 0;
+}
+
+struct gd_store_options gd_daemon_store_at(const struct gd_daemon *d, const char *to,
+                                           const char *password_file, bool keys)
+{
+    struct gd_store_options o = gd_daemon_store_options(d, keys);
+
+    o.url = is_url(to) ? to : NULL;
+    if (!o.url)
+        o.path = to;
+    o.schema = keys ? "grantd_keys" : "grantd";
+    if (password_file)
+        o.password_file = password_file;
+    return o;
 }
 
 struct gd_moving *gd_moving_new(struct gd_daemon *d, const char *to, const char *password_file,
@@ -57,15 +67,8 @@ struct gd_moving *gd_moving_new(struct gd_daemon *d, const char *to, const char 
 {
     struct gd_moving *m;
 
-    if (!is_url(to) && to[0] != '/') {
-        gd_err_set(err, GD_R_PARAM_INVALID, "name a postgresql:// URL or the absolute path of a file");
+    if (gd_daemon_check_place(to, err) < 0)
         return NULL;
-    }
-    if (is_url(to) && has_password(to)) {
-        gd_err_set(err, GD_R_PARAM_INVALID,
-                   "the password does not belong into the URL; name a --password-file");
-        return NULL;
-    }
     if (!is_url(to) && !gd_daemon_store_options(d, false).url &&
         !strcmp(to, gd_daemon_store_options(d, false).path)) {
         gd_err_set(err, GD_R_PARAM_INVALID, "%s is the store that is to be moved", to);
@@ -77,7 +80,7 @@ struct gd_moving *gd_moving_new(struct gd_daemon *d, const char *to, const char 
     m->keys = is_url(to) ? NULL : beside(to, "keyring.db");
     for (int i = 0; i < 2; i++) {
         m->options[2 * i] = gd_daemon_store_options(d, i);
-        set_target(d, m, i, &m->options[2 * i + 1]);
+        m->options[2 * i + 1] = gd_daemon_store_at(d, i && m->keys ? m->keys : m->to, m->password_file, i);
         m->parts[i] =
             (struct gd_move_part){ i ? "keyring" : "data", &m->options[2 * i], &m->options[2 * i + 1] };
     }

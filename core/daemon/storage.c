@@ -146,7 +146,7 @@ static int check_store(struct job *j, const char *with)
         json_pack("{s:s, s:I, s:I, s:o}", "kind", keys ? "keyring" : "data", "version",
                   (json_int_t)o.nmigrations, "rows", (json_int_t)sum_of(tables, "rows"), "tables", tables);
     if (with) {
-        o.path = with;
+        o = gd_daemon_store_at(j->d, with, gd_json_text(j->params, "password_file", NULL), keys);
         others = sums_of(j, &o);
         if (!others)
             return -1;
@@ -181,9 +181,11 @@ static int check(struct job *j)
 {
     const char *dir = gd_json_text(j->params, "backup", NULL), *with = gd_json_text(j->params, "with", NULL);
 
-    if ((dir && *dir != '/') || (with && *with != '/') || (dir && with))
+    if ((dir && *dir != '/') || (dir && with))
         return gd_err_set(&j->err, GD_R_PARAM_INVALID,
-                          "one backup or one other store, by its absolute path: the daemon looks there");
+                          "one backup, by its absolute path, or one other store: the daemon looks there");
+    if (with && gd_daemon_check_place(with, &j->err) < 0)
+        return -1;
     return dir ? check_backup(j, dir) : check_store(j, with);
 }
 

@@ -105,6 +105,9 @@ class PgOps(GrantdTest):
         self.assertEqual(self.engine(), "postgresql")
         self.all_alive()
         self.assertTrue(self.rpc.call("store.check")["ok"])
+        found = self.rpc.call("store.check", **{"with": os.path.join(self.box.state, "grantd.db")})
+        self.assertFalse(found["ok"])  # it lives on: compared with the file, not with itself
+        self.assertLessEqual({"credentials"}, {t["table"] for t in found["tables"] if not t["same"]})
         back = os.path.join(self.box.folder, "back")
         os.mkdir(back, 0o700)
         with self.assertRaises(RpcError) as e:  # the old file is kept, not written over
@@ -118,6 +121,8 @@ class PgOps(GrantdTest):
         self.migrate(os.path.join(self.box.state, "grantd.db"))
         self.again()
         self.assertEqual(self.engine(), "sqlite")
+        found = self.rpc.call("store.check", **{"with": self.url})
+        self.assertLessEqual({t["table"] for t in found["tables"] if not t["same"]}, {"nodes", "events", "meta"})
         self.all_alive()
         self.assertEqual(self.box.daemon.stop(), 0)
         self.configure(self.url)
