@@ -400,6 +400,55 @@ class Box:
         with contextlib.closing(sqlite3.connect(path)) as database, database:
             return database.execute(text, values).fetchall()
 
+    def tables(self):
+        """Those of the data, without what an engine keeps for itself."""
+        own = ("schema_migrations", "installation", "feed")
+        found = self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'grantd'" if self.store else
+                          "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        return {name for name, in found if name not in own}
+
+    def keep(self, keyring=False):
+        """A copy of the store as it is now, made behind the daemon's back."""
+        schema = "grantd_keys" if keyring else "grantd"
+        kept = os.path.join(self.folder, f"kept-{schema}-{secrets.token_hex(4)}")
+        if self.store:
+            the_cluster().keep(self.store["url"], schema, kept)
+            return kept
+        path = os.path.join(self.state, "keyring.db" if keyring else "grantd.db")
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            database.execute("VACUUM INTO ?", (kept,))
+        return kept
+
+    def put_back(self, kept, keyring=False):
+        """While no daemon runs."""
+        if self.store:
+            the_cluster().put_back(self.store["url"], kept)
+            return
+        self.take_away(keyring)
+        shutil.copyfile(kept, os.path.join(self.state, "keyring.db" if keyring else "grantd.db"))
+
+    def take_away(self, keyring=False):
+        """The store is moved away, and where a node remembers whose it was that is, too: the next start finds nothing."""
+        path = os.path.join(self.state, "keyring.db" if keyring else "grantd.db")
+        for end in ("", "-wal", "-shm", ".installation"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path + end)
+        if self.store:
+            schema = "grantd_keys" if keyring else "grantd"
+            the_cluster().sql(f"DROP SCHEMA {schema} CASCADE", the_cluster().name_of(self.store["url"]))
+
+    def holding(self, *needles):
+        """Files of the daemon, and tables of its database, that hold any of these bytes."""
+        found = set()
+        for folder, _, names in os.walk(self.state):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.isfile(path):
+                    with open(path, "rb") as file:
+                        data = file.read()
+                    found |= {name for needle in needles if needle in data}
+        return found | the_cluster().holding(self.store["url"], *needles) if self.store else found
+
     def integrity(self):
         """Of every database, after the daemon has ended."""
         for path in self.databases():

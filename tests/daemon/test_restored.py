@@ -1,9 +1,7 @@
 """A store that shows an older state than the platforms know: restored from a backup, or an old file put in its place.
 Nothing that may have been spent since is spent again before somebody decides; all else goes on."""
-import contextlib
 import os
 import shutil
-import sqlite3
 import subprocess
 import unittest
 
@@ -44,18 +42,6 @@ class Restored(GrantdTest):
     def stop(self):
         self.assertEqual(self.box.daemon.stop(), 0, self.box.log_tail())
 
-    def take_away(self, *names):
-        """The files of the store, as an operator would move them; returns where they are."""
-        away = os.path.join(self.box.folder, "away")
-        shutil.rmtree(away, ignore_errors=True)
-        os.mkdir(away)
-        for name in names or ("grantd.db",):
-            for end in ("", "-wal", "-shm"):
-                path = os.path.join(self.box.state, name + end)
-                if os.path.exists(path):
-                    shutil.move(path, away)
-        return away
-
     def restore(self, *args, faults=None, code=0):
         env = {k: v for k, v in os.environ.items() if not k.startswith("GRANTD_")}
         if faults:
@@ -95,7 +81,7 @@ class Restored(GrantdTest):
         for grant in grants.values():
             self.rpc.call("grant.refresh", grant=grant)
         self.stop()
-        self.take_away()
+        self.box.take_away()
         os.truncate(os.path.join(self.box.state, "spool"), 0)  # it is emptied now and then
         said = self.restore("--restore", folder).stdout
         self.assertIn("the data is that of backup bk", said)
@@ -162,7 +148,7 @@ class Restored(GrantdTest):
         grants = self.consents("strict", "family")
         folder = self.backup()
         self.stop()
-        self.take_away()
+        self.box.take_away()
         self.restore("--restore", folder)
         self.box.start()
         self.assertEqual(set(self.doubts()), {"strict", "family"})
@@ -178,7 +164,7 @@ class Restored(GrantdTest):
             for _ in range(3):
                 self.rpc.call("grant.refresh", grant=grant)
         self.stop()
-        self.take_away()
+        self.box.take_away()
         self.restore("--restore", folder)
         self.box.start()
         self.assertEqual(set(self.doubts()), {"strict", "family"})  # it may be an old spool as well
@@ -204,7 +190,7 @@ class Restored(GrantdTest):
         grants = self.consents("brief")
         folder = self.backup()
         self.stop()
-        self.take_away()
+        self.box.take_away()
         self.restore("--restore", folder)
         self.box.start()
         wait_for(lambda: self.box.grant(grants["brief"])["state"] == "degraded")
@@ -219,7 +205,7 @@ class Restored(GrantdTest):
         self.rpc.call("grant.revoke", grant=grants["none"])
         self.rpc.call("client.erase", client=client, name="Anna Bakery")
         self.stop()
-        self.take_away()
+        self.box.take_away()
         self.restore("--restore", data, "--restore-keyring", keys)
         self.box.start()
         wait_for(lambda: self.rpc.call("client.get", client=client)["client"]["state"] == "erased")
@@ -230,7 +216,7 @@ class Restored(GrantdTest):
         grants = self.consents("none")
         keys = self.backup("keys", "keyring_to")
         self.stop()
-        self.take_away("keyring.db")
+        self.box.take_away(keyring=True)
         self.restore("--restore-keyring", keys)
         self.box.start()
         self.rpc.call("grant.refresh", grant=grants["none"])
@@ -243,6 +229,8 @@ class Restored(GrantdTest):
         kek = os.path.join(self.box.state, "kek")
         with open(kek, "rb") as file:
             key = file.read()
+        self.box.take_away()
+        self.box.take_away(keyring=True)
         shutil.rmtree(self.box.state)
         os.mkdir(self.box.state, 0o700)
         self.restore("--restore", data, "--restore-keyring", keys, code=1)  # without the key it is nothing
@@ -260,7 +248,7 @@ class Restored(GrantdTest):
         self.assertIn("STORE_LOCKED", self.restore("--restore", folder, code=1).stderr)  # it works
         self.stop()
         self.assertIn("STORE_NOT_EMPTY", self.restore("--restore", folder, code=1).stderr)
-        self.take_away()
+        self.box.take_away()
         self.assertIn("BACKUP_INVALID", self.restore("--restore", keys, code=1).stderr)
         self.assertIn("BACKUP_PLACE", self.restore("--restore", "backups/data", code=1).stderr)
         with open(os.path.join(folder, "manifest.json"), "ab") as file:
@@ -277,7 +265,7 @@ class Restored(GrantdTest):
         folder = self.backup()
         self.stop()
         for point in ("store.arriving", "store.filled"):
-            self.take_away()
+            self.box.take_away()
             self.restore("--restore", folder, faults=point + ":kill9", code=-9)
             self.not_started("STORE_UNFINISHED")
             self.restore("--restore", folder)
@@ -289,23 +277,14 @@ class Restored(GrantdTest):
     def test_moved(self):
         """A store that says that it lives elsewhere now is not worked with."""
         self.stop()
-        with contextlib.closing(sqlite3.connect(os.path.join(self.box.state, "grantd.db"))) as db:
-            db.execute("INSERT INTO meta VALUES ('moved', '{\"to\":\"postgresql://db/x\",\"at\":\"then\"}')")
-            db.commit()
+        self.box.rows("INSERT INTO meta (name, value) VALUES ('moved', ?)", '{"to":"postgresql://db/x","at":"then"}')
         self.not_started("STORE_MOVED")
         self.assertIn("postgresql://db/x", self.box.log_tail())
 
     # -- put in place behind our back
 
-    def copy(self):
-        to = os.path.join(self.box.folder, "copy.db")
-        with contextlib.closing(sqlite3.connect(os.path.join(self.box.state, "grantd.db"))) as db:
-            db.execute("VACUUM INTO ?", (to,))
-        return to
-
     def put_back(self, old, spool=True):
-        self.take_away()
-        shutil.copy(old, os.path.join(self.box.state, "grantd.db"))
+        self.box.put_back(old)
         if not spool:  # as if it had been emptied since: it is, now and then
             os.truncate(os.path.join(self.box.state, "spool"), 0)
         self.box.start()
@@ -314,7 +293,7 @@ class Restored(GrantdTest):
         """A copy of the file as it was after the consents; then a refresh of strict."""
         grants = self.consents(*apps)
         self.stop()
-        old = self.copy()
+        old = self.box.keep()
         self.box.start()
         self.rpc.call("grant.refresh", grant=grants["strict"])
         return grants, old
@@ -338,7 +317,7 @@ class Restored(GrantdTest):
         """The spool has every answer that the old file lacks, and more: nothing is in doubt, nothing is lost."""
         grants = self.consents("strict", "family")
         self.rpc.call("grant.refresh", grant=grants["strict"])
-        old = self.copy()
+        old = self.box.keep()
         for app in ("strict", "family", "strict"):
             self.rpc.call("grant.refresh", grant=grants[app])
         self.box.daemon.kill9()
@@ -364,7 +343,7 @@ class Restored(GrantdTest):
 
     def test_a_file_from_before_the_consent(self):
         self.stop()
-        old = self.copy()
+        old = self.box.keep()
         self.box.start()
         self.consents("strict")
         self.stop()

@@ -7,7 +7,7 @@ import time
 import unittest
 
 import spool
-from harness import GrantdTest, Rpc, RpcError, wait_for
+from harness import SHARED, GrantdTest, Rpc, RpcError, the_cluster, wait_for
 
 
 class Workspaces(GrantdTest):
@@ -96,16 +96,7 @@ class Commits(GrantdTest):
 
     def test_a_drain_with_a_store_that_is_gone(self):
         """The store takes nothing any more while an answer waits: the daemon ends, and the next start has the answer."""
-        server = self.box.accounting()
-        self.box.policy_app(server, "strict", at_ttl=600)
-        self.box.start()
-        grant = self.box.consent("strict")
-        gen = self.rpc.call("grant.token", grant=grant)["gen"]
-        self.assertEqual(self.box.daemon.stop(), 0)
-        self.box.start(faults="F16:eio:1")
-        self.rpc.send("grant.refresh", grant=grant)
-        wait_for(lambda: "refresh.commit_failed" in self.box.log_tail(), 10)
-        self.assertEqual(self.box.daemon.stop(), 0)
+        server, grant, gen = self.left_in_the_spool()
         self.box.start()
         self.assertEqual(self.rpc.call("grant.token", grant=grant)["gen"], gen + 1)
         self.rpc.call("grant.refresh", grant=grant)
@@ -116,15 +107,30 @@ class Commits(GrantdTest):
         """An answer that reached the spool and not the store, by a daemon that ended; (server, grant, its gen)."""
         server = self.box.accounting()
         self.box.policy_app(server, "strict", at_ttl=600)
+        if SHARED:
+            self.box.store["deadline_ms"] = 1000
         self.box.start()
         grant = self.box.consent("strict")
         gen = self.rpc.call("grant.token", grant=grant)["gen"]
         self.assertEqual(self.box.daemon.stop(), 0)
-        self.box.start(faults="F16:eio:1")
-        self.rpc.send("grant.refresh", grant=grant)
+        if SHARED:
+            self.refresh_without_a_database(server, grant)
+        else:
+            self.box.start(faults="F16:eio:1")
+            self.rpc.send("grant.refresh", grant=grant)
         wait_for(lambda: "refresh.commit_failed" in self.box.log_tail(), 10)
         self.assertEqual(self.box.daemon.stop(), 0)
+        if SHARED:
+            the_cluster().unshut(self.box.store["url"])
         return server, grant, gen
+
+    def refresh_without_a_database(self, server, grant):
+        """A connection that only breaks is made again; so the database goes while the platform is asked."""
+        self.box.start()
+        server.post("/_ctl/fault", {"action": "delay", "ms": 1500, "grant_type": "refresh_token"})
+        self.rpc.send("grant.refresh", grant=grant)
+        wait_for(lambda: server.get("/_ctl/report")["families"][-1]["accepted"] > 0)
+        the_cluster().shut(self.box.store["url"])
 
     def test_a_spool_of_the_first_form_is_read(self):
         """The first releases wrote JSON for refreshes too."""

@@ -259,10 +259,42 @@ class Cluster:
         with contextlib.suppress(subprocess.CalledProcessError):
             self.sql(f"DROP DATABASE {self.name_of(url)} WITH (FORCE)")
 
+    def shut(self, url):
+        """Nobody gets into the database any more, and who is in it is thrown out: to a store it is as if it were gone."""
+        name = self.name_of(url)
+        self.sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        self.sql(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    def unshut(self, url):
+        self.sql(f"ALTER DATABASE {self.name_of(url)} ALLOW_CONNECTIONS true")
+
     def dump(self, url):
         """Everything that is in a database, as bytes."""
         return self.run("pg_dump", "-h", self.folder, "-p", str(self.port), "-U", "postgres", self.name_of(url),
                         text=False)
+
+    def keep(self, url, schema, path):
+        """A schema as it is now, in a file that put_back puts in its place again."""
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.run("pg_dump", "-h", self.folder, "-p", str(self.port), "-U", "postgres", "--clean",
+                                "--if-exists", "-n", schema, self.name_of(url)))
+        os.chmod(path, 0o644)
+
+    def put_back(self, url, path):
+        self.run("psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port), "-U", "postgres", "-d",
+                 self.name_of(url), "-f", path)
+
+    def holding(self, url, *needles):
+        """Tables, indexes and catalogues of a database in whose files any of these bytes stands."""
+        name, found = self.name_of(url), set()
+        self.sql("CHECKPOINT")
+        places = self.sql("SELECT relname, pg_relation_filepath(oid) FROM pg_class WHERE relkind IN ('r', 'i', 't') AND "
+                          "pg_relation_filepath(oid) LIKE 'base/%'", name).splitlines()
+        for relation, place in (line.split("|") for line in places):
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(self.data, place), "rb") as file:
+                data = file.read()
+                found |= {relation for needle in needles if needle in data}
+        return found
 
     def rows(self, url, schema, text, values=()):
         """Rows as tuples; ? in the text for the values. Bytes come as bytes. Of a change: nothing."""
