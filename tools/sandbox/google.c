@@ -88,6 +88,7 @@ static bool send_error(struct sb_req *r, int http, json_t *error)
     return false;
 }
 
+/* B1, error envelope. */
 bool google_fail(struct sb_req *r, int http, const char *key, const char *value, const char *path,
                  const char *message)
 {
@@ -120,6 +121,7 @@ static bool among(struct sb_req *r, const char *names, const char *name)
     return *name && !strchr(name, ' ') && strstr(sb_strf(r, " %s ", names), sb_strf(r, " %s ", name)) != NULL;
 }
 
+/* B7: unknown fields get 400 with google.rpc.BadRequest [assumed]. */
 bool google_members(struct sb_req *r, const json_t *object, const char *names, const char *where)
 {
     const char *name;
@@ -136,6 +138,7 @@ bool google_members(struct sb_req *r, const json_t *object, const char *names, c
     return true;
 }
 
+/* B1: Content-Type application/json on POST; the refusal is [assumed], as in B7. */
 json_t *google_body(struct sb_req *r, const char *members)
 {
     json_t *body = sb_body_json(r);
@@ -365,6 +368,7 @@ static void quota(struct sb_req *r, const json_t *f)
                  gd_json_text(f, "delay", daily ? "3600s" : "42s"));
 }
 
+/* B1, error table: any row of it. */
 static void error(struct sb_req *r, const json_t *f)
 {
     google_fail(r, (int)gd_json_i64(f, "http", 400), gd_json_text(f, "key", "internalError"),
@@ -458,6 +462,7 @@ static bool before(struct sb_req *r)
     return true;
 }
 
+/* What an unknown path answers is [assumed]. */
 static void missing(struct sb_req *r, bool wrong_method)
 {
     (void)wrong_method;

@@ -6,7 +6,8 @@
 
 static const char statuses[] = " ACTIVE INACTIVE PENDING REFUSED CANCELED UNSPECIFIED UNKNOWN ";
 
-/* The status that an operation asks for, of the enum; NULL when it has answered. */
+/* The status that an operation asks for, of the enum; NULL when it has answered. B3, ManagerLinkStatus; B1,
+ * requestError. */
 static const char *status_of(struct sb_req *r, const json_t *link)
 {
     const char *status = gd_json_text(link, "status", NULL);
@@ -87,6 +88,8 @@ static const char *stands_alone(struct sb_req *r)
     return f ? gd_json_text(f, "value", "TOO_MANY_INVITES") : NULL;
 }
 
+/* B3: the manager creates with PENDING only. Words: B1; which of them an unknown account and an account that
+ * is no manager get is [assumed]. */
 static void create(struct sb_req *r, const struct google_caller *c, const json_t *link, bool only_check)
 {
     const char *client = google_customer_id(gd_json_text(link, "clientCustomer", NULL)), *status, *wrong, *id;
@@ -131,7 +134,8 @@ static void create(struct sb_req *r, const struct google_caller *c, const json_t
 
 /* ---- changes from either side ---- */
 
-/* The link of "customers/CID/KIND/OTHER~ID"; NULL when it has answered. */
+/* The link of "customers/CID/KIND/OTHER~ID"; NULL when it has answered. B3, resource names; B1, requestError
+ * and mutateError. */
 static json_t *link_named(struct sb_req *r, const char *resource, const char *cid, bool by_manager)
 {
     const char *rest =
@@ -183,6 +187,7 @@ static bool hide(struct sb_req *r, json_t *link, const json_t *update)
     return true;
 }
 
+/* B3, link life cycle; B7: any other change is INVALID_STATUS_CHANGE. */
 static void change_client_link(struct sb_req *r, const struct google_caller *c, const json_t *op,
                                bool only_check)
 {
@@ -234,6 +239,7 @@ static void mutate_client_links(struct sb_req *r)
 
 /* ---- the client's side ---- */
 
+/* B1, managerLinkError and customerManagerLinkError. */
 static bool refuse_client(struct sb_req *r, const char *family, const char *value)
 {
     return google_fail(r, 400, family, value, "operations.update.status", "The status cannot be changed so.");
@@ -267,7 +273,8 @@ static bool client_change_allowed(struct sb_req *r, const struct google_caller *
     return refuse_client(r, "managerLinkError", "INVALID_STATUS_CHANGE");
 }
 
-/* One operation; its result is added to results. False when it has answered. */
+/* One operation; its result is added to results. False when it has answered. B3, REST methods; B1,
+ * OPERATION_REQUIRED. */
 static bool change_manager_link(struct sb_req *r, const struct google_caller *c, const json_t *op,
                                 bool only_check, json_t *results)
 {

@@ -105,6 +105,7 @@ static bool developer_token_fits(struct sb_req *r)
                        "The developer token is not valid.");
 }
 
+/* B1, headers and authenticationError; the gateway on scopes: B1, error envelope. */
 static bool authenticate(struct sb_req *r, struct google_caller *c)
 {
     const char *header = sb_header(r, "Authorization");
@@ -190,6 +191,7 @@ static bool within_level(struct sb_req *r)
     return true;
 }
 
+/* B1: CUSTOMER_NOT_FOUND, INVALID_CUSTOMER_ID. */
 bool google_auth(struct sb_req *r, struct google_caller *c)
 {
     google_lapse(r);
@@ -205,6 +207,7 @@ bool google_auth(struct sb_req *r, struct google_caller *c)
     return reaches(r, c) && usable(r, c) && within_level(r);
 }
 
+/* B3: needs ADMIN on the account; B1, ACTION_NOT_PERMITTED. */
 bool google_is_admin(struct sb_req *r, const struct google_caller *c)
 {
     return sb_same(c->role, "ADMIN") || google_fail(r, 403, "authorizationError", "ACTION_NOT_PERMITTED",
@@ -213,6 +216,7 @@ bool google_is_admin(struct sb_req *r, const struct google_caller *c)
 
 /* ---- listAccessibleCustomers ---- */
 
+/* B3, REST methods; B1, NOT_ADS_USER. */
 static void list_accessible(struct sb_req *r)
 {
     struct google_caller c;
@@ -436,7 +440,7 @@ static json_t *fields_of(struct sb_req *r, const char *names)
     return out;
 }
 
-/* What the query finds, a new array; NULL when it has answered. */
+/* What the query finds, a new array; NULL when it has answered. B1, queryError; its words are [assumed]. */
 static json_t *answers(struct sb_req *r, const struct google_caller *c, const json_t *query)
 {
     const char *from = gd_json_text(query, "from", ""), *word = "BAD_RESOURCE_TYPE_IN_FROM_CLAUSE";
@@ -456,6 +460,7 @@ static json_t *answers(struct sb_req *r, const struct google_caller *c, const js
     return found;
 }
 
+/* B1, queryError; its words are [assumed]. */
 static json_t *parsed_query(struct sb_req *r, const json_t *body)
 {
     const char *word = "EXPECTED_SELECT", *text = gd_json_text(body, "query", NULL);

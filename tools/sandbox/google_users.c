@@ -160,6 +160,7 @@ static const char *given(struct sb_req *r, const char *asked)
     return sb_fault(r, "role_downgrade") ? "READ_ONLY" : asked;
 }
 
+/* B3, user-access path; B1, requestError and accessInvitationError. */
 static void invite(struct sb_req *r, const struct google_caller *c, const json_t *create)
 {
     const char *email = gd_json_text(create, "emailAddress", NULL),
@@ -184,6 +185,7 @@ static void invite(struct sb_req *r, const struct google_caller *c, const json_t
         answer_name(r, add_invitation(r, c->cid, email, role));
 }
 
+/* B3, REST methods; B1, accessInvitationError. */
 static void withdraw(struct sb_req *r, const struct google_caller *c, const char *name)
 {
     const char *id = google_rest(r, name, c->cid, "customerUserAccessInvitations");
@@ -204,7 +206,7 @@ static void withdraw(struct sb_req *r, const struct google_caller *c, const char
     }
 }
 
-/* The operation of a body with one; NULL when it has answered. */
+/* The operation of a body with one; NULL when it has answered. B3, REST methods; B1, OPERATION_REQUIRED. */
 static json_t *operation_of(struct sb_req *r, struct google_caller *c, const char *members)
 {
     json_t *body = google_body(r, "operation"), *op = json_object_get(body, "operation");
@@ -230,7 +232,8 @@ static void mutate_invitations(struct sb_req *r)
 
 /* ---- people with access ---- */
 
-/* Whether the account would be left without an administrator; true when it has answered. */
+/* Whether the account would be left without an administrator; true when it has answered. B1,
+ * customerUserAccessError. */
 static bool last_admin(struct sb_req *r, const struct google_caller *c, const json_t *user)
 {
     bool manager = gd_json_bool(c->customer, "manager", false);
@@ -243,6 +246,7 @@ static bool last_admin(struct sb_req *r, const struct google_caller *c, const js
     return true;
 }
 
+/* B3, resource names; B1, customerUserAccessError. */
 static json_t *user_named(struct sb_req *r, const struct google_caller *c, const char *name)
 {
     const char *id = google_rest(r, name, c->cid, "customerUserAccesses");
@@ -256,6 +260,7 @@ static json_t *user_named(struct sb_req *r, const struct google_caller *c, const
     return user;
 }
 
+/* B3, REST methods and access roles; B1, requestError. */
 static void change_role(struct sb_req *r, const struct google_caller *c, const json_t *op)
 {
     const json_t *update = json_object_get(op, "update");
@@ -340,6 +345,7 @@ static const char *resolve_wrong(const struct google_caller *c, const json_t *re
     return mine ? "PERMISSION_DENIED" : NULL;
 }
 
+/* B3, REST methods; B1, multiPartyAuthReviewError. */
 static json_t *resolve_one(struct sb_req *r, const struct google_caller *c, const json_t *op)
 {
     const char *name = gd_json_text(op, "multiPartyAuthReview", ""), *to = gd_json_text(op, "newStatus", "");

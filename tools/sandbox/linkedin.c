@@ -46,7 +46,7 @@ const char *linkedin_person(struct sb_req *r, const json_t *member, const char *
     return named ? named : sb_strf(r, "p%.12s", sb_sha256_hex(r, both, strlen(both)));
 }
 
-/* 1.1, table: 401. */
+/* 1.1, table: 401; the word beside 65600 is [assumed]. */
 static bool token_alive(struct sb_req *r, const json_t *token)
 {
     int64_t young = sb_option_i64(r, "revoked_first_seconds");
@@ -68,6 +68,7 @@ static bool token_alive(struct sb_req *r, const json_t *token)
                           "The token used in the request has been revoked by the user");
 }
 
+/* 1.1: 403, scope missing. */
 static bool has_scope(struct sb_req *r, const struct linkedin_caller *c, const char *any_of)
 {
     const json_t *scopes = json_object_get(c->token, "scopes");
@@ -98,6 +99,7 @@ static bool within_quota(struct sb_req *r, const struct linkedin_caller *c)
                           "Resource level throttle limit for calls to this resource is reached.");
 }
 
+/* 1.1, the rows of 401. */
 bool linkedin_auth(struct sb_req *r, struct linkedin_caller *c, const char *any_of)
 {
     const char *header = sb_header(r, "Authorization");
@@ -115,7 +117,8 @@ bool linkedin_auth(struct sb_req *r, struct linkedin_caller *c, const char *any_
 
 /* ---- every call ---- */
 
-/* A version lives until the 16th of its month a year later (1.1, "Versions": at least one year). */
+/* 1.1, "Versions": at least one year. The 16th of its month a year later is [assumed]: the dates known are
+ * the 15th and 16th of the months after. */
 static bool version_active(struct sb_req *r, const char *version)
 {
     int number =
@@ -150,6 +153,7 @@ static bool before(struct sb_req *r)
            linkedin_error(r, 426, "NONEXISTENT_VERSION", 0, "Requested version %s01 is not active", version);
 }
 
+/* What an unknown path or method answers is [assumed]. */
 static void missing(struct sb_req *r, bool wrong_method)
 {
     if (strcmp(r->host, "www.linkedin.com") == 0)
@@ -227,6 +231,7 @@ static void throttle(struct sb_req *r, const json_t *f)
                    "Resource level throttle limit for calls to this resource is reached.");
 }
 
+/* 1.1: any row of the table. */
 static void error(struct sb_req *r, const json_t *f)
 {
     linkedin_error(r, (int)gd_json_i64(f, "status", 500), gd_json_text(f, "code", NULL),

@@ -65,7 +65,8 @@ static bool protocol_2(struct sb_req *r)
     return sb_same(sb_header(r, "X-Restli-Protocol-Version"), "2.0.0");
 }
 
-/* The value of a parameter in Rest.li 2 (kept until the request ends); NULL when it has answered. */
+/* The value of a parameter in Rest.li 2 (kept until the request ends); NULL when it has answered. 1.1,
+ * PARAM_INVALID; 1.3, key encoding. */
 static json_t *restli_param(struct sb_req *r, const char *name)
 {
     const struct sb_param *p = query_param(r, name);
@@ -87,7 +88,8 @@ static bool only_params(struct sb_req *r, const char *names)
     return true;
 }
 
-/* A number in a parameter, dflt when absent; -1 when it has answered. */
+/* A number in a parameter, dflt when absent; -1 when it has answered. 1.1, PARAM_INVALID; 1.3: count up to
+ * 1000. */
 static int64_t number_param(struct sb_req *r, const char *name, int64_t dflt, int64_t least, int64_t most)
 {
     const char *text = sb_query(r, name);
@@ -162,6 +164,7 @@ static bool matches(const json_t *account, const json_t *search)
     return true;
 }
 
+/* 1.3, calls; 1.1, PARAM_INVALID. */
 static bool search_fits(struct sb_req *r, const json_t *search)
 {
     const char *name;
@@ -203,6 +206,7 @@ static void account_page(struct sb_req *r, const json_t *all, int64_t size)
     sb_json(r, 200, json_pack("{s:o,s:o}", "elements", elements, "metadata", metadata));
 }
 
+/* 1.3, calls: q=search; the answer to another finder is [assumed]. */
 static void find_accounts(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -226,6 +230,7 @@ static void find_accounts(struct sb_req *r)
     }
 }
 
+/* 1.1: 404, also for what one may not touch. */
 static void one_account(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -341,6 +346,7 @@ static void users_of_account(struct sb_req *r, const struct linkedin_caller *c)
     }
 }
 
+/* 1.3, calls: its two finders; the answer to another one is [assumed]. */
 static void find_users(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -393,6 +399,7 @@ static json_t *parsed_key(struct sb_req *r)
     return out;
 }
 
+/* 1.3, key encoding; 0.1: 400, its word is [assumed]. */
 static bool key_of(struct sb_req *r, const struct linkedin_caller *c, struct key *k)
 {
     GD_AUTO_JSON parsed = parsed_key(r);
@@ -408,11 +415,13 @@ static bool key_of(struct sb_req *r, const struct linkedin_caller *c, struct key
     return true;
 }
 
+/* 1.3, calls: 404 none; 1.1 has no word for it: RESOURCE_NOT_FOUND is [assumed]. */
 static bool not_found(struct sb_req *r)
 {
     return linkedin_error(r, 404, "RESOURCE_NOT_FOUND", 0, "No account user of that key");
 }
 
+/* 1.3, calls: one user. */
 static void get_user(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -449,7 +458,8 @@ static bool tier_allows(struct sb_req *r, const struct linkedin_caller *c, const
     return true;
 }
 
-/* Whether the caller may change who works on the account; false when it has answered. */
+/* Whether the caller may change who works on the account; false when it has answered. 1.3, who may
+ * grant; 1.1, 404 and 403. */
 static bool may_change(struct sb_req *r, const struct linkedin_caller *c, const char *account)
 {
     const json_t *found = sb_find(sb_list(r, "accounts"), "id", account);
@@ -463,7 +473,8 @@ static bool may_change(struct sb_req *r, const struct linkedin_caller *c, const 
     return tier_allows(r, c, account);
 }
 
-/* account and user of a body agree with the key; missing only where they may be. */
+/* account and user of a body agree with the key; missing only where they may be. 1.1, the rows of MISMATCH.
+ */
 static bool agrees(struct sb_req *r, const struct key *k, const json_t *body, bool may_miss)
 {
     const char *account = gd_json_text(body, "account", NULL), *user = gd_json_text(body, "user", NULL);
@@ -516,6 +527,7 @@ static json_t *put_row(struct sb_req *r, const struct key *k, const char *role)
     return row;
 }
 
+/* 1.1: JSON only; the status for anything else is [assumed]. */
 static json_t *json_of(struct sb_req *r)
 {
     json_t *body = sb_body_json(r);
@@ -592,6 +604,7 @@ static void update_user(struct sb_req *r)
     }
 }
 
+/* 1.3, calls: revoke. */
 static void delete_user(struct sb_req *r)
 {
     struct linkedin_caller c;

@@ -142,7 +142,7 @@ static const char *end_tokens(struct sb_req *r, const json_t *args, json_t **ret
     return NULL;
 }
 
-/* A1: the horizon of data access (190/493 in calls; debug_token keeps saying valid). */
+/* 0.1: the horizon of data access (190/493 in calls); that debug_token keeps saying valid is [assumed]. */
 static const char *end_data_access(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const char *who = gd_json_text(args, "user", ""), *value;
@@ -351,6 +351,7 @@ static bool before(struct sb_req *r)
     return version_served(r);
 }
 
+/* A1: 100/33, 2500; the page is [assumed]. */
 static void missing(struct sb_req *r, bool wrong_method)
 {
     if (sb_same(r->host, "www.facebook.com"))

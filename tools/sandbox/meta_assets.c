@@ -149,7 +149,7 @@ const char *meta_asset_owner(struct sb_req *r, const char *asset)
 
 /* ---- the asset of a request ---- */
 
-/* The asset in the path, which exists and concerns the caller; NULL when it has answered. */
+/* The asset in the path, which exists and concerns the caller; NULL when it has answered. A1: 100/33. */
 static const char *asset_of(struct sb_req *r, struct meta_caller *c)
 {
     const char *id = sb_path(r, "id");
@@ -195,6 +195,7 @@ static json_t *share_of(struct sb_req *r, const char *asset, const char *agency)
     return sb_find2(sb_list(r, "shares"), "asset", asset, "agency", agency ? agency : "");
 }
 
+/* A1: 100/33. */
 static void account_node(struct sb_req *r)
 {
     struct meta_caller c;
@@ -277,6 +278,7 @@ static json_t *permitted(struct sb_req *r, json_t *asked)
     return sb_fault(r, "role_downgrade") ? sb_json_of(r, "[\"ANALYZE\"]") : asked;
 }
 
+/* A3, edges: business is required; A1: 100. */
 static void share_asset(struct sb_req *r)
 {
     struct meta_caller c;
@@ -327,6 +329,7 @@ bool meta_unshare(struct sb_req *r, const char *asset, const char *agency)
     return sb_remove(sb_list(r, "shares"), "asset", asset, "agency", agency) > 0;
 }
 
+/* A3, edges: DELETE; A1: 100, 100/33. */
 static void unshare_asset(struct sb_req *r)
 {
     struct meta_caller c;
@@ -345,7 +348,8 @@ static void unshare_asset(struct sb_req *r)
 /* ---- people assigned to an asset ---- */
 
 /* The business of which the caller is administrator and that has the asset: its owner, or an agency with a
- * confirmed share. NULL when it has answered. *ret_share: NULL for the owner. */
+ * confirmed share. NULL when it has answered. *ret_share: NULL for the owner. A3, edges: assigned_users; A1:
+ * 200. */
 static const char *acting_business(struct sb_req *r, const struct meta_caller *c, const char *asset,
                                    json_t **ret_share)
 {
@@ -393,6 +397,7 @@ static bool all_in(const json_t *tasks, const json_t *permitted)
     return true;
 }
 
+/* A3, edges: user is required; A1: 100. */
 static void assign(struct sb_req *r)
 {
     struct meta_caller c;
@@ -420,6 +425,7 @@ static void assign(struct sb_req *r)
     meta_success(r);
 }
 
+/* A3, edges: assigned_users; A1: 100, 100/33. */
 static void unassign(struct sb_req *r)
 {
     struct meta_caller c;

@@ -7,7 +7,8 @@
 
 #define LONG_LIVES 5184000
 
-/* The business in the path whose administrator calls; NULL when it has answered. */
+/* The business in the path whose administrator calls; NULL when it has answered. A1: 100/33, 200; A7, owner
+ * rule. */
 static const char *business_of(struct sb_req *r, struct meta_caller *c, const char *scope)
 {
     const char *id = sb_path(r, "id");
@@ -398,7 +399,8 @@ static void make_system_user(struct sb_req *r)
     }
 }
 
-/* The system user in the path, of whose business the caller is administrator; NULL when it has answered. */
+/* The system user in the path, of whose business the caller is administrator; NULL when it has answered. A2,
+ * system user of the agency; A1: 100/33, 200. */
 static json_t *system_user_of(struct sb_req *r, struct meta_caller *c)
 {
     const char *id = sb_path(r, "id");
@@ -415,6 +417,7 @@ static json_t *system_user_of(struct sb_req *r, struct meta_caller *c)
     return user;
 }
 
+/* A2, system user of the agency: business_app; A1: 100. */
 static void install_app(struct sb_req *r)
 {
     struct meta_caller c;
@@ -624,7 +627,7 @@ static void my_businesses(struct sb_req *r)
     meta_list(r, out, "id,name");
 }
 
-/* Any other node by its id: a business, a page, a system user. */
+/* Any other node by its id: a business, a page, a system user. A1: 100/33. */
 static void node(struct sb_req *r)
 {
     struct meta_caller c;

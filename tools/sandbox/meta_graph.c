@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* A7: "HTTP status to send from the emulator". */
+/* A1: "HTTP status to send from the emulator" [assumed]. */
 static int status_of(struct sb_req *r, int code)
 {
     if (sb_option_bool(r, "http200_errors"))
@@ -71,6 +71,7 @@ int meta_dead_subcode(struct sb_req *r, const json_t *token)
     }
 }
 
+/* A1: 190 and its subcodes. */
 void meta_dead_token(struct sb_req *r, const json_t *token)
 {
     int subcode = meta_dead_subcode(r, token);
@@ -129,6 +130,7 @@ static void fill(struct sb_req *r, struct meta_caller *c)
     c->page = gd_json_text(c->token, "page", NULL);
 }
 
+/* A1: 190; that a missing token gets it too is [assumed]. */
 bool meta_auth(struct sb_req *r, struct meta_caller *c)
 {
     *c = (struct meta_caller){ .value = token_of(r) };
@@ -333,6 +335,7 @@ static json_t *page_of(struct sb_req *r, const json_t *all, size_t first, size_t
     return data;
 }
 
+/* A1, list envelopes; the refusal of a cursor is [assumed]. */
 void meta_list(struct sb_req *r, json_t *whole, const char *dflt)
 {
     int64_t first = first_of(r);

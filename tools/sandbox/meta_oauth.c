@@ -121,6 +121,7 @@ static json_t *scope_boxes(const json_t *scopes)
     return out;
 }
 
+/* A2, authorise URL. */
 static void dialog(struct sb_req *r)
 {
     json_t *app = sb_find(sb_list(r, "apps"), "id", sb_query(r, "client_id"));
@@ -374,6 +375,7 @@ static json_t *client_of(struct sb_req *r)
     return app;
 }
 
+/* A2, token endpoint; A1: 100. */
 static void access_token(struct sb_req *r)
 {
     const char *grant = meta_arg(r, "grant_type");
@@ -459,7 +461,7 @@ static void revoke(struct sb_req *r)
     meta_success(r);
 }
 
-/* The person whose permissions these are: me, or its id with its own token or the app's. */
+/* The person whose permissions these are: me, or its id with its own token or the app's. A1: 100/33. */
 static const char *person_of(struct sb_req *r, struct meta_caller *c)
 {
     const char *id = sb_path(r, "id"), *mine = NULL;

@@ -63,7 +63,8 @@ static void throttled(struct sb_req *r, const struct shopify_caller *c, int requ
                       cost_json(c, requested, json_null(), left)));
 }
 
-/* Takes the points; false when it has answered. The extensions of the answer in *ret. */
+/* Takes the points; false when it has answered. The extensions of the answer in *ret. 2.1,
+ * MAX_COST_EXCEEDED; 2.4, the bucket. */
 static bool pay(struct sb_req *r, const struct shopify_caller *c, int cost, json_t **ret)
 {
     const char *key =
@@ -368,6 +369,7 @@ static json_t *run_changes(struct sb_req *r, const struct shopify_caller *c, con
 
 /* ---- the endpoint ---- */
 
+/* 2.3: staffMembers needs read_users; 2.1, ACCESS_DENIED; what a wrong field gets is [assumed]. */
 static void answer(struct sb_req *r, const struct shopify_caller *c, const json_t *operation)
 {
     const json_t *select = json_object_get(operation, "select");
@@ -398,6 +400,7 @@ static void answer(struct sb_req *r, const struct shopify_caller *c, const json_
     }
 }
 
+/* 2.1, error bodies: GraphQL; the texts are [assumed]. */
 static void graphql(struct sb_req *r)
 {
     struct shopify_caller c;

@@ -1,4 +1,5 @@
-/* shopify_graphql.c - reads a GraphQL document and picks what it asks for. */
+/* shopify_graphql.c - reads a GraphQL document and picks what it asks for: the language as its public
+ * specification has it, without fragments and directives. The words of its refusals are ours [assumed]. */
 #include "shopify_graphql.h"
 
 #include "base/json.h"

@@ -343,6 +343,7 @@ static void reduce(struct sb_req *r, json_t *code)
     install(r, gd_json_text(code, "shop", ""), gd_json_text(code, "app", ""), scopes);
 }
 
+/* 2.1: 400, the code. */
 static void exchange_code(struct sb_req *r, const json_t *app, const char *shop)
 {
     json_t *code = sb_token(r, "code", field(r, "code"));
@@ -445,7 +446,8 @@ static json_t *same_pair(struct sb_req *r, const json_t *old)
     return answer;
 }
 
-/* Irreversible per shop; the old token stops working for the API at once. */
+/* Irreversible per shop; the old token stops working for the API at once. 2.2.6; 2.1, invalid_subject_token.
+ */
 static void migrate(struct sb_req *r, const json_t *app, const char *shop)
 {
     const char *subject = field(r, "subject_token"), *refresh;
@@ -470,6 +472,7 @@ static void migrate(struct sb_req *r, const json_t *app, const char *shop)
         refuse(r, 400, sb_option_text(r, "migration_word"), "The subject token cannot be exchanged");
 }
 
+/* 2.2.7; 2.1, invalid_subject_token. */
 static void id_token_grant(struct sb_req *r, const json_t *app, const char *shop)
 {
     const json_t *claims = shopify_id_token(r, app, field(r, "subject_token"));
@@ -488,6 +491,7 @@ static void id_token_grant(struct sb_req *r, const json_t *app, const char *shop
     json_decref(from);
 }
 
+/* 2.2.6, 2.2.7; the refusal of other types is [assumed]. */
 static void token_exchange(struct sb_req *r, const json_t *app, const char *shop)
 {
     const char *type = field(r, "subject_token_type"), *wanted = field(r, "requested_token_type");
@@ -500,6 +504,7 @@ static void token_exchange(struct sb_req *r, const json_t *app, const char *shop
         refuse(r, 400, "invalid_request", "The token types are not supported");
 }
 
+/* 2.1: JSON or a form, else 415; the other refusals are [assumed]. */
 static void access_token(struct sb_req *r)
 {
     const json_t *shop = shopify_shop(r), *app = shopify_app(r, field(r, "client_id"));

@@ -280,6 +280,7 @@ bool tiktok_scope_word(const char *list, const char *word)
     return false;
 }
 
+/* 0.4: 40001 also means a missing permission; 1.4. */
 static bool permitted(struct sb_req *r, const struct tt_call *c, const json_t *token)
 {
     if (c->permission && !tiktok_scope_word(gd_json_text(token, "scope", ""), c->permission)) {
@@ -337,6 +338,7 @@ static const struct tt_call *find_call(struct sb_req *r, const char *path, bool 
     return NULL;
 }
 
+/* 1.4: 40002, catch-all; 1.2, percent-encoding. */
 static void run_call(struct sb_req *r, const struct tt_call *c)
 {
     json_t *token = NULL, *args = sb_json_of(r, "{}");
@@ -384,6 +386,7 @@ static const struct sb_route routes[] = {
 
 /* ---- faults ---- */
 
+/* 1.4: any row of the table. */
 static void fault_code(struct sb_req *r, const json_t *f)
 {
     tiktok_fail(r, (int)gd_json_i64(f, "code", 50000), "%s",
@@ -409,6 +412,7 @@ static void fault_app_limit(struct sb_req *r, const json_t *f)
     tiktok_fail(r, 40016, "the app reaches its limit"); /* 1.4, 6 */
 }
 
+/* 1.4: 40133. */
 static void fault_advertiser_limit(struct sb_req *r, const json_t *f)
 {
     tiktok_fail(r, 40133, "advertiser %s reaches the QPS limit",

@@ -327,6 +327,7 @@ static void member_invite(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_ok(r, json_object());
 }
 
+/* 4.2: user_id; 1.4: 40002. */
 static void member_update(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *own = tiktok_own_bc(r, args, token, true), *m;

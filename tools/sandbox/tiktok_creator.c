@@ -16,7 +16,7 @@ static bool own_business(struct sb_req *r, const json_t *args, const json_t *tok
     return false;
 }
 
-/* The creator's post, or NULL with the answer given. */
+/* The creator's post, or NULL with the answer given. 5.5: item_id; 1.4: 40002. */
 static json_t *own_post(struct sb_req *r, const json_t *args, const json_t *token)
 {
     json_t *post;
@@ -226,6 +226,7 @@ static void video_list(struct sb_req *r, const json_t *args, json_t *token)
         "authorization_days", TT_INT \
     }
 
+/* 5.5: authorization_days; 1.4: 40002. */
 static bool days_fit(struct sb_req *r, const json_t *args)
 {
     int64_t d = gd_json_i64(args, "authorization_days", 30);

@@ -79,7 +79,7 @@ static bool share(struct sb_req *r, const char *bc, const char *partner, const j
     return true;
 }
 
-/* The checks of bc/partner/add in their order; false with the answer given. */
+/* The checks of bc/partner/add in their order; false with the answer given. 4.2: partner_id; 1.4: 40002. */
 static bool may_add(struct sb_req *r, const json_t *args, const json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", ""), *partner = gd_json_text(args, "partner_id", "");
@@ -105,6 +105,7 @@ static bool may_add(struct sb_req *r, const json_t *args, const json_t *token)
     return true;
 }
 
+/* 4.2; 4.5: lowering a role; its refusal is [assumed]. */
 static void partner_add(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", ""), *partner = gd_json_text(args, "partner_id", "");
@@ -323,6 +324,7 @@ static bool reaches(struct sb_req *r, const json_t *args)
     return false;
 }
 
+/* 4.2: user_id; 1.4: 40002. */
 static void asset_assign(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *own = tiktok_own_bc(r, args, token, true), *one;

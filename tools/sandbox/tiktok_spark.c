@@ -148,7 +148,7 @@ static bool well_formed(const char *code)
            strspn(code + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == n - 1;
 }
 
-/* The living code, or NULL with the answer given. */
+/* The living code, or NULL with the answer given. 5.4; 5.7: words of Ads Manager, as 40002. */
 static json_t *named_code(struct sb_req *r, const json_t *args)
 {
     const char *text = gd_json_text(args, "auth_code", "");
@@ -415,6 +415,7 @@ static void identity_get(struct sb_req *r, const json_t *args, json_t *token)
         tiktok_page(r, args, "identity_list", identities(r, args), 20);
 }
 
+/* 5.6; 1.4: 40002. */
 static const json_t *own_identity(struct sb_req *r, const json_t *args, const json_t *token)
 {
     json_t *one, *list;
