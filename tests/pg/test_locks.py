@@ -62,11 +62,26 @@ class Locks(PgTest):
         self.ok(store.do("add", "x", 1))
         self.assertEqual(store.value("x"), 2)
 
+    def test_fenced_while_it_starts(self):
+        """A neighbour that takes the process before for dead stops it, not the one that starts meanwhile."""
+        a = self.good(folder="a", node="a")
+        b = self.good(folder="b", node="b")
+        self.ok(a.do("put", "alive", 0))
+        self.ok(b.do("put", "x", 1))
+        b.process.kill()
+        again = self.good(folder="b", node="b")
+        self.assertEqual(self.ok(a.do("fence", "alive", 1, "b"))["changes"], 1)
+        self.ok(again.do("add", "x", 1))
+        self.assertEqual(self.ok(a.do("fence", "alive", 1, "b"))["changes"], 1)
+        self.failed(again.do("add", "x", 1), "STORE_LOCKED")
+        self.assertEqual(a.value("x"), 2)
+
     def test_a_fence_ends_what_a_frozen_node_holds(self):
         a = self.good(folder="a", node="a", deadline=30000)
         b = self.good(folder="b", node="b", deadline=30000, faults="F15:freeze")
         for key in ("x", "alive"):
             self.ok(a.do("put", key, 0))
+        self.ok(b.do("add", "alive", 0))  # it has begun: from now on a fence is meant for it
         sent = b.send("add", "x", 7, spool="answer")
         wait_for(lambda: self.is_frozen(b))
         waiting = a.send("add", "x", 1)

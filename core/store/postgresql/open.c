@@ -205,9 +205,24 @@ static int fence(struct gd_engine *e, struct gd_err *err)
         taken = gd_tx_changes(tx, 0) == 1;
         gd_tx_free(tx);
     }
+    pthread_mutex_lock(&e->lock_state);
     if (rc == 0)
         e->acked = next;
+    pthread_mutex_unlock(&e->lock_state);
     return rc;
+}
+
+bool gd_pg_pass_fence(struct gd_engine *e)
+{
+    struct gd_tx *tx = gd_tx_new(NULL);
+    struct gd_err err;
+    bool theirs;
+
+    gd_tx_add(tx, &sql_head, GD_P_TEXT(e->node));
+    theirs = !e->begun && ask1(e, tx, &err) == 0 && gd_tx_int(tx, 0, 0, 0) == e->acked.n + 1 &&
+             gd_tx_int(tx, 0, 0, 1) == -e->acked.link;
+    gd_tx_free(tx);
+    return theirs && fence(e, &err) == 0;
 }
 
 /* ---- opening, closing

@@ -142,6 +142,7 @@ struct gd_engine {
     pthread_mutex_t lock_state; /* of what follows */
     char *installation, *server, *durability;
     struct gd_pg_mark acked; /* the newest row of ours that is known to be there */
+    bool begun;              /* a group of this process is there */
     bool stopped;
     struct gd_err why;
     int64_t reconnects;
@@ -159,6 +160,10 @@ void gd_pg_count_reconnect(struct gd_engine *e);
 /* An engine without any connection. */
 int gd_pg_new(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
               struct gd_err *err);
+/* [writer thread] The number after our first one is taken. By a neighbour that took the process before us for
+ * dead, just as we came? Then that holds for this one not, as long as it has written nothing: the next number
+ * is taken, and true returned. */
+bool gd_pg_pass_fence(struct gd_engine *e);
 int gd_pg_open(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                struct gd_err *err);
 void gd_pg_close(struct gd_engine *e);

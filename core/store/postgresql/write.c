@@ -36,6 +36,7 @@ enum outcome {
     DONE,
     ALONE, /* one transaction was refused, and is marked */
     AGAIN, /* the server asks for it */
+    TAKEN, /* somebody else has its number in the feed */
     LOST,  /* nobody knows */
     FAILED /* the whole group, for certain */
 };
@@ -87,6 +88,7 @@ static struct gd_pg_mark next_mark(struct gd_engine *e)
 static void acknowledge(struct gd_engine *e, const struct gd_pg_mark *m)
 {
     pthread_mutex_lock(&e->lock_state);
+    e->begun = true;
     e->acked = *m;
     pthread_mutex_unlock(&e->lock_state);
 }
@@ -220,7 +222,7 @@ static enum outcome judge(struct attempt *a, const struct gd_pg_run *r, const st
     if (starts(r->state, "26000") || starts(r->state, "25006"))
         return AGAIN;
     if (tx == feed && starts(r->state, "23505"))
-        return superseded(a);
+        return TAKEN;
     if (!tx || tx == feed || !is_own_fault(r->state))
         return FAILED;
     gd_tx_fail(tx, GD_STORE_FAILED, &r->err);
@@ -241,6 +243,8 @@ static enum outcome outcome_of(struct attempt *a, const struct gd_pg_run *r, con
     o = judge(a, r, feed);
     if (a->e->w.pg)
         roll_back(a->e, a->until);
+    if (o == TAKEN)
+        return a->e->w.pg && gd_pg_pass_fence(a->e) ? AGAIN : superseded(a);
     return o;
 }
 
@@ -337,11 +341,12 @@ static int decide(struct attempt *a, int64_t until, bool *ret_there)
             return -1;
     }
     *ret_there = link == e->open.link;
-    if (!*ret_there && link != e->burnt) {
+    if (*ret_there || link == e->burnt) {
+        acknowledge(e, &(struct gd_pg_mark){ e->open.n, link });
+    } else if (!gd_pg_pass_fence(e)) {
         (void)superseded(a);
         return -1;
     }
-    acknowledge(e, &(struct gd_pg_mark){ e->open.n, link });
     e->open = (struct gd_pg_mark){ 0 };
     return 0;
 }
