@@ -178,7 +178,7 @@ void gd_grant_token(struct gd_broker *b, const struct gd_actor *who, json_t *par
     if (v->grant == GD_NONE || !in_workspace(b, gd_grant_at(&b->ix, v->grant), c->workspace)) {
         tx = gd_tx_new(b->d.store);
         gd_tx_add(tx, &sql_gone, GD_P_TEXT(c->workspace), GD_P_TEXT(v->id));
-        gd_store_read(b->d.store, tx, on_gone, c);
+        gd_store_read_soon(b->d.store, tx, on_gone, c);
         return;
     }
     vend_go(c);
@@ -253,7 +253,7 @@ static void vend_go(struct gd_call *c)
     }
     tx = gd_tx_new(b->d.store);
     gd_tx_add(tx, &sql_token, GD_P_TEXT(c->workspace), GD_P_TEXT(text));
-    gd_store_read(b->d.store, tx, on_token, c);
+    gd_store_read_soon(b->d.store, tx, on_token, c);
 }
 
 static void on_refreshed(void *arg, const struct gd_err *err)

@@ -87,6 +87,10 @@ void gd_tx_free(struct gd_tx *tx);  /* of one that was never submitted; submitte
 void gd_store_commit(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
 /* Reads: a consistent view that includes every commit acknowledged before; runs beside writes. */
 void gd_store_read(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
+/* The same for one small statement that somebody waits for (a token that is not in memory): where the store
+ * is shared no long read holds it up, and several go together. In no order with the reads of gd_store_read.
+ */
+void gd_store_read_soon(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
 
 /* A few statements on a connection of their own: behind no other transaction of this process, and not for
  * long behind what others hold locked. Kept only if each that changes something changed a row (else OK, and

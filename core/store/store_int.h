@@ -89,6 +89,8 @@ struct gd_store_engine {
     int (*scrub)(struct gd_engine *e, struct gd_err *err);
     /* [reader thread, or the loop while nobody else reads] Fills result, err and the rows. */
     void (*read)(struct gd_engine *e, struct gd_tx *tx);
+    /* NULL, or [a thread of its own]: see gd_store_read_soon. Fills result, err and the rows of each. */
+    void (*soon)(struct gd_engine *e, struct gd_list *group);
     /* NULL, or [a thread of its own]: see gd_store_commit_apart. Fills result, err and the rows. */
     void (*apart)(struct gd_engine *e, struct gd_tx *tx);
     /* NULL, or [reader thread]: tells the host all news that others have committed by now. */
@@ -98,7 +100,7 @@ struct gd_store_engine {
     void (*hurry)(struct gd_engine *e);
     int64_t (*bytes)(const struct gd_engine *e);         /* any thread */
     void (*describe)(struct gd_engine *e, json_t *into); /* NULL, or [loop]: more for gd_store_status */
-    void (*close)(struct gd_engine *e);                  /* after both threads ended */
+    void (*close)(struct gd_engine *e);                  /* after all threads ended */
 };
 extern const struct gd_store_engine gd_store_sqlite;
 /* store.c: the one that these options ask for. */

@@ -125,7 +125,7 @@ static void add_statement(struct gd_tx *tx, const char *verb, char **w)
         gd_tx_add(tx, &sql_take, GD_P_TEXT(w[2]), GD_P_INT(n));
     else if (!strcmp(verb, "delete"))
         gd_tx_add(tx, &sql_delete, GD_P_TEXT(w[2]));
-    else if (!strcmp(verb, "get"))
+    else if (!strcmp(verb, "get") || !strcmp(verb, "soon"))
         gd_tx_add(tx, &sql_get, GD_P_TEXT(w[2]));
     else
         gd_tx_add(tx, &sql_sleep, GD_P_TEXT(w[3]));
@@ -154,7 +154,7 @@ static void submit(char **w)
 
     (void)snprintf(o->id, sizeof o->id, "%s", w[1]);
     o->since = now_ms();
-    o->read = !strcmp(w[0], "get") || !strcmp(w[0], "sleep");
+    o->read = !strcmp(w[0], "get") || !strcmp(w[0], "soon") || !strcmp(w[0], "sleep");
     if (!strcmp(w[0], "scrub")) {
         gd_tx_free(tx);
         gd_store_scrub(store, on_done, o);
@@ -179,7 +179,10 @@ static void submit(char **w)
         gd_tx_spool(tx, w[4], strlen(w[4]));
     if (strcmp(w[5], "-") != 0)
         gd_tx_news(tx, "w", w[5]);
-    (o->read ? gd_store_read : gd_store_commit)(store, tx, on_done, o);
+    if (!strcmp(w[0], "soon"))
+        gd_store_read_soon(store, tx, on_done, o);
+    else
+        (o->read ? gd_store_read : gd_store_commit)(store, tx, on_done, o);
 }
 
 static void tell_state(void)

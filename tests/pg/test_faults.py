@@ -11,13 +11,17 @@ from kit import LOOP_MS, PgTest, Relay, wait_for
 COMMIT = b"COMMIT\0"  # as a text of its own; BEGIN says READ COMMITTED
 
 
-class Faults(PgTest):
+class LoopTest(PgTest):
+    """Whatever happens, the loop was never kept for long."""
+
     def tearDown(self):
         for store in self.stores:
-            if store.process.poll() is None and store.opened.get("result") == "ok" and not getattr(store, "mute", False):
+            if store.process.poll() is None and store.opened.get("result") == "ok":
                 self.assertLessEqual(store.status()["longest_ms"], LOOP_MS)
         super().tearDown()
 
+
+class Faults(LoopTest):
     def terminate(self, name, node="n1", wait=0):
         self.cluster.sql(f"SELECT pg_terminate_backend(pid, {wait}) FROM pg_stat_activity WHERE application_name = "
                          f"'grantd/{node}/{name}' AND datname = '{self.database}'")
@@ -77,6 +81,28 @@ class Faults(PgTest):
         self.assertEqual(store.value("a"), 1)
         wait_for(lambda: self.cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep_for%' AND "
                                           "state = 'active' AND pid <> pg_backend_pid()") == "0", 15)
+
+    def test_small_reads(self):
+        """They go together, are held up by no long one, and one line that breaks or stands still is theirs alone."""
+        store = self.good(deadline=1500)
+        for i in range(40):
+            self.ok(store.do("put", f"k{i}", i))
+        slow = store.send("sleep", "-", 1200)
+        sent = [store.send("soon", f"k{i % 50}") for i in range(400)]
+        for i, number in enumerate(sent):
+            answer = self.ok(store.answer(number))
+            self.assertEqual(answer.get("value"), i % 50 if i % 50 < 40 else None)
+            self.assertLess(answer["ms"], 1000)
+        self.ok(store.answer(slow))
+        self.terminate("soon")
+        self.assertEqual(self.ok(store.do("soon", "k7"))["value"], 7)
+        pid = self.backend("soon")
+        self.cluster.stop_process(pid)
+        sent = [store.send("soon", f"k{i}") for i in range(5)]
+        for number in sent:
+            self.failed(store.answer(number), "STORE_SLOW")
+        self.assertEqual(self.ok(store.do("soon", "k8"))["value"], 8)  # on a new connection
+        self.cluster.continue_process(pid)
 
     def test_slow_writes(self):
         """A table that somebody holds: the deadline passes, nothing happened, and it is not done behind our back."""
@@ -221,7 +247,7 @@ class Faults(PgTest):
         return False
 
 
-class Cut(PgTest):
+class Cut(LoopTest):
     """The connection between COMMIT and its answer."""
 
     def setUp(self):
@@ -312,7 +338,7 @@ class Cut(PgTest):
         self.assertEqual(store.value("sum"), 60, sums)
 
 
-class FullDisk(PgTest):
+class FullDisk(LoopTest):
     """A small file system below a tablespace."""
 
     def setUp(self):

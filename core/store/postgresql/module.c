@@ -80,6 +80,7 @@ static const struct gd_store_engine engine = {
     .write = gd_pg_write,
     .scrub = gd_pg_scrub,
     .read = gd_pg_read,
+    .soon = gd_pg_soon,
     .apart = gd_pg_apart,
     .catch_up = gd_pg_catch_up,
     .scan = gd_pg_scan,

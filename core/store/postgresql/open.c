@@ -269,6 +269,7 @@ static struct gd_engine *new_engine(const struct gd_store_options *o, const stru
     gd_pg_conn_init(&e->w, e, "writer");
     gd_pg_conn_init(&e->r, e, "reader");
     gd_pg_conn_init(&e->apart, e, "apart");
+    gd_pg_conn_init(&e->soon, e, "soon");
     gd_pg_conn_init(&e->lock, e, "migration");
     return e;
 }
@@ -314,6 +315,7 @@ void gd_pg_close(struct gd_engine *e)
     gd_pg_conn_done(&e->w);
     gd_pg_conn_done(&e->r);
     gd_pg_conn_done(&e->apart);
+    gd_pg_conn_done(&e->soon);
     gd_pg_conn_done(&e->lock);
     gd_pg_place_done(&e->place);
     pthread_mutex_destroy(&e->lock_state);

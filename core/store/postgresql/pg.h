@@ -2,9 +2,10 @@
  * other. It is a module of its own (postgresql.so), so that libpq is needed only by those who use it.
  *
  * Four threads, each with its connection: the store's writer thread writes groups, its reader thread reads, a
- * third one does what must wait for nobody (apart.c), a thread of the engine follows the feed (feed.c).
- * Sockets do not block, each wait has an end, and the loop waits for none of it. Commands go down a pipeline:
- * what belongs together is sent at once and its answers are read as they come. */
+ * third one does what must wait for nobody (apart.c), a fourth small reads that somebody waits for, a thread
+ * of the engine follows the feed (feed.c). Sockets do not block, each wait has an end, and the loop waits for
+ * none of it. Commands go down a pipeline: what belongs together is sent at once and its answers are read as
+ * they come. */
 #ifndef GD_STORE_POSTGRESQL_PG_H
 #define GD_STORE_POSTGRESQL_PG_H
 
@@ -134,7 +135,7 @@ struct gd_engine {
     char *node, *schema, *search_path;
     bool unprepared, accept_async;
     int64_t deadline_ms;
-    struct gd_pg_conn w, r, apart;
+    struct gd_pg_conn w, r, apart, soon;
     struct gd_pg_conn lock;     /* holds the row that keeps others from migrating at the same time */
     struct gd_pg_mark open;     /* [writer thread] sent, and not known whether committed; n 0: none */
     int64_t burnt;              /* the link that its number gets when it was not */
@@ -180,6 +181,7 @@ void gd_pg_teach_nothing(struct gd_engine *e); /* no statistics of what people w
 void gd_pg_apart(struct gd_engine *e, struct gd_tx *tx);
 /* read.c */
 void gd_pg_read(struct gd_engine *e, struct gd_tx *tx);
+void gd_pg_soon(struct gd_engine *e, struct gd_list *group);
 int gd_pg_view(struct gd_engine **ret, const struct gd_store_options *o, const struct gd_store_host *host,
                struct gd_err *err);
 int gd_pg_scan(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);

@@ -8,14 +8,15 @@
 
 #define SCAN_TIMES 60 /* the deadline, for one row to the next */
 
-static int ask_once(struct gd_engine *e, struct gd_tx *tx, int64_t until, bool *ret_lost)
+static int ask_once(struct gd_pg_conn *c, struct gd_tx *tx, int64_t until, bool *ret_lost)
 {
+    const struct gd_engine *e = c->engine;
     bool framed = tx->nstmts > 1 || e->unprepared;
     struct gd_pg_run r;
     int rc;
 
     gd_tx_reset(tx);
-    gd_pg_run_init(&r, &e->r, until);
+    gd_pg_run_init(&r, c, until);
     if (framed)
         gd_pg_begin(&r, "REPEATABLE READ READ ONLY");
     for (size_t i = 0; i < tx->nstmts; i++)
@@ -25,7 +26,7 @@ static int ask_once(struct gd_engine *e, struct gd_tx *tx, int64_t until, bool *
     rc = gd_pg_end(&r);
     *ret_lost = r.lost && !r.slow;
     if (rc < 0 && (framed || !strcmp(r.state, "26000")))
-        gd_pg_drop(&e->r); /* no half of a transaction is left behind */
+        gd_pg_drop(c); /* no half of a transaction is left behind */
     if (rc < 0 && (!strcmp(r.state, "26000") || !strcmp(r.state, "40001")))
         *ret_lost = true;
     if (rc < 0)
@@ -34,9 +35,9 @@ static int ask_once(struct gd_engine *e, struct gd_tx *tx, int64_t until, bool *
     return rc;
 }
 
-void gd_pg_read(struct gd_engine *e, struct gd_tx *tx)
+static void read_one(struct gd_pg_conn *c, struct gd_tx *tx)
 {
-    int64_t now = gd_pg_now(), until = (tx->since ? tx->since : now) + e->deadline_ms;
+    int64_t now = gd_pg_now(), until = (tx->since ? tx->since : now) + c->engine->deadline_ms;
     struct gd_err err = { 0 };
     bool again = true;
 
@@ -46,14 +47,63 @@ void gd_pg_read(struct gd_engine *e, struct gd_tx *tx)
         return;
     }
     while (again) {
-        if (gd_pg_connect(&e->r, until, &err) < 0) {
+        if (gd_pg_connect(c, until, &err) < 0) {
             gd_tx_fail(tx, GD_STORE_FAILED, &err);
             return;
         }
-        if (ask_once(e, tx, until, &again) == 0)
+        if (ask_once(c, tx, until, &again) == 0)
             return;
         again &= gd_pg_now() < until;
     }
+}
+
+void gd_pg_read(struct gd_engine *e, struct gd_tx *tx)
+{
+    read_one(&e->r, tx);
+}
+
+/* ---- small ones, together
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* Each statement sees what is committed when its turn comes; so the frame needs no more. */
+static int ask_all(struct gd_pg_conn *c, const struct gd_list *group, int64_t until)
+{
+    struct gd_pg_run r;
+    int rc;
+
+    gd_pg_run_init(&r, c, until);
+    if (c->engine->unprepared)
+        gd_pg_begin(&r, "READ COMMITTED");
+    gd_list_each(it, group)
+    {
+        gd_tx_reset(gd_tx_of(it));
+        gd_pg_stmt(&r, gd_tx_of(it), &gd_tx_of(it)->stmts[0]);
+    }
+    if (c->engine->unprepared)
+        gd_pg_command(&r, "COMMIT");
+    rc = gd_pg_end(&r);
+    if (rc < 0)
+        gd_pg_drop(c);
+    gd_pg_run_done(&r);
+    return rc;
+}
+
+/* One that fails fails the others with it: then each is asked alone, for as long as somebody waits for it. */
+void gd_pg_soon(struct gd_engine *e, struct gd_list *group)
+{
+    int64_t until = gd_pg_now() + e->deadline_ms;
+    struct gd_err err = { 0 };
+    bool alone = group->next->next == group;
+
+    gd_list_each(it, group)
+    {
+        alone |= gd_tx_of(it)->nstmts != 1;
+        until = gd_tx_of(it)->since + e->deadline_ms < until ? gd_tx_of(it)->since + e->deadline_ms : until;
+    }
+    if (!alone && until > gd_pg_now() && gd_pg_connect(&e->soon, until, &err) == 0 &&
+        ask_all(&e->soon, group, until) == 0)
+        return;
+    gd_list_each(it, group) read_one(&e->soon, gd_tx_of(it));
 }
 
 /* ---- scans
