@@ -13,9 +13,9 @@
 #define AT_ONCE 256
 #define PAGE    512 /* rows, when all are read again */
 
-GD_SQL(sql_client, GD_CLIENT_ROW " WHERE workspace = $1 AND id = $2");
-GD_SQL(sql_cred, GD_CRED_ROW " WHERE workspace = $1 AND id = $2");
-GD_SQL(sql_grant, GD_GRANT_ROW " WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_client, GD_CLIENT_ROW GD_PEERS_SOME);
+GD_SQL(sql_cred, GD_CRED_ROW GD_PEERS_SOME);
+GD_SQL(sql_grant, GD_GRANT_ROW GD_PEERS_SOME);
 GD_SQL(sql_keys, "SELECT workspace, client_id, wrapped, state FROM data_keys WHERE workspace = $1"
                  " AND client_id = $2 ORDER BY created_at");
 
@@ -27,6 +27,7 @@ struct change {
     enum kind kind;
     bool again; /* it was put off once */
     char *workspace, *id;
+    size_t stmt; /* that reads it */
 };
 struct waiter { /* for what is known now to be in the index */
     struct gd_list node;
@@ -185,7 +186,7 @@ static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     struct gd_broker *b = arg;
     struct gd_peers *p = b->peers;
     struct gd_list *l;
-    size_t stmt = 0;
+    size_t done = SIZE_MAX; /* the statement whose rows were taken last */
 
     p->busy = false;
     if (r != GD_STORE_OK) /* what changed is not forgotten */
@@ -194,11 +195,11 @@ static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
         struct change *c = gd_container_of(l, struct change, node);
         struct taking t = { b, c->again };
 
-        if (r == GD_STORE_OK)
-            gd_tx_each(tx, stmt, take[c->kind], &t);
-        else
+        if (r != GD_STORE_OK)
             put(b, c->workspace, c->id, c->again);
-        stmt++;
+        else if (c->stmt != done)
+            gd_tx_each(tx, c->stmt, take[c->kind], &t);
+        done = c->stmt;
         change_free(c);
     }
     gd_events_wake(b->d.events);
@@ -210,21 +211,58 @@ static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
 
 /* ---- reading ---- */
 
+/* Rows of one kind that one statement reads. */
+struct some {
+    const struct change *first;
+    struct gd_param params[1 + GD_PEERS_IDS]; /* workspace, ids */
+    size_t n;                                 /* ids */
+};
+
+static void ask_some(struct gd_tx *tx, struct some *s)
+{
+    static const struct gd_sql *const sql[KINDS] = { &sql_client, &sql_cred, &sql_grant };
+
+    if (s->n == 0)
+        return;
+    for (size_t i = s->n; i < GD_PEERS_IDS; i++) /* one named twice is read once */
+        s->params[1 + i] = s->params[s->n];
+    (void)gd_tx_add_(tx, sql[s->first->kind], s->params, 1 + GD_PEERS_IDS);
+    s->n = 0;
+}
+
+/* stmt: how many there are already. */
+static size_t add_to_some(struct gd_tx *tx, struct some *s, struct change *c, size_t stmt)
+{
+    if (s->n == GD_PEERS_IDS || (s->n && (s->first->kind != c->kind || s->first->again != c->again ||
+                                          strcmp(s->first->workspace, c->workspace) != 0)))
+        ask_some(tx, s);
+    if (s->n == 0) {
+        s->first = c;
+        s->params[0] = GD_P_TEXT(c->workspace);
+        stmt++;
+    }
+    s->params[++s->n] = GD_P_TEXT(c->id);
+    c->stmt = stmt - 1;
+    return stmt;
+}
+
 /* The next ones in the order of their kinds; hubs are read by their own room. */
 static unsigned take_batch(struct gd_broker *b, struct gd_tx *tx)
 {
-    static const struct gd_sql *const sql[KINDS] = { &sql_client, &sql_cred, &sql_grant };
     struct gd_peers *p = b->peers;
+    struct some some = { 0 };
+    size_t stmts = 0;
     unsigned n = 0;
 
     for (int kind = CLIENT; kind <= HUB && n < AT_ONCE; kind++)
         for (struct gd_list *l = p->waiting.next, *next; l != &p->waiting && n < AT_ONCE; l = next) {
             struct change *c = gd_container_of(l, struct change, node);
-            GD_AUTO_FREE char *name = gd_strf("%s %s", c->workspace, c->id);
+            GD_AUTO_FREE char *name = NULL;
 
             next = l->next;
             if ((int)c->kind != kind)
                 continue;
+            name = gd_strf("%s %s", c->workspace, c->id);
             gd_list_del(l);
             (void)gd_map_del(&p->known, name);
             if (kind == HUB) {
@@ -234,10 +272,11 @@ static unsigned take_batch(struct gd_broker *b, struct gd_tx *tx)
             }
             if (kind == CLIENT)
                 read_keys(b, c->workspace, c->id);
-            gd_tx_add(tx, sql[kind], GD_P_TEXT(c->workspace), GD_P_TEXT(c->id));
+            stmts = add_to_some(tx, &some, c, stmts);
             gd_list_add(&p->reading, &c->node);
             n++;
         }
+    ask_some(tx, &some);
     return n;
 }
 

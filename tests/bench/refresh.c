@@ -30,7 +30,7 @@
 #define TTL_MS    (INT64_C(60) * 86400 * 1000)
 
 GD_SQL(sql_gens, "SELECT id, gen FROM credentials");
-GD_SQL(sql_cred, GD_CRED_ROW " WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_cred, GD_CRED_ROW GD_PEERS_SOME);
 
 struct bench;
 struct flight {
@@ -168,25 +168,37 @@ static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     b->reading = false;
     if (b->closing)
         return;
-    must(r, err, gd_tx_rows(tx, 0) == 1, "what another node changed");
+    must(r, err, gd_tx_rows(tx, 0) > 0, "what another node changed");
     read_some(b);
+}
+
+/* One statement; an id that is named twice is read once. */
+static int add_some(struct bench *b, struct gd_tx *tx)
+{
+    struct gd_param params[1 + GD_PEERS_IDS] = { GD_P_TEXT(WORKSPACE) };
+    struct news *some[GD_PEERS_IDS];
+    struct gd_list *l;
+    int n = 0;
+
+    while (n < GD_PEERS_IDS && (l = gd_list_pop(&b->news)))
+        some[n++] = gd_container_of(l, struct news, link);
+    for (int i = 0; i < GD_PEERS_IDS; i++)
+        params[1 + i] = GD_P_TEXT(some[i < n ? i : n - 1]->id);
+    (void)gd_tx_add_(tx, &sql_cred, params, 1 + GD_PEERS_IDS);
+    for (int i = 0; i < n; i++)
+        gd_free(some[i]);
+    return n;
 }
 
 static void read_some(struct bench *b)
 {
-    struct gd_list *l;
     struct gd_tx *tx;
 
     if (b->reading || b->closing || gd_list_empty(&b->news))
         return;
     tx = gd_tx_new(b->store);
-    for (int n = 0; n < AT_ONCE && (l = gd_list_pop(&b->news)); n++) {
-        struct news *one = gd_container_of(l, struct news, link);
-
-        gd_tx_add(tx, &sql_cred, GD_P_TEXT(WORKSPACE), GD_P_TEXT(one->id));
-        gd_free(one);
-        b->reread++;
-    }
+    for (int n = 0; n < AT_ONCE && !gd_list_empty(&b->news);)
+        n += add_some(b, tx);
     b->reading = true;
     gd_store_read(b->store, tx, on_read, b);
 }
@@ -202,6 +214,7 @@ static void on_news(void *arg, const char *node, const char *workspace, const ch
     one = gd_new(sizeof *one);
     (void)snprintf(one->id, sizeof one->id, "%s", id);
     gd_list_add(&b->news, &one->link);
+    b->reread++;
     read_some(b);
 }
 

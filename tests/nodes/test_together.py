@@ -82,6 +82,18 @@ class Together(Nodes):
             wait_for(refused, 1, 0.005)
         self.assertLess(time.monotonic() - asked, 1)
 
+    def test_many_changes_that_come_at_once_are_all_taken(self):
+        """More than one statement reads, of several kinds."""
+        a, b, _ = self.start()
+        grants = [a.consent("none", login=f"anna{i}") for i in range(20)]
+        wait_for(lambda: {b.token(grant)["gen"] for grant in grants} == {1}, 10, 0.05)
+        b.freeze()
+        grants.append(a.consent("none", login="bert"))
+        for grant in grants:
+            a.call("grant.refresh", grant=grant)
+        b.thaw()
+        wait_for(lambda: {b.token(grant)["gen"] for grant in grants} == {2}, 20, 0.05)
+
     def test_a_revoke_waits_for_the_node_that_renews(self):
         """What the renewal brings on one node is what the revoke on another ends."""
         a, b, _ = self.start()
