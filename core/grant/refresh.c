@@ -18,12 +18,16 @@
 #define OTHERS_MS         5000  /* until it is looked whether another node did what was due */
 #define STEP_IN_MS        20000 /* a token that lives shorter is anybody's to renew */
 
-/* By the clock that all nodes share; a node's own is compared with nobody's. */
+/* By the clock that all nodes share; a node's own is compared with nobody's. A lease whose time is over while
+ * its request may still be answered, or was, is anybody's only where a token may be presented twice: for the
+ * others what comes of it is settled by its owner, or by who takes over from that (takeover.c). */
 GD_SQL(sql_lease,
        "UPDATE credentials SET lease_owner = $1, lease_epoch = lease_epoch + 1, lease_until = gd_now() + $2,"
        " lease_attempt = $3 WHERE workspace = $4 AND id = $5 AND gen = $6 AND status NOT IN ('revoked', "
        "'restored')"
-       " AND (lease_owner IS NULL OR lease_owner = $1 OR lease_until < gd_now())");
+       " AND (lease_owner IS NULL OR lease_owner = $1 OR (lease_until < gd_now() AND (retry_class IN ($7, $8)"
+       " OR NOT EXISTS (SELECT 1 FROM intents i WHERE i.workspace = credentials.workspace"
+       " AND i.attempt_id = credentials.lease_attempt))))");
 GD_SQL(sql_intent, "INSERT INTO intents (workspace, attempt_id, credential_id, gen, epoch, node, deadline, "
                    "created_at)"
                    " SELECT workspace, $3, id, gen, lease_epoch, $4, gd_now() + $5, gd_now() FROM credentials"
@@ -270,7 +274,8 @@ void gd_refresh_not_now(struct gd_broker *b, uint32_t cred)
 void gd_lease_add(struct gd_tx *tx, const struct gd_lease *l)
 {
     gd_tx_add(tx, &sql_lease, GD_P_TEXT(l->worker), GD_P_INT(l->lease_ms), GD_P_TEXT(l->attempt),
-              GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred), GD_P_INT(l->gen));
+              GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred), GD_P_INT(l->gen), GD_P_INT(GRANTD_RETRY_NONE),
+              GD_P_INT(GRANTD_RETRY_OVERLAP));
     gd_tx_add(tx, &sql_intent, GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred), GD_P_TEXT(l->attempt),
               GD_P_TEXT(l->worker), GD_P_INT(l->deadline_ms));
     gd_tx_add(tx, &sql_current, GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred));

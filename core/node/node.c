@@ -40,7 +40,7 @@ GD_SQL(sql_end, "UPDATE nodes SET state = 'left', worker = worker || '+' WHERE n
                 " AND lease_until < gd_now() AND state NOT IN ('left', 'gone')");
 GD_SQL(sql_left, "SELECT name, worker FROM nodes WHERE state = 'left'");
 GD_SQL(sql_bury, "UPDATE nodes SET state = 'gone' WHERE name = $1 AND worker = $2 AND state = 'left'");
-GD_SQL(sql_leave, "UPDATE nodes SET lease_until = 0, state = 'left', worker = worker || '+'"
+GD_SQL(sql_leave, "UPDATE nodes SET lease_until = gd_now(), state = 'left', worker = worker || '+'"
                   " WHERE name = $1 AND worker = $2");
 GD_SQL(sql_forget, "DELETE FROM nodes WHERE state = 'gone' AND lease_until < gd_now() - $2 AND name <> $1");
 

@@ -6,6 +6,7 @@ point, under every policy, one of them is killed or frozen while the others go o
   later       killed; the others bury it and take over; then it is started again
   given up    the same, but an operator gives it up before it comes back all the same
   frozen      stopped (SIGSTOP) for two leases, buried by the others, and continued
+  (at the points of a takeover over_cycle.py says how)
   database    no node is touched, but the database is (db_cycle.py says how)
 
 and then judged by what the server knows:
@@ -23,6 +24,7 @@ and then judged by what the server knows:
 import argparse
 import collections
 import concurrent.futures
+import datetime
 import glob
 import http.client
 import os
@@ -34,17 +36,19 @@ import traceback
 
 import db_cycle
 from db_cycle import DATABASE, TROUBLES
+from over_cycle import OVER, takeover
 from trio import LEASE_MS, POLICIES, Cluster, Gone, Rpc, RpcError, Trio, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-STARTUP = ("F22", "F23")   # met while starting, when something was left behind before
-DRAIN = ("F24",)
+STARTUP = ("F22", "F23", "node.named")   # met while starting, when something was left behind before
+DRAIN = ("F24", "node.left")
+BEAT = ("node.beat", "node.beaten")
 REVOKE = ("F28", "close.ending", "close.said", "close.ended")
 ERASE = ("F29", "F30")
 FLOW = ("request.made", "flow.asked", "flow.taken", "flow.made", "flow.told")
 ELSEWHERE = {"F25": "the log of the embedded engine"}
 COMMITS = {f"F{n}" for n in range(14, 19)}
-DOUBT = {f"F{n:02d}" for n in range(2, 13)} | {"F23", "F24"}
+DOUBT = {f"F{n:02d}" for n in range(2, 13)} | {"F23", "F24", "node.named", *OVER}
 LOSSY = {f"F{n:02d}" for n in range(6, 13)} | {"F24"}  # the server may have rotated, the answer is on no disk
 SHORT_TTL = 6
 PATIENCE = 30
@@ -55,11 +59,11 @@ TRANSIENT = ("CONFLICT", "OVERLOADED", "DRAINING", "STORE_FAILED", "STORE_UNREAC
 
 
 def sources():
-    """The numbered points of the refresh path that the sources have."""
+    """The numbered points of the refresh path, and those of the nodes, that the sources have."""
     found = set()
     for name in glob.glob(os.path.join(ROOT, "core", "**", "*.c"), recursive=True):
         with open(name, encoding="utf-8") as file:
-            found |= set(re.findall(r'(?:GD_FAULT|fault_once)\([^;]*"(F\d\d)"\)', file.read()))
+            found |= set(re.findall(r'(?:GD_FAULT|fault_once)\([^;]*"(F\d\d|node\.\w+)"\)', file.read()))
     return sorted(found - set(ELSEWHERE))
 
 
@@ -115,6 +119,8 @@ class Bench:
         twice = self.trio.twice()
         if point in FLOW:
             self.flow(point, policy, mode)
+        elif point in OVER:
+            takeover(self, point, policy, mode)
         elif point in ERASE:
             self.erase(point, policy, mode)
         elif point in REVOKE:
@@ -222,11 +228,11 @@ class Bench:
         if point in STARTUP:
             self.arm("F13:kill9" if point == "F22" else "F05:kill9")
         elif point in DRAIN:
-            self.arm(f"{point}:{self.action(mode)}:{2 if kind == SECOND else 1}")
+            self.arm(f"{point}:{self.action(mode)}:{2 if kind == SECOND and point == 'F24' else 1}")
         else:
-            passage = 1
-            if kind == SECOND:
-                passage = 2
+            passage = 2 if kind == SECOND else 1
+            if point in BEAT:  # not those that come before it is begun
+                passage += 8
             self.arm(f"{point}:{self.action(mode)}:{passage}")
         if policy == "family":  # of its access token the answer to a doubt depends
             self.server.post("/_ctl/client", {"client_id": policy, "at_ttl": SHORT_TTL if point in DOUBT else 3600})
@@ -238,7 +244,7 @@ class Bench:
         if point in DRAIN:
             reached = self.in_drain(policy, mode, kind, before)
         else:
-            reached = self.in_refresh(policy, mode, kind)
+            reached = self.in_refresh(policy, mode, kind, 12 if point in BEAT else 1.5)
         if point in STARTUP and reached:
             reached = not self.try_start(f"{point}:kill9")
         self.result["reached"] = reached
@@ -262,7 +268,7 @@ class Bench:
                     raise
                 time.sleep(0.05)
 
-    def in_refresh(self, policy, mode, kind):
+    def in_refresh(self, policy, mode, kind, seconds):
         if kind == "slow answer":
             self.server.post("/_ctl/fault", {"action": "delay", "ms": 40, "grant_type": "refresh_token"})
         lines = []
@@ -281,9 +287,7 @@ class Bench:
             finally:
                 for line in lines:
                     line.close()
-        if self.gone(mode):
-            return True
-        return False
+        return self.gone(mode, seconds)
 
     def in_drain(self, policy, mode, kind, before):
         """SIGTERM with an answer on its way; on the second passage it has come and is stored."""
@@ -309,7 +313,7 @@ class Bench:
             try:
                 node.token(grant)
             except RpcError as e:
-                if lives and self.family(policy)["access_lives"]:
+                if lives and self.family(policy)["access_lives"] and not self.over(node, grant):
                     raise Failed(f"node {node.number} does not vend although the access token lives: {e}") from e
         if "uncertain" in status:
             for node in others:
@@ -325,6 +329,12 @@ class Bench:
         for one in POLICIES:  # and everything else goes on
             if one != policy:
                 self.until_refreshed(self.rng.choice(others), one)
+
+    @staticmethod
+    def over(node, grant):
+        """For the node, which counts from when the request was sent, the access token has ended."""
+        ends = node.call("grant.get", grant=grant)["grant"]["layers"]["token"]["expires_at"]
+        return bool(ends) and datetime.datetime.fromisoformat(ends).timestamp() <= time.time()
 
     def judge(self, policy, point, mode, kind, rotated):
         lossy = point in LOSSY and mode != FROZEN and not (point in DRAIN and kind == SECOND)
@@ -618,7 +628,7 @@ def report(results, wanted, seconds):
 def cells(args):
     """(point, policy, mode, seed) of everything that is asked for."""
     policies, modes = args.policy or POLICIES, args.mode or MODES
-    points = args.point or [*(() if modes == [DATABASE] else (*sources(), *FLOW, *REVOKE[1:])),
+    points = args.point or [*(() if modes == [DATABASE] else (*sources(), OVER[-1], *FLOW, *REVOKE[1:])),
                             *(TROUBLES if DATABASE in modes else ())]
     out = []
     for number, point in enumerate(points):
@@ -626,7 +636,7 @@ def cells(args):
             out += [(point, "all", DATABASE, seed) for seed in range(1 if args.short else args.troubles)]
             continue
         these = [m for m in modes if m != DATABASE and not (point in (*STARTUP, *DRAIN) and m == FROZEN)
-                 and not (m == GIVEN_UP and point in (*FLOW, *REVOKE, *ERASE))]
+                 and not (m == GIVEN_UP and point in (*FLOW, *REVOKE, *ERASE, *OVER))]
         if args.short:  # every point under every policy, each in one mode
             few = policies if point.startswith("F") and point not in (*REVOKE, *ERASE) else policies[number % 5:][:1]
             out += [(point, policy, these[(number + k) % len(these)], number + k) for k, policy in enumerate(few) if these]
