@@ -179,7 +179,7 @@ static json_t *item_json(const struct gd_app_state *a, const json_t *it)
     const struct grantd_role *role = gd_link_role(a, gd_json_text(it, "role", NULL));
     const char *steps = gd_json_text(it, "steps", NULL), *name = gd_json_text(it, "role", NULL);
     const char *asset = gd_json_text(it, "asset", NULL), *problems = gd_json_text(it, "problems", NULL);
-    json_t *j, *list = steps ? gd_json_parse(steps, strlen(steps), GD_CRED_BLOB_MAX, NULL) : NULL;
+    json_t *j, *list = steps ? gd_json_parse(steps, strlen(steps), GD_HTTP_BODY_MAX, NULL) : NULL;
     json_t *r = name ? json_pack("{s:s, s:s?, s:s?}", "title", role ? role->title : name, "may",
                                  role ? role->may : NULL, "may_not", role ? role->may_not : NULL)
                      : json_null();

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "portal/reader.h"
 
-#define GD_FORM_PARAMS_MAX 128 /* above GD_REQUEST_ITEMS_MAX: a form names each open item */
+#define GD_FORM_PARAMS_MAX 512 /* every open item, and some hundred accounts that somebody ticks */
 #define GD_SESSION_LEN     43  /* base64url of 32 bytes */
 
 /* application/x-www-form-urlencoded into an object of decoded text, a new reference. A name that comes twice

@@ -44,6 +44,12 @@ static grantd_next *roles_page(grantd_op *op)
                   st->token, on_roles);
 }
 
+static void too_many(grantd_op *op)
+{
+    grantd_warn(op, "ACCOUNTS_TOO_MANY",
+                "only the first %d ad accounts are looked at; name those that are meant", LI_ACCOUNTS_MAX);
+}
+
 /* 0 when the element is not what it should be. */
 static int take_role(grantd_op *op, const grantd_doc *answer, int64_t i)
 {
@@ -56,13 +62,10 @@ static int take_role(grantd_op *op, const grantd_doc *answer, int64_t i)
         return 0;
     if ((st->wanted && !li_listed(st->wanted, id)) || li_find(st, id))
         return 1;
-    if (st->accounts == LI_ACCOUNTS_MAX) {
-        grantd_warn(op, "ACCOUNTS_TOO_MANY",
-                    "only the first %d ad accounts are looked at; name those that are meant",
-                    LI_ACCOUNTS_MAX);
-        return 1;
-    }
-    st->account[st->accounts++] = (struct li_account){ .id = id, .role = role };
+    if (st->accounts < LI_ACCOUNTS_MAX)
+        st->account[st->accounts++] = (struct li_account){ .id = id, .role = role };
+    else
+        too_many(op);
     return 1;
 }
 
@@ -92,6 +95,8 @@ static grantd_next *on_roles(grantd_op *op, const grantd_doc *answer)
     st->start += n;
     if (has_next(op, answer, n) && st->accounts < LI_ACCOUNTS_MAX)
         return roles_page(op);
+    if (has_next(op, answer, n))
+        too_many(op);
     return st->accounts ? names_page(op) : st->listed(op);
 }
 

@@ -99,6 +99,20 @@ class LinkedIn(PlatformTest):
         self.assertIn("ROLE_DIFFERS", seen["warnings"])
         self.assertEqual([d["what"] for d in self.rpc.call("grant.verify", grant=grant)["differences"]], ["role"])
 
+    def test_more_accounts_than_are_looked_at(self):
+        self.box.limits.update(request_deadline_ms=45000, quiet_ms=45000)  # forty pages, at LinkedIn's pace
+        self.begin()
+        state = self.sandbox.state("linkedin")
+        many = [str(600000000 + i) for i in range(2001)]
+        self.sandbox.world("linkedin", accounts=state["accounts"] + [{**state["accounts"][0], "id": i} for i in many])
+        self.sandbox.world("linkedin", users=state["users"] + [{**state["users"][0], "account": i} for i in many])
+        link, request, browser = self.ask()
+        item, = self.wait_items(request, "waiting", seconds=60)
+        self.assertGreater(len(item["steps"][0]["choices"]), 1990)
+        self.hand_in(browser, link, ad_accounts=[CANDLES])
+        item, = self.wait_items(request, "granted", seconds=60)
+        self.assertIn("ACCOUNTS_TOO_MANY", self.box.grant(item["grants"][0])["warnings"])
+
     def test_who_may_not_is_told(self):
         self.begin()
         _, request, _ = self.ask(who="dora", asset=CANDLES)

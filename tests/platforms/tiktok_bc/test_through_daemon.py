@@ -237,6 +237,19 @@ class TikTok(PlatformTest):
         self.assertEqual(len(self.calls("POST", "bc/partner/add")), -(-MANY // 50))
         self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], MANY)
 
+    def test_every_account_of_a_long_list_is_ticked(self):
+        self.begin()
+        accounts = self.sandbox.state("tiktok")["accounts"]
+        many = [str(7311000000000010000 + i) for i in range(200)]
+        self.sandbox.world("tiktok", accounts=accounts + [dict(accounts[0], advertiser_id=a, name="Shop " + a) for a in many])
+        link, request, browser = self.ask(assets=many)
+        item, = self.wait_items(request, "waiting")
+        self.assertEqual(len(item["steps"][0]["choices"]), 200)
+        page = self.hand_in(browser, link, ad_accounts=many)
+        self.assertEqual(page.status, 200)
+        item, = self.wait_items(request, "granted", seconds=60)
+        self.assertEqual(len(item["grants"]), 200)
+
     def test_what_the_client_does_meanwhile_is_seen(self):
         self.begin()
         grant, = self.granted(EU)
