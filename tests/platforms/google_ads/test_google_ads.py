@@ -594,6 +594,20 @@ class GoogleAds(PlatformTest):
         asked = [r for r in self.sandbox.seen()["requests"] if "LIMIT 1000" in json.dumps(r)]
         self.assertGreaterEqual(len(asked), 3)
 
+    def test_more_accounts_than_an_item_may_have(self):
+        self.begin()
+        state = self.sandbox.state("google")
+        many = [str(3000000000 + i) for i in range(801)]
+        self.sandbox.world("google", customers=state["customers"] + [
+            {"id": cid, "name": "One of many", "status": "ENABLED", "manager": False, "test": False} for cid in many])
+        self.sandbox.world("google", user_access=state["user_access"] + [
+            {"customer": cid, "user_id": cid, "email": "many@bakery.example", "role": "ADMIN", "created": 1} for cid in many])
+        self.sandbox.world("google", people=state["people"] + [{"email": "many@bakery.example", "sub": "1777", "name": "Many"}])
+        _, request, _ = self.ask(mode="token", who="many@bakery.example")
+        item, = self.wait_items(request, "granted", seconds=60)
+        self.assertEqual(len(item["grants"]), 800)
+        self.assertIn("ACCOUNTS_TOO_MANY", self.box.grant(item["grants"][0])["warnings"])
+
     def test_quota_is_waited_for(self):
         self.begin()
         _, request, _ = self.ask(asset=BAKERY)
