@@ -183,8 +183,7 @@ static json_t *at(const grantd_doc *d, const char *path)
     return *path == '/' ? at_pointer(d->json, path) : gd_json_at(d->json, path);
 }
 
-/* Same dotted path, where a star of the field stands for any name. Asked for every field of a table at each
- * look-up, so the first character that differs ends it. */
+/* Same dotted path, where a star of the field stands for any name. */
 static bool same_path(const char *field, const char *path)
 {
     bool begins = true; /* a name */
@@ -213,52 +212,65 @@ static const char *default_of(const struct grantd_field *f, const char *path)
     return NULL;
 }
 
-/* What stands in the map for everything below "inputs" when a star of the table may match there: no path
- * begins so. A star as the first name stands for all: just the mark. */
-static void star_key(char out[64], const char *path)
-{
-    size_t n = strcspn(path, ".");
+/* ---- what was found before ---- */
 
-    n = n == 1 && *path == '*' ? 0 : n < 62 ? n : 62;
-    out[0] = '\x01';
-    memcpy(out + 1, path, n);
-    out[n + 1] = '\0';
+#define SEEN_MAX 1024 /* paths of one description */
+#define SEEN_LEN 128  /* longer ones are looked for each time */
+
+struct found {
+    const json_t *at;
+    const char *dflt; /* when there is nothing */
+};
+
+struct gd_doc_seen *gd_doc_seen_new(json_t *of)
+{
+    struct gd_doc_seen *s = gd_new(sizeof *s);
+
+    s->of = json_incref(of);
+    return s;
 }
 
-void gd_doc_defaults(struct gd_map *m, const struct grantd_field *fields)
+void gd_doc_seen_free(struct gd_doc_seen *s)
 {
-    char key[64];
+    while (s) {
+        struct gd_doc_seen *next = s->next;
 
-    for (const struct grantd_field *f = fields; f && f->path; f++) {
-        star_key(key, f->path);
-        if (f->dflt && strchr(f->path, '*'))
-            (void)gd_map_set(m, key, (void *)(uintptr_t) "");
-        else if (f->dflt && !gd_map_get(m, f->path))
-            (void)gd_map_set(m, f->path, (void *)(uintptr_t)f->dflt);
+        gd_map_done(&s->found, gd_free);
+        json_decref(s->of);
+        gd_free(s);
+        s = next;
     }
 }
 
-/* The default that a description's table has for an absent field. */
-static const char *default_at(const grantd_doc *d, const char *path)
+static void remember(struct gd_doc_seen *s, const char *path, const struct found *f)
 {
-    const char *dflt;
-    char key[64];
+    struct found *copy;
 
-    if (!d || !path || *path == '\x01' || !d->fields)
-        return NULL;
-    if (!d->defaults || !d->defaults->count)
-        return default_of(d->fields, path);
-    dflt = gd_map_get(d->defaults, path);
-    if (dflt)
-        return dflt;
-    star_key(key, path);
-    return gd_map_get(d->defaults, key) || gd_map_get(d->defaults, "\x01") ? default_of(d->fields, path)
-                                                                           : NULL;
+    if (s->found.count >= SEEN_MAX || strlen(path) >= SEEN_LEN)
+        return;
+    copy = gd_new(sizeof *copy);
+    *copy = *f;
+    (void)gd_map_set(&s->found, path, copy);
+}
+
+static struct found find(const grantd_doc *d, const char *path)
+{
+    const struct found *known = d && d->seen && path ? gd_map_get(&d->seen->found, path) : NULL;
+    struct found f = { 0 };
+
+    if (known)
+        return *known;
+    f.at = at(d, path);
+    if (!f.at && d && path)
+        f.dflt = default_of(d->fields, path);
+    if (d && d->seen && path)
+        remember(d->seen, path, &f);
+    return f;
 }
 
 int gd_doc_type(const grantd_doc *d, const char *path)
 {
-    const json_t *v = at(d, path);
+    const json_t *v = find(d, path).at;
 
     if (!v)
         return GRANTD_IS_ABSENT;
@@ -281,9 +293,9 @@ int gd_doc_type(const grantd_doc *d, const char *path)
 
 const char *gd_doc_text(const grantd_doc *d, const char *path)
 {
-    const json_t *v = at(d, path);
+    const struct found f = find(d, path);
 
-    return v ? json_string_value(v) : default_at(d, path);
+    return f.at ? json_string_value(f.at) : f.dflt;
 }
 
 static bool num_of_text(const char *s, int64_t *ret)
@@ -298,7 +310,8 @@ static bool num_of_text(const char *s, int64_t *ret)
 int64_t gd_doc_num(const grantd_doc *d, const char *path, int64_t dflt)
 {
     const double exact = 9007199254740992.0; /* 2^53: beyond it a double is not the number that was written */
-    const json_t *v = at(d, path);
+    const struct found f = find(d, path);
+    const json_t *v = f.at;
     int64_t n = dflt;
     double x;
 
@@ -311,21 +324,21 @@ int64_t gd_doc_num(const grantd_doc *d, const char *path, int64_t dflt)
         return x > -exact && x < exact && (double)(int64_t)x >= x && (double)(int64_t)x <= x ? (int64_t)x
                                                                                              : dflt;
     }
-    if (!num_of_text(v ? json_string_value(v) : default_at(d, path), &n))
+    if (!num_of_text(v ? json_string_value(v) : f.dflt, &n))
         return dflt;
     return n;
 }
 
 int64_t gd_doc_len(const grantd_doc *d, const char *path)
 {
-    const json_t *v = at(d, path);
+    const json_t *v = find(d, path).at;
 
     return (int64_t)(json_is_array(v) ? json_array_size(v) : json_object_size(v));
 }
 
 const char *gd_doc_key(const grantd_doc *d, const char *path, int64_t i)
 {
-    json_t *v = at(d, path);
+    json_t *v = (json_t *)(uintptr_t)find(d, path).at; /* jansson's loop takes no const; it only reads */
     const char *key;
     json_t *member;
 

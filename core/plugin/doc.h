@@ -18,16 +18,24 @@ struct grantd_doc {
     struct gd_http_header *headers; /* copies, with their texts in one block */
     size_t nheaders;
     const struct grantd_field *fields; /* of a description: its defaults; else NULL */
-    const struct gd_map *defaults;     /* the same by path, so that fields need not be searched; or NULL */
+    struct gd_doc_seen *seen;          /* of a description: what was found in it before; or NULL */
 };
+
+/* What stands where in one description, by path. It never changes, and each operation of an app asks it the
+ * same forty things. A list: one for each description of a platform. */
+struct gd_doc_seen {
+    struct gd_doc_seen *next;
+    json_t *of;
+    struct gd_map found;
+};
+struct gd_doc_seen *gd_doc_seen_new(json_t *of);
+void gd_doc_seen_free(struct gd_doc_seen *s); /* and all that follow */
 
 /* Bytes that reading this answer will take, roughly and never too few: a body of a megabyte can be half a
  * million JSON values. */
 size_t gd_doc_cost(const struct gd_http_answer *a);
 struct grantd_doc *gd_doc_answer(const struct gd_http_answer *a);             /* copies */
 struct grantd_doc *gd_doc_json(json_t *j, const struct grantd_field *fields); /* takes j */
-/* Defaults by path, for defaults of a document; m is empty. The texts are the table's own. */
-void gd_doc_defaults(struct gd_map *m, const struct grantd_field *fields);
 void gd_doc_free(struct grantd_doc *d); /* and all that follow; NULL is fine */
 
 /* As the functions of struct grantd_host of these names. */

@@ -161,6 +161,16 @@ static int h_same(const grantd_op *p, const char *a, const char *b)
     return a && b && strlen(a) == strlen(b) && gd_same_bytes(a, b, strlen(a));
 }
 
+/* NULL: no description that was loaded with the platform. */
+static struct gd_doc_seen *seen_of(const struct gd_platform *p, const json_t *j)
+{
+    struct gd_doc_seen *s = p->seen;
+
+    while (s && s->of != j)
+        s = s->next;
+    return s;
+}
+
 static const grantd_doc *h_document(grantd_op *p, int id)
 {
     struct gd_op *op = gd_op_of(p);
@@ -174,7 +184,7 @@ static const grantd_doc *h_document(grantd_op *p, int id)
     if (op->run.fixed[id])
         return op->run.fixed[id];
     d = gd_doc_json(json_incref(j), id == GRANTD_DOC_DESCRIPTION ? op->platform->p.description : NULL);
-    d->defaults = &op->platform->defaults;
+    d->seen = seen_of(op->platform, j);
     /* behind the answers: these are no documents that lead anywhere new */
     d->next = op->run.docs;
     op->run.docs = d;

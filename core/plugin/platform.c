@@ -29,7 +29,7 @@ void gd_platform_free(struct gd_platform *p)
     if (!p)
         return;
     gd_map_done(&p->providers, free_provider);
-    gd_map_done(&p->defaults, NULL);
+    gd_doc_seen_free(p->seen);
     gd_free(p->path);
     gd_free(p);
 }
@@ -223,6 +223,7 @@ static void add_provider(struct gd_platforms *ps, struct gd_platform *p, const c
     struct gd_err err;
     json_t *d = gd_description_load(p, path, &err);
     const char *id = gd_json_text(d, "id", "");
+    struct gd_doc_seen *seen;
 
     if (d && gd_map_get(&p->providers, id)) {
         gd_err_set(&err, GD_R_DESCRIPTION_INVALID,
@@ -236,10 +237,14 @@ static void add_provider(struct gd_platforms *ps, struct gd_platform *p, const c
         json_decref(d);
         d = NULL;
     }
-    if (d)
-        (void)gd_map_set(&p->providers, id, d);
-    else
+    if (!d) {
         refuse(ps, path, &err, log);
+        return;
+    }
+    seen = gd_doc_seen_new(d);
+    seen->next = p->seen;
+    p->seen = seen;
+    (void)gd_map_set(&p->providers, id, d);
 }
 
 /* A folder that is not there has no descriptions. */
@@ -263,7 +268,6 @@ int gd_platforms_add(struct gd_platforms *ps, struct gd_platform *p, struct gd_e
                           gd_platforms_find(ps, p->p.name)->path);
     if (ps->count == GD_PLATFORMS_MAX)
         return gd_err_set(err, GD_R_PLATFORM_TOO_MANY, "more than %d platforms", GD_PLATFORMS_MAX);
-    gd_doc_defaults(&p->defaults, p->p.description);
     ps->list[ps->count++] = p;
     return 0;
 }

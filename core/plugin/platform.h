@@ -15,7 +15,7 @@ struct gd_platform {
     struct grantd_platform p;            /* our own copy, members the file does not have are zero */
     char *path;                          /* NULL: linked in */
     struct gd_map providers;             /* name -> json_t *: descriptions, checked (GRANTD_CAP_DESCRIBED) */
-    struct gd_map defaults;              /* gd_doc_defaults of p.description; empty until it is in a list */
+    struct gd_doc_seen *seen;            /* of each of them, see doc.h */
     int64_t calls, slow_calls, worst_us; /* measured by the op driver */
 };
 struct gd_platform_refusal {

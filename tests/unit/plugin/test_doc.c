@@ -129,12 +129,11 @@ static void forms(void **state)
     gd_doc_free(d);
 }
 
-static void check_defaults(const struct grantd_field *fields, const struct gd_map *defaults)
+static void check_defaults(const struct grantd_field *fields, json_t *j, struct gd_doc_seen *seen)
 {
-    struct grantd_doc *d = gd_doc_json(
-        json_pack("{s:{s:s}, s:[{},{s:s}]}", "token", "method", "GET", "errors", "class", "config"), fields);
+    struct grantd_doc *d = gd_doc_json(json_incref(j), fields);
 
-    d->defaults = defaults;
+    d->seen = seen;
     assert_string_equal(gd_doc_text(d, "token.method"), "GET");
     assert_int_equal(gd_doc_num(d, "refresh.margin_s", 1), 300);
     assert_int_equal(gd_doc_num(d, "scope.fixed", 0), 1);
@@ -164,13 +163,49 @@ static void defaults_of_a_description(void **state)
         { "title", GRANTD_F_TEXT, 0, 0, 0, "none" },
         { 0 },
     };
-    struct gd_map by_path = { 0 };
+    json_t *j = json_pack("{s:{s:s}, s:[{},{s:s}]}", "token", "method", "GET", "errors", "class", "config");
+    struct gd_doc_seen *seen = gd_doc_seen_new(j);
 
     (void)state;
-    gd_doc_defaults(&by_path, fields);
-    check_defaults(fields, NULL); /* searched, and looked up: the same */
-    check_defaults(fields, &by_path);
-    gd_map_done(&by_path, NULL);
+    check_defaults(fields, j, NULL); /* searched, found and remembered, and known: the same */
+    check_defaults(fields, j, seen);
+    check_defaults(fields, j, seen);
+    gd_doc_seen_free(seen);
+    json_decref(j);
+}
+
+/* A path is anybody's text: only so many are remembered, and the others are found as well. */
+static void what_was_found_is_bounded(void **state)
+{
+    json_t *j = json_pack("{s:s, s:{s:s}}", "a", "first", "b", "c", "second");
+    struct gd_doc_seen *seen = gd_doc_seen_new(j);
+    struct grantd_doc *d = gd_doc_json(json_incref(j), NULL);
+    GD_AUTO_FREE char *far = gd_new(5001);
+    size_t most;
+    char path[32];
+
+    (void)state;
+    d->seen = seen;
+    assert_string_equal(gd_doc_text(d, "a"), "first");
+    assert_string_equal(gd_doc_text(d, "a"), "first");
+    assert_int_equal(seen->found.count, 1);
+    memset(far, 'x', 5000);
+    assert_null(gd_doc_text(d, far));
+    assert_int_equal(seen->found.count, 1);
+    for (int i = 0; i < 10000; i++) {
+        (void)snprintf(path, sizeof path, "no.%d", i);
+        assert_null(gd_doc_text(d, path));
+    }
+    most = seen->found.count;
+    assert_true(most < 5000);
+    assert_string_equal(gd_doc_text(d, "b.c"), "second");
+    assert_string_equal(gd_doc_text(d, "/b/c"), "second");
+    assert_int_equal(gd_doc_len(d, "b"), 1);
+    assert_string_equal(gd_doc_key(d, "b", 0), "c");
+    assert_int_equal(seen->found.count, most);
+    gd_doc_free(d);
+    gd_doc_seen_free(seen);
+    json_decref(j);
 }
 
 /* A star in front stands for any name. */
@@ -179,21 +214,20 @@ static void star_in_front(void **state)
     static const struct grantd_field fields[] = { { "a.b", GRANTD_F_TEXT, 0, 0, "1", "" },
                                                   { "*.c", GRANTD_F_TEXT, 0, 0, "2", "" },
                                                   { 0 } };
-    struct gd_map by_path = { 0 };
     struct grantd_doc *d = gd_doc_json(json_object(), fields);
+    struct gd_doc_seen *seen = gd_doc_seen_new(d->json);
 
     (void)state;
-    gd_doc_defaults(&by_path, fields);
-    for (int i = 0; i < 2; i++) {
-        d->defaults = i ? &by_path : NULL;
+    for (int i = 0; i < 3; i++) {
+        d->seen = i ? seen : NULL;
         assert_string_equal(gd_doc_text(d, "a.b"), "1");
         assert_string_equal(gd_doc_text(d, "a.c"), "2");
         assert_string_equal(gd_doc_text(d, "anything.c"), "2");
         assert_null(gd_doc_text(d, "c"));
         assert_null(gd_doc_text(d, "a.b.c"));
     }
-    gd_map_done(&by_path, NULL);
     gd_doc_free(d);
+    gd_doc_seen_free(seen);
 }
 
 static void the_cost_is_never_too_low(void **state)
@@ -270,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_nul_is_never_cut),
         cmocka_unit_test(forms),
         cmocka_unit_test(defaults_of_a_description),
+        cmocka_unit_test(what_was_found_is_bounded),
         cmocka_unit_test(star_in_front),
         cmocka_unit_test(the_cost_is_never_too_low),
         cmocka_unit_test(origins),
