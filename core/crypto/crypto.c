@@ -34,7 +34,6 @@ void gd_must(bool ok, const char *what)
 static void drop_all(void)
 {
     EVP_MD_free(algs.sha256);
-    EVP_MD_free(algs.sha512);
     EVP_CIPHER_free(algs.gcm);
     EVP_MAC_free(algs.hmac);
     EVP_KDF_free(algs.scrypt);
@@ -50,7 +49,6 @@ static void fetch_all(void)
     algs.ctx = OSSL_LIB_CTX_new();
     gd_must(algs.ctx != NULL, "library context");
     algs.sha256 = EVP_MD_fetch(algs.ctx, "SHA256", NULL);
-    algs.sha512 = EVP_MD_fetch(algs.ctx, "SHA512", NULL);
     algs.gcm = EVP_CIPHER_fetch(algs.ctx, "AES-256-GCM", NULL);
     algs.hmac = EVP_MAC_fetch(algs.ctx, "HMAC", NULL);
     algs.scrypt = EVP_KDF_fetch(algs.ctx, "SCRYPT", NULL);
@@ -70,7 +68,7 @@ int gd_crypto_setup(struct gd_err *err)
     const struct gd_algs *a = gd_algs();
     unsigned char one[32], two[32];
 
-    if (!a->sha256 || !a->sha512 || !a->gcm || !a->hmac || !a->scrypt)
+    if (!a->sha256 || !a->gcm || !a->hmac || !a->scrypt)
         return gd_err_set(err, GD_R_INTERNAL, "OpenSSL lacks an algorithm that grantd needs");
     if (RAND_priv_bytes_ex(a->ctx, one, sizeof one, 256) != 1 ||
         RAND_priv_bytes_ex(a->ctx, two, sizeof two, 256) != 1 || CRYPTO_memcmp(one, two, sizeof one) == 0)
@@ -169,15 +167,15 @@ static OSSL_PARAM octets(const char *name, const void *p, size_t n)
     return OSSL_PARAM_construct_octet_string(name, n ? (void *)(uintptr_t)p : (void *)(uintptr_t) "", n);
 }
 
-/* HMAC of several parts, so that HKDF costs its hashing and little else: through EVP_KDF, which fetches its
- * digest by name each time, deriving the key of one record took longer than all the rest of opening it. c is
- * any context; what it held of keys goes when it is freed. */
-static void hmac(unsigned char *out, EVP_MD_CTX *c, const EVP_MD *md, const void *key, size_t nkey,
+/* HMAC-SHA256 of several parts; EVP_KDF would fetch its digest by name each time. c is any context; what it
+ * held of keys goes when it is freed. */
+static void hmac(unsigned char out[32], EVP_MD_CTX *c, const void *key, size_t nkey,
                  const struct gd_field_bytes *parts, size_t nparts)
 {
-    unsigned char pad[2][128] = { { 0 } }, inner[64];
-    size_t block = (size_t)EVP_MD_get_block_size(md), size = (size_t)EVP_MD_get_size(md);
-    bool ok = c && block <= sizeof pad[0] && size <= sizeof inner;
+    const EVP_MD *md = gd_algs()->sha256;
+    unsigned char pad[2][64] = { { 0 } }, inner[32];
+    const size_t block = sizeof pad[0], size = sizeof inner;
+    bool ok = c != NULL;
 
     if (ok && nkey > block)
         ok = EVP_Digest(key, nkey, pad[0], NULL, md, NULL) == 1;
@@ -198,28 +196,36 @@ static void hmac(unsigned char *out, EVP_MD_CTX *c, const EVP_MD *md, const void
     gd_wipe(inner, sizeof inner);
 }
 
-void gd_hkdf(void *out, size_t nout, const char *md_name, const void *key, size_t nkey, const void *salt,
-             size_t nsalt, const void *info, size_t ninfo)
+static void hkdf_sha256(void *out, size_t nout, const void *key, size_t nkey, const void *salt, size_t nsalt,
+                        const void *info, size_t ninfo)
 {
-    const EVP_MD *md = strcmp(md_name, "SHA512") == 0 ? gd_algs()->sha512 : gd_algs()->sha256;
-    size_t size = (size_t)EVP_MD_get_size(md), done = 0, n;
-    unsigned char prk[64], t[64], count = 0;
+    unsigned char prk[32], t[32], count = 0;
     struct gd_field_bytes parts[] = { { key, nkey } }, next[] = { { t, 0 }, { info, ninfo }, { &count, 1 } };
     EVP_MD_CTX *c = EVP_MD_CTX_new();
 
-    gd_must((md == gd_algs()->sha512 || strcmp(md_name, "SHA256") == 0) && nout <= 255 * size, "HKDF");
-    hmac(prk, c, md, salt, nsalt, parts, 1); /* RFC 5869 2.2; no salt is a salt of zeros, as HMAC pads it */
-    while (done < nout) {
+    gd_must(nout <= 255 * sizeof t, "HKDF");
+    hmac(prk, c, salt, nsalt, parts, 1); /* RFC 5869 2.2; no salt is a salt of zeros, as HMAC pads it */
+    for (size_t done = 0; done < nout; done += sizeof t) {
         count++;
-        hmac(t, c, md, prk, size, next, 3);
-        next[0].n = size;
-        n = nout - done < size ? nout - done : size;
-        memcpy((unsigned char *)out + done, t, n);
-        done += n;
+        hmac(t, c, prk, sizeof prk, next, 3);
+        next[0].n = sizeof t;
+        memcpy((unsigned char *)out + done, t, nout - done < sizeof t ? nout - done : sizeof t);
     }
     EVP_MD_CTX_free(c);
     gd_wipe(prk, sizeof prk);
     gd_wipe(t, sizeof t);
+}
+
+void gd_hkdf(void *out, size_t nout, const char *md_name, const void *key, size_t nkey, const void *salt,
+             size_t nsalt, const void *info, size_t ninfo)
+{
+    bool sha512 = strcmp(md_name, "SHA512") == 0;
+
+    gd_must(sha512 || strcmp(md_name, "SHA256") == 0, "HKDF");
+    if (sha512)
+        gd_hkdf_sha512(out, nout, key, nkey, salt, nsalt, info, ninfo);
+    else
+        hkdf_sha256(out, nout, key, nkey, salt, nsalt, info, ninfo);
 }
 
 int gd_scrypt_params(void *out, size_t nout, const char *pass, size_t npass, const void *salt, size_t nsalt,

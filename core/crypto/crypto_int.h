@@ -10,7 +10,7 @@
  * changes them. */
 struct gd_algs {
     OSSL_LIB_CTX *ctx;
-    EVP_MD *sha256, *sha512;
+    EVP_MD *sha256;
     EVP_CIPHER *gcm;
     EVP_MAC *hmac;
     EVP_KDF *scrypt;
@@ -23,6 +23,9 @@ void gd_must(bool ok, const char *what);
 /* RFC 7914 with its parameters, for the known answers of the RFC. */
 int gd_scrypt_params(void *out, size_t nout, const char *pass, size_t npass, const void *salt, size_t nsalt,
                      uint64_t n, uint32_t r, uint32_t p);
+
+void gd_hkdf_sha512(void *out, size_t nout, const void *key, size_t nkey, const void *salt, size_t nsalt,
+                    const void *info, size_t ninfo);
 
 /* AES-256-GCM over one message; the fields of the additional data are given one by one. */
 struct gd_field_bytes {

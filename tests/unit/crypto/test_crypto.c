@@ -1,6 +1,11 @@
 /* test_crypto.c - known answers of others: NIST, RFC 4231, 5869, 7914, 8032. */
 #include "kit.h"
 
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
+
 static void test_setup(void **state)
 {
     struct gd_err err = { 0 };
@@ -67,6 +72,41 @@ static void test_hkdf_rfc5869(void **state)
     assert_hex(out, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
     gd_hkdf(out, 42, "SHA256", hex("0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b"), 22, NULL, 0, NULL, 0);
     assert_hex(out, "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+}
+
+/* OpenSSL's own HKDF says the same, whatever the lengths: keys and salts within a block, of one, and longer.
+ */
+static void test_hkdf_sha512_by_openssl(void **state)
+{
+    static const size_t lengths[] = { 0, 1, 32, 63, 64, 65, 111, 112, 127, 128, 129, 300 };
+    const size_t n = sizeof lengths / sizeof *lengths;
+    unsigned char key[300], salt[300], info[300], ours[300], theirs[300];
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+
+    (void)state;
+    for (unsigned i = 0; i < 300; i++) {
+        key[i] = (unsigned char)(7 * i + 1);
+        salt[i] = (unsigned char)(11 * i + 2);
+        info[i] = (unsigned char)(13 * i + 3);
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        size_t nkey = lengths[i % n] ? lengths[i % n] : 1, nsalt = lengths[i / n],
+               ninfo = lengths[(i + i / n) % n];
+        size_t nout = lengths[(i * 5) % n] ? lengths[(i * 5) % n] : 76;
+        char md[] = "SHA512";
+        OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string("digest", md, 0),
+                                OSSL_PARAM_construct_octet_string("key", key, nkey),
+                                OSSL_PARAM_construct_octet_string("salt", salt, nsalt),
+                                OSSL_PARAM_construct_octet_string("info", info, ninfo),
+                                OSSL_PARAM_construct_end() };
+        EVP_KDF_CTX *c = EVP_KDF_CTX_new(kdf);
+
+        assert_int_equal(EVP_KDF_derive(c, theirs, nout, params), 1);
+        gd_hkdf(ours, nout, "SHA512", key, nkey, salt, nsalt, info, ninfo);
+        assert_memory_equal(ours, theirs, nout);
+        EVP_KDF_CTX_free(c);
+    }
+    EVP_KDF_free(kdf);
 }
 
 static void test_scrypt_rfc7914(void **state)
@@ -205,11 +245,12 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_setup),           cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_hasher),          cmocka_unit_test(test_hmac),
-        cmocka_unit_test(test_hkdf_rfc5869),    cmocka_unit_test(test_scrypt_rfc7914),
-        cmocka_unit_test(test_scrypt_of_ours),  cmocka_unit_test(test_gcm_nist),
-        cmocka_unit_test(test_ed25519_rfc8032), cmocka_unit_test(test_random),
+        cmocka_unit_test(test_setup),          cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_hasher),         cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_hkdf_rfc5869),   cmocka_unit_test(test_hkdf_sha512_by_openssl),
+        cmocka_unit_test(test_scrypt_rfc7914), cmocka_unit_test(test_scrypt_of_ours),
+        cmocka_unit_test(test_gcm_nist),       cmocka_unit_test(test_ed25519_rfc8032),
+        cmocka_unit_test(test_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
