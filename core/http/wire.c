@@ -20,10 +20,12 @@
 #include "http/http_int.h"
 
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
 #include <string.h>
 #include <unistd.h>
 
-#define KEEP_BUFFER 65536 /* larger ones are given back */
+#define KEEP_BUFFER   65536 /* larger ones are given back */
+#define SEND_FRAGMENT 4096  /* bytes in one TLS record */
 
 /* A setting that this libcurl does not know is a wrong build, not a condition to live with. */
 #define SET(easy, option, value)                                     \
@@ -42,14 +44,6 @@ static void fault_once(struct gd_http_call *call, unsigned bit, const char *poin
         return;
     call->seen_faults |= bit;
     (void)GD_FAULT(point);
-}
-
-static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *arg)
-{
-    (void)easy;
-    (void)ctx;
-    fault_once(arg, SEEN_CONNECT, "F04");
-    return CURLE_OK;
 }
 
 static int on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal, curl_off_t ulnow)
@@ -88,8 +82,6 @@ static void prepare_faults(struct gd_http_call *call)
 {
     CURL *easy = call->xfer->easy;
 
-    SET(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
-    SET(easy, CURLOPT_SSL_CTX_DATA, call);
     SET(easy, CURLOPT_NOPROGRESS, 0L);
     SET(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     SET(easy, CURLOPT_XFERINFODATA, call);
@@ -102,6 +94,21 @@ static void prepare_faults(struct gd_http_call *call)
 #endif
 
 /* ---- what the callbacks watch ------------------------------------------------------------------------ */
+
+/* curl has OpenSSL give its buffers back after each read and write, two of 16 KB for every request, and each
+ * is wiped on its way: they stay with the connection. What is sent is small, so that buffer need not be
+ * large. */
+static CURLcode on_ssl_ctx(CURL *easy, void *ctx, void *arg)
+{
+    (void)easy;
+    (void)arg;
+    (void)SSL_CTX_clear_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    (void)SSL_CTX_set_max_send_fragment(ctx, SEND_FRAGMENT);
+#ifdef GRANTD_FAULTS
+    fault_once(arg, SEEN_CONNECT, "F04");
+#endif
+    return CURLE_OK;
+}
 
 /* Every address that is dialled passes here: the only place where a name has become an address. */
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
@@ -233,6 +240,7 @@ static void set_template(CURL *easy, const struct gd_http_client *c)
     SET(easy, CURLOPT_CLOSESOCKETFUNCTION, gd_http_poll_close_socket);
     SET(easy, CURLOPT_CLOSESOCKETDATA, c);
     SET(easy, CURLOPT_PREREQFUNCTION, on_prereq);
+    SET(easy, CURLOPT_SSL_CTX_FUNCTION, on_ssl_ctx);
     SET(easy, CURLOPT_HEADERFUNCTION, on_header);
     SET(easy, CURLOPT_WRITEFUNCTION, on_body);
 }
@@ -322,6 +330,7 @@ void gd_http_wire_prepare(struct gd_http_call *call)
     SET(easy, CURLOPT_PRIVATE, call);
     SET(easy, CURLOPT_OPENSOCKETDATA, call);
     SET(easy, CURLOPT_PREREQDATA, call);
+    SET(easy, CURLOPT_SSL_CTX_DATA, call);
     SET(easy, CURLOPT_HEADERDATA, call);
     SET(easy, CURLOPT_WRITEDATA, call);
 #ifdef GRANTD_FAULTS
