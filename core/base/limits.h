@@ -66,6 +66,8 @@
 #define GD_STORE_BALLAST            (4 * 1024 * 1024) /* space kept for answers that arrive on a full disk */
 #define GD_SPOOL_TRIM               (1024 * 1024)     /* a spool with nothing open is emptied beyond this */
 #define GD_SPOOL_FILE_MAX           (256 * 1024 * 1024)
+#define GD_SPOOL_KEEP_MS            (15 * 60 * 1000)   /* what is stored is kept so long */
+#define GD_SPOOL_KEEP_MAX           (64 * 1024 * 1024) /* and so much of it, at most twice */
 #define GD_TOKEN_FILE_PLACES        (64 * 1024 * 1024) /* credentials whose tokens the cache's file takes */
 #define GD_NODES_MAX                64                 /* processes at work on one store */
 #define GD_NODES_LISTED_MAX         256 /* names of nodes that are shown, those that are gone last */

@@ -227,6 +227,8 @@ int gd_restored_refuse(struct gd_broker *b,
 int gd_restored_begin(struct gd_broker *b, struct gd_err *err);
 void gd_restored_spooled(struct gd_broker *b, const char *workspace, const char *cred, const char *attempt,
                          int64_t gen, bool known);
+void gd_restored_lost(struct gd_broker *b, const char *cred,
+                      const char *attempt); /* it was stored, and is not */
 int gd_restored_end(struct gd_broker *b, struct gd_err *err);
 
 /* ---- close.c ---- */

@@ -235,8 +235,39 @@ static void on_spooled(void *arg, const void *rec, size_t n)
         on_spooled_json(l, rec, n);
 }
 
+/* Only what brought tokens says whether the store has it. */
+static enum gd_spool_there is_there(void *arg, const void *rec, size_t n)
+{
+    struct loading *l = arg;
+    GD_AUTO_JSON j = NULL;
+    struct known_by k = { .attempt = "" };
+    struct gd_version v;
+
+    if (l->failed)
+        return GD_SPOOL_STORED; /* nothing more is found out */
+    if (gd_record_is_bytes(rec, n)) {
+        l->failed = gd_record_read(&v, rec, n, l->err) != 0;
+        if (!l->failed)
+            k = (struct known_by){ v.workspace, v.client, v.attempt, v.cred, "", "", v.gen };
+    } else {
+        j = gd_json_parse(rec, n, GD_SPOOL_RECORD_MAX, l->err);
+        l->failed = !j;
+        if (j)
+            known_by_json(&k, j);
+    }
+    if (l->failed || !*k.attempt || is_tomb(l, k.workspace, k.client))
+        return GD_SPOOL_UNSAID;
+    if (is_known(l, &k)) {
+        gd_restored_spooled(l->b, k.workspace, k.cred, k.attempt, k.gen, true);
+        return GD_SPOOL_STORED;
+    }
+    gd_restored_lost(l->b, k.cred, k.attempt);
+    return GD_SPOOL_LOST;
+}
+
 static int replay(struct loading *l)
 {
+    gd_store_spool_lost(l->b->d.store, is_there, on_spooled, l);
     if (gd_store_spool_replay(l->b->d.store, on_spooled, l, l->err))
         return -1;
     if (l->failed)

@@ -102,6 +102,14 @@ struct key_read {
 
 static void served(struct gd_broker *b);
 
+/* Whom another node erased is in no file of this one. */
+static void forget(struct gd_broker *b, const char *workspace, const char *client)
+{
+    if (gd_keyring_dek(b->d.keyring, workspace, client))
+        gd_store_spool_forget(b->d.store);
+    gd_keyring_forget(b->d.keyring, workspace, client);
+}
+
 /* The key as it is stored now: another node made it, or destroyed it. */
 static void on_keys(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
@@ -115,7 +123,7 @@ static void on_keys(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
         const void *wrapped = gd_tx_bytes(tx, 0, i, 2, &n);
 
         if (!strcmp(gd_tx_text(tx, 0, i, 3), "erased")) {
-            gd_keyring_forget(b->d.keyring, k->workspace, k->client);
+            forget(b, k->workspace, k->client);
             break;
         }
         if (n == GD_WRAPPED_DEK && !gd_keyring_dek(b->d.keyring, k->workspace, k->client) &&
@@ -154,7 +162,7 @@ static void on_client(void *arg, const struct gd_row *row)
     struct gd_broker *b = ((struct taking *)arg)->b;
 
     if (!strcmp(gd_row_text(row, 2), "erased") || !strcmp(gd_row_text(row, 2), "erasing"))
-        gd_keyring_forget(b->d.keyring, gd_row_text(row, 0), gd_row_text(row, 1));
+        forget(b, gd_row_text(row, 0), gd_row_text(row, 1));
     gd_take_client(b, row);
 }
 

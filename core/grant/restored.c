@@ -276,6 +276,14 @@ void gd_broker_set_back(struct gd_broker *b)
     gd_witness_note_set_back(b->witness);
 }
 
+void gd_restored_lost(struct gd_broker *b, const char *cred, const char *attempt)
+{
+    if (!b->restoring->mark)
+        b->restoring->mark =
+            json_pack("{s:s, s:I, s:s, s:s}", "why", "set_back", "at", (json_int_t)gd_now(b->d.clock),
+                      "credential", cred, "attempt", attempt);
+}
+
 int gd_restored_begin(struct gd_broker *b, struct gd_err *err)
 {
     b->restoring = gd_new(sizeof *b->restoring);

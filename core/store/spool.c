@@ -34,7 +34,9 @@ struct gd_spool {
     bool old;           /* holds records of an earlier run that were not cleared yet */
     bool busy;          /* between gd_spool_group and gd_spool_settle */
     bool clear_later;
-    bool many; /* more than OPEN_MAX_ are open: kept until it is cleared */
+    bool forget;          /* what is cleared is not kept either */
+    struct gd_kept *kept; /* NULL: what is in the store is in good hands */
+    bool many;            /* more than OPEN_MAX_ are open: kept until it is cleared */
     uint64_t open[OPEN_MAX_];
     size_t nopen;
     unsigned char *out;
@@ -157,30 +159,48 @@ static int load(struct gd_spool *s, unsigned char **ret, struct gd_err *err)
     return 0;
 }
 
-static int empty(struct gd_spool *s)
-{
-    if (ftruncate(s->fd, 0) < 0)
-        return errno;
-    s->size = 0;
-    s->old = s->clear_later = s->many = false;
-    return fdatasync(s->fd) < 0 ? errno : 0;
-}
-
-/* ---- opening
- * ---------------------------------------------------------------------------------------------------- */
-
 struct copy {
     unsigned char *out;
     size_t n;
+    bool loose; /* the places of records say nothing */
 };
 
 static void copy_record(void *arg, const void *p, size_t n)
 {
     struct copy *c = arg;
 
-    frame(c->out + c->n, p, n, (int64_t)c->n);
+    frame(c->out + c->n, p, n, c->loose ? 0 : (int64_t)c->n);
     c->n += HEAD + n;
 }
+
+/* All of it is in the store. Where it cannot be kept beside the spool (a full disk), the room is more needed.
+ */
+static void keep(struct gd_spool *s)
+{
+    struct copy c = { .out = gd_new((size_t)s->size + 1), .loose = true };
+    unsigned char *buf = NULL;
+
+    if (!s->forget && s->size > 0 && load(s, &buf, NULL) == 0)
+        (void)walk(buf, (size_t)s->size, copy_record, &c);
+    if (s->forget || (c.n > 0 && gd_kept_add(s->kept, c.out, c.n) != 0))
+        (void)gd_kept_drop(s->kept);
+    gd_free(buf);
+    gd_free(c.out);
+}
+
+static int empty(struct gd_spool *s)
+{
+    if (s->kept)
+        keep(s);
+    if (ftruncate(s->fd, 0) < 0)
+        return errno;
+    s->size = 0;
+    s->old = s->clear_later = s->many = s->forget = false;
+    return fdatasync(s->fd) < 0 ? errno : 0;
+}
+
+/* ---- opening
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* Writes what is whole to a new file and puts it in the place of the torn one. */
 static int compact(struct gd_spool *s, const unsigned char *buf, struct gd_err *err)
@@ -277,9 +297,20 @@ void gd_spool_free(struct gd_spool *s)
         return;
     close(s->fd);
     pthread_mutex_destroy(&s->lock);
+    gd_kept_free(s->kept);
     gd_free(s->path);
     gd_free(s->out);
     gd_free(s);
+}
+
+void gd_spool_keep(struct gd_spool *s, int64_t ms, int64_t max)
+{
+    s->kept = gd_kept_new(s->path, ms, max);
+    if (ms > 0)
+        return;
+    (void)gd_kept_drop(s->kept); /* of another store */
+    gd_kept_free(s->kept);
+    s->kept = NULL;
 }
 
 /* ---- writing
@@ -442,7 +473,7 @@ int gd_spool_copy(struct gd_spool *s, void **ret, size_t *ret_n, struct gd_err *
     return 0;
 }
 
-int gd_spool_clear(struct gd_spool *s, struct gd_err *err)
+static int clear(struct gd_spool *s, bool forget, struct gd_err *err)
 {
     int rc = 0;
 
@@ -450,13 +481,71 @@ int gd_spool_clear(struct gd_spool *s, struct gd_err *err)
         return gd_err_set(err, GD_R_SPOOL_CORRUPT, "%s is damaged at byte %lld and stays as it is", s->path,
                           (long long)s->corrupt_at);
     pthread_mutex_lock(&s->lock);
-    if (s->busy || s->nopen)
+    s->forget |= forget;
+    if (forget && s->kept)
+        rc = gd_kept_drop(s->kept);
+    if (rc != 0 || s->busy || s->nopen)
         s->clear_later = true;
     else
         rc = empty(s);
     pthread_mutex_unlock(&s->lock);
     return rc == 0 ? 0
                    : gd_err_set(err, GD_R_STORE_FAILED, "%s cannot be emptied: %s", s->path, strerror(rc));
+}
+
+int gd_spool_clear(struct gd_spool *s, struct gd_err *err)
+{
+    return clear(s, false, err);
+}
+
+int gd_spool_forget(struct gd_spool *s, struct gd_err *err)
+{
+    return clear(s, true, err);
+}
+
+/* ---- what was cleared
+ * ------------------------------------------------------------------------------------------------ */
+
+struct record {
+    const unsigned char *p;
+    size_t n;
+};
+struct records {
+    struct record *all;
+    size_t n, cap;
+};
+
+static void note_record(void *arg, const void *p, size_t n)
+{
+    struct records *r = arg;
+
+    if (r->n == r->cap) {
+        r->cap = r->cap ? 2 * r->cap : 1024;
+        r->all = gd_resize(r->all, r->cap * sizeof *r->all);
+    }
+    r->all[r->n++] = (struct record){ p, n };
+}
+
+void gd_spool_lost(struct gd_spool *s, gd_spool_there_fn *there,
+                   void (*fn)(void *arg, const void *rec, size_t n), void *arg)
+{
+    enum gd_spool_there what = GD_SPOOL_UNSAID;
+    struct records r = { 0 };
+    bool lost = false;
+    size_t n = 0, from;
+    unsigned char *buf = s->kept ? gd_kept_load(s->kept, &n) : NULL;
+
+    (void)walk(buf, n, note_record, &r);
+    for (from = r.n; from > 0; from--) {
+        what = there(arg, r.all[from - 1].p, r.all[from - 1].n);
+        if (what == GD_SPOOL_STORED)
+            break;
+        lost |= what == GD_SPOOL_LOST;
+    }
+    for (size_t i = from; lost && i < r.n; i++)
+        fn(arg, r.all[i].p, r.all[i].n);
+    gd_free(r.all);
+    gd_free(buf);
 }
 
 int gd_spool_remove(struct gd_spool *s, struct gd_err *err)

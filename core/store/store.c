@@ -177,6 +177,21 @@ int gd_store_spool_replay(struct gd_store *s, void (*fn)(void *arg, const void *
     return s->spool ? gd_spool_replay(s->spool, fn, arg, err) : 0;
 }
 
+void gd_store_spool_lost(struct gd_store *s, gd_spool_there_fn *there,
+                         void (*fn)(void *arg, const void *rec, size_t n), void *arg)
+{
+    if (s->spool)
+        gd_spool_lost(s->spool, there, fn, arg);
+}
+
+void gd_store_spool_forget(struct gd_store *s)
+{
+    struct gd_tx *tx = gd_tx_new(s);
+
+    tx->forget = true;
+    gd_store_commit(s, tx, NULL, NULL);
+}
+
 int gd_store_spool_clear(struct gd_store *s, struct gd_err *err)
 {
     if (s->spool && gd_spool_clear(s->spool, err) < 0)
@@ -312,6 +327,7 @@ static int open_spools(struct gd_store *s, const char *path, struct gd_err *err)
 
     if (gd_spool_open(&s->spool, path, err) < 0)
         return -1;
+    gd_spool_keep(s->spool, s->ops->shared ? GD_SPOOL_KEEP_MS : 0, GD_SPOOL_KEEP_MAX);
     return access(restored, F_OK) == 0 ? gd_spool_open(&s->restored, restored, err) : 0;
 }
 

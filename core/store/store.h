@@ -176,6 +176,16 @@ int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_
  */
 int gd_store_spool_replay(struct gd_store *s, void (*fn)(void *arg, const void *rec, size_t n), void *arg,
                           struct gd_err *err);
+/* What was in the spool and stored is kept for a while where the store is shared, because such a store may
+ * lose what it acknowledged. Goes back from the newest record until there() finds one stored: all before it
+ * is, too, because a node's commits have an order. When one behind it is lost, fn is called for all behind
+ * it, oldest first. Before gd_store_spool_replay, whose records are newer. */
+enum gd_spool_there { GD_SPOOL_STORED, GD_SPOOL_LOST, GD_SPOOL_UNSAID };
+typedef enum gd_spool_there gd_spool_there_fn(void *arg, const void *rec, size_t n);
+void gd_store_spool_lost(struct gd_store *s, gd_spool_there_fn *there,
+                         void (*fn)(void *arg, const void *rec, size_t n), void *arg);
+/* Soon: empties the spool, and what is kept of it goes, too. Of somebody whom another node erased. */
+void gd_store_spool_forget(struct gd_store *s);
 /* After the replayed records are in the store: empties the spool. */
 int gd_store_spool_clear(struct gd_store *s, struct gd_err *err);
 /* All whole records that the spool holds now, as the bytes of a spool file; caller frees. Any thread. */

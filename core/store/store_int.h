@@ -39,6 +39,7 @@ struct gd_tx {
     bool lease;    /* it takes one: point F02 lies behind its first statement */
     bool catch_up; /* nothing to read but the news */
     bool scrub;    /* after its commit the engine's scrub */
+    bool forget;   /* after it what the spool has is gone */
     bool check;    /* before it the engine looks at the whole file, where it has one */
     bool once;     /* its statements are not worth keeping prepared */
     bool too_big;  /* the arena's budget was passed while it was made */
@@ -158,10 +159,26 @@ void gd_spool_settle(struct gd_spool *s, struct gd_list *group);
 bool gd_spool_usable(const struct gd_spool *s);
 int gd_spool_replay(struct gd_spool *s, void (*fn)(void *arg, const void *rec, size_t n), void *arg,
                     struct gd_err *err);
+/* All of it is in the store: empties it. It is kept beside, if that is wanted, until it is old or forgotten.
+ */
 int gd_spool_clear(struct gd_spool *s, struct gd_err *err);
+int gd_spool_forget(struct gd_spool *s, struct gd_err *err);
+void gd_spool_keep(struct gd_spool *s, int64_t ms, int64_t max); /* ms 0: not; files of before go */
+void gd_spool_lost(struct gd_spool *s, gd_spool_there_fn *there,
+                   void (*fn)(void *arg, const void *rec, size_t n), void *arg); /* see gd_store_spool_lost */
 int gd_spool_copy(struct gd_spool *s, void **ret, size_t *ret_n, struct gd_err *err); /* any thread */
 int gd_spool_remove(struct gd_spool *s, struct gd_err *err);                          /* the file, too */
 int64_t gd_spool_size(const struct gd_spool *s);
+
+/* ---- kept.c: records that were in the spool. The spool's lock is held.
+ * ------------------------------------- */
+struct gd_kept;
+struct gd_kept *gd_kept_new(const char *spool, int64_t ms, int64_t max);
+void gd_kept_free(struct gd_kept *k);                        /* the files stay; NULL is fine */
+int gd_kept_add(struct gd_kept *k, const void *p, size_t n); /* framed records; 0 or errno */
+int gd_kept_drop(struct gd_kept *k);                         /* 0 or errno */
+/* All there is, oldest first; caller frees. */
+unsigned char *gd_kept_load(const struct gd_kept *k, size_t *ret_n);
 
 /* ---- file.c: small things about files --------------------------------------------------------------------
  */

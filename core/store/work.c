@@ -100,11 +100,11 @@ static bool has_answers(const struct gd_list *group)
     return false;
 }
 
-static int scrub(struct gd_store *s, struct gd_err *err)
+static int scrub(struct gd_store *s, bool all, struct gd_err *err)
 {
-    if (s->ops->scrub(s->engine, err) < 0)
+    if (all && s->ops->scrub(s->engine, err) < 0)
         return -1;
-    return s->spool ? gd_spool_clear(s->spool, err) : 0;
+    return s->spool ? gd_spool_forget(s->spool, err) : 0;
 }
 
 /* Once for all that asked for it; they hear how it ended. */
@@ -117,10 +117,12 @@ static void scrub_group(struct gd_store *s, struct gd_list *group)
     {
         struct gd_tx *tx = gd_tx_of(it);
 
+        if (tx->forget)
+            (void)scrub(s, false, &err);
         if (!tx->scrub || tx->result != GD_STORE_OK)
             continue;
         if (rc > 0)
-            rc = scrub(s, &err);
+            rc = scrub(s, true, &err);
         if (rc < 0)
             gd_tx_fail(tx, GD_STORE_FAILED, &err);
     }

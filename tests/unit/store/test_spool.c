@@ -320,6 +320,144 @@ static void test_clear_waits_for_open_ones(void **state)
     gd_spool_free(s);
 }
 
+/* ---- kept, where the store may lose what it acknowledged ---- */
+
+struct asked {
+    const char *stored; /* the record that the store has; all others are lost */
+    char seen[4096];
+};
+
+static enum gd_spool_there is_there(void *arg, const void *p, size_t n)
+{
+    const struct asked *a = arg;
+
+    if (n == 1 && *(const char *)p == '?')
+        return GD_SPOOL_UNSAID;
+    return a->stored && n == strlen(a->stored) && !memcmp(p, a->stored, n) ? GD_SPOOL_STORED : GD_SPOOL_LOST;
+}
+
+static void add_seen(void *arg, const void *p, size_t n)
+{
+    add(((struct asked *)arg)->seen, p, n);
+}
+
+static void lost(struct gd_spool *s, const char *stored, const char *want)
+{
+    struct asked a = { .stored = stored };
+
+    gd_spool_lost(s, is_there, add_seen, &a);
+    assert_string_equal(a.seen, want);
+}
+
+static struct gd_spool *keeping(int64_t ms, int64_t max)
+{
+    struct gd_spool *s;
+
+    assert_int_equal(gd_spool_open(&s, k.spool, NULL), 0);
+    gd_spool_keep(s, ms, max);
+    return s;
+}
+
+static void put_kept(struct gd_spool *s, const char *records)
+{
+    assert_int_equal(group(s, records, GD_STORE_OK), 0);
+    assert_int_equal(gd_spool_clear(s, NULL), 0);
+}
+
+static void test_kept_when_cleared(void **state)
+{
+    struct gd_spool *s = keeping(60000, 1 << 20);
+
+    (void)state;
+    lost(s, NULL, "");
+    put_kept(s, "a,b,?");
+    put_kept(s, "c,?,d");
+    gd_spool_free(s);
+    holds("");
+    s = keeping(60000, 1 << 20);
+    lost(s, "d", "");
+    lost(s, "c", "?,d");
+    lost(s, "a", "b,?,c,?,d");
+    lost(s, NULL, "a,b,?,c,?,d");
+    put_kept(s, "?");
+    lost(s, "d", ""); /* nothing says that anything is lost */
+    gd_spool_free(s);
+    s = keeping(0, 0); /* another store */
+    lost(s, NULL, "");
+    gd_spool_free(s);
+    s = keeping(60000, 1 << 20);
+    lost(s, NULL, "");
+    gd_spool_free(s);
+}
+
+static void test_kept_in_turn(void **state)
+{
+    struct gd_spool *s = keeping(30, 1 << 20);
+    char *big = gd_new(GD_SPOOL_RECORD_MAX + 1);
+
+    (void)state;
+    put_kept(s, "a");
+    put_kept(s, "b");
+    usleep(40000);
+    put_kept(s, "c");
+    lost(s, NULL, "a,b,c");
+    usleep(40000);
+    put_kept(s, "d");
+    lost(s, NULL, "c,d");
+    gd_spool_free(s);
+    s = keeping(60000, 3 * GD_SPOOL_RECORD_MAX); /* each takes two of them, or anything small */
+    memset(big, 'x', GD_SPOOL_RECORD_MAX);
+    for (int i = 0; i < 20; i++)
+        put_kept(s, big);
+    put_kept(s, "e");
+    lost(s, big, "e");
+    gd_spool_free(s);
+    gd_free(big);
+}
+
+static void test_kept_is_forgotten(void **state)
+{
+    struct gd_spool *s = keeping(60000, 1 << 20);
+
+    (void)state;
+    put_kept(s, "a");
+    assert_int_equal(group(s, "open", GD_STORE_FAILED), 0);
+    assert_int_equal(group(s, "b", GD_STORE_OK), 0);
+    assert_int_equal(gd_spool_forget(s, NULL), 0);
+    lost(s, NULL, "");
+    assert_int_equal(group(s, "open", GD_STORE_OK), 0); /* now the rest can go */
+    assert_int_equal(gd_spool_size(s), 0);
+    lost(s, NULL, "");
+    put_kept(s, "c");
+    lost(s, NULL, "c");
+    gd_spool_free(s);
+}
+
+static void test_kept_and_damaged(void **state)
+{
+    GD_AUTO_FREE char *kept = gd_strf("%s.kept", k.spool);
+    struct gd_spool *s = keeping(60000, 1 << 20);
+    int fd;
+
+    (void)state;
+    put_kept(s, "a");
+    put_kept(s, "bb,cc");
+    fd = open(kept, O_RDWR);
+    assert_int_equal(pwrite(fd, "x", 1, AT_BB + 3), 1);
+    close(fd);
+    lost(s, NULL, "a,cc");
+    assert_int_equal(truncate(kept, AT_CC + HEAD), 0);
+    put_kept(s, "d");
+    lost(s, NULL, "a,d");
+    unlink(kept);
+    assert_int_equal(mkdir(kept, 0700), 0); /* cannot be kept: the spool is emptied all the same */
+    put_kept(s, "e");
+    assert_int_equal(gd_spool_size(s), 0);
+    lost(s, NULL, "");
+    gd_spool_free(s);
+    rmdir(kept);
+}
+
 static void test_link_in_its_place(void **state)
 {
     struct gd_err err = { 0 };
@@ -375,6 +513,10 @@ int main(void)
         T(test_kept_while_one_is_open),
         T(test_old_records_wait_for_clear),
         T(test_clear_waits_for_open_ones),
+        T(test_kept_when_cleared),
+        T(test_kept_in_turn),
+        T(test_kept_is_forgotten),
+        T(test_kept_and_damaged),
         T(test_link_in_its_place),
         T(test_through_the_store),
     };
