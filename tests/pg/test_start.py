@@ -172,6 +172,15 @@ class Refusals(PgTest):
         self.ok(second.do("put", "d", 1))
 
 
+class Tables(PgTest):
+    def test_pages_keep_room(self):
+        """For the next version of a row that is changed where it is."""
+        self.good().close()
+        options = self.cluster.sql("SELECT DISTINCT reloptions FROM pg_class WHERE relkind = 'r' AND relnamespace ="
+                                   " 'grantd'::regnamespace", self.database)
+        self.assertEqual(options, "{fillfactor=85}")
+
+
 class Tls(PgTest):
     @classmethod
     def setUpClass(cls):
