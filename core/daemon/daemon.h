@@ -57,6 +57,7 @@ struct gd_daemon {
     bool failed;       /* ends with 1 */
     struct gd_err why;
     bool again; /* after the stop the program starts itself anew */
+    int turn;   /* so often in a row without getting ready */
 };
 
 /* boot.c: everything up to the ready line. The error says what to do. */

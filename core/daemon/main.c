@@ -12,6 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TURN      "GRANTD_STARTED_AGAIN" /* by itself: so often in a row */
+#define TURNS_MAX 9
+#define WAIT_US   200000 /* longer with each turn */
+
 #ifndef GRANTD_PLATFORM_DIR
 #define GRANTD_PLATFORM_DIR "/usr/lib/grantd/platforms"
 #endif
@@ -259,14 +263,32 @@ static int offline(struct gd_daemon *d, const struct asked *a)
     return rc ? 1 : 0;
 }
 
+/* A node that starts itself anew may meet a database that is just changing its primary, or may be taken for
+ * dead by the others in that moment: its processes at the server are ended, it is fenced. They are done with
+ * it then, and it joins. A first start is refused all the same: it may be a copy, or the url be wrong. */
+static bool may_try_again(const struct gd_daemon *d, const struct gd_err *err)
+{
+    static const enum gd_reason passing[] = { GD_R_STORE_LOCKED, GD_R_STORE_UNREACHABLE, GD_R_STORE_SLOW,
+                                              GD_R_STORE_READ_ONLY };
+
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+        if (err->reason == passing[i])
+            return d->turn > 0 && d->turn < TURNS_MAX && d->config && d->config->store_url;
+    return false;
+}
+
 static int run(struct gd_daemon *d)
 {
+    const char *turn = getenv(TURN); /* check:allow start-up; this process has set it */
     struct gd_err err = { 0 };
 
+    d->turn = turn && turn[0] >= '1' && turn[0] <= '9' && !turn[1] ? turn[0] - '0' : 0;
     if (gd_daemon_boot(d, &err)) {
         gd_daemon_say_failed(d, &err);
-        return 1;
+        d->again = may_try_again(d, &err);
+        return d->again ? 0 : 1;
     }
+    d->turn = 0;
     start_signals(d);
     say_ready(d);
     gd_daemon_look_beside(d);
@@ -282,8 +304,12 @@ static int run(struct gd_daemon *d)
 }
 
 /* In the same process, so that whoever supervises it need not know. */
-static int start_again(char **argv)
+static int start_again(const struct gd_daemon *d, char **argv)
 {
+    const char turn[] = { (char)('1' + d->turn), '\0' };
+
+    (void)setenv(TURN, turn, 1);
+    (void)usleep((useconds_t)d->turn * WAIT_US);
     (void)execv("/proc/self/exe", argv);
     fprintf(stderr, "grantd: cannot start again: %s\n", strerror(errno));
     return 1;
@@ -328,5 +354,5 @@ int main(int argc, char **argv)
          : asked.restore || asked.restore_keys || asked.migrate ? offline(d, &asked)
                                                                 : run(d);
     gd_log_free(d->log);
-    return d->again && rc == 0 ? start_again(argv) : rc;
+    return d->again && rc == 0 ? start_again(d, argv) : rc;
 }

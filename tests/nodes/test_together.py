@@ -8,7 +8,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from trio import Cluster, Daemon, RpcError, Trio, wait_for  # noqa: E402
+from trio import Cluster, Daemon, RpcError, Trio, has_faults, wait_for  # noqa: E402
 
 CALM = {"request_deadline_ms": 3000, "quiet_ms": 3000}
 
@@ -115,6 +115,34 @@ class Together(Nodes):
         self.assertEqual({b.token(grant)["gen"], c.token(grant)["gen"]}, {1})
         b.call("grant.refresh", grant=grant)
         self.trio.start(a)
+        self.trio.same_everywhere(grant)
+
+    @unittest.skipUnless(has_faults(), "needs the fault points")
+    def test_fenced_while_it_starts_again(self):
+        """A node that others took for dead joins again, also when they fence it in the very moment."""
+        a, b, _ = self.trio.nodes
+        a.write_config()
+        a.daemon = Daemon(a, "node.named:freeze")
+        wait_for(a.frozen, 20)
+        a.thaw()
+        a.daemon.wait_ready()
+        self.trio.names[a] = a.name()
+        self.trio.start()
+        self.trio.all_live()
+        grant = b.consent("none")
+        before = a.worker()
+        a.freeze()
+        self.trio.buried(a)
+        a.thaw()
+        wait_for(lambda: "restarting" in a.log_tail(1 << 20) and a.frozen(), 20)
+        name = self.trio.names[a]
+        self.trio.sql("INSERT INTO grantd.feed (node, n, link, prev, at) SELECT node, n + 1, -link, link, at FROM grantd.feed"
+                      f" WHERE node = '{name}' ORDER BY n DESC LIMIT 1")
+        a.thaw()
+        wait_for(lambda: "start.failed" in a.log_tail(1 << 20) and a.frozen(), 20)
+        a.thaw()
+        self.trio.all_live()
+        self.assertNotEqual(a.worker(), before)
         self.trio.same_everywhere(grant)
 
     def test_another_key_is_refused_before_a_row_is_read(self):
