@@ -71,6 +71,10 @@ class Failed(Exception):
     pass
 
 
+class TooEarly(Exception):
+    """The node met its point with something else that was due: nothing is said of it."""
+
+
 class Bench:
     """One worker: one database, one installation of three nodes, a living grant of every policy."""
 
@@ -142,14 +146,19 @@ class Bench:
             raise Failed("the node did not end well")
         return self.try_start(faults)
 
-    def try_start(self, faults=None):
-        try:
-            self.trio.start(self.victim, faults=faults)
-            return True
-        except (AssertionError, Gone, OSError):
-            if self.dead():
-                return False
-            raise
+    def try_start(self, faults=None, turns=3):
+        """False: it met its point. One that the others fence in that moment ends by itself; whatever supervises it starts
+        it again."""
+        for turn in range(turns):
+            try:
+                self.trio.start(self.victim, faults=faults)
+                return True
+            except (AssertionError, Gone, OSError):
+                if self.dead():
+                    return False
+                if self.victim.up() or turn == turns - 1:
+                    raise
+                self.result["supervised"] = turn + 1
 
     def action(self, mode):
         return "freeze" if mode == FROZEN else "kill9"
@@ -239,7 +248,12 @@ class Bench:
         if self.victim.up():
             self.result["worker"] = self.victim.worker()
             self.until_refreshed(self.rng.choice(self.others()), policy)
-            self.trio.same_everywhere(self.grants[policy])  # its news have come
+            try:
+                self.trio.same_everywhere(self.grants[policy])  # its news have come
+            except (Gone, OSError) as e:
+                if self.victim.up():
+                    raise
+                raise TooEarly() from e
         before = self.family(policy)
         if point in DRAIN:
             reached = self.in_drain(policy, mode, kind, before)
@@ -564,10 +578,14 @@ def work(job):
                 bench = finish(bench, out)
             bench = bench or wanted()
             out.append(bench.cycle(point, policy, mode, seed))
+        except TooEarly:
+            out.append({**bench.result, "reached": False})
+            bench = bench.close()
         except Exception as e:  # all of it is run; failures are listed at its end
             tail = bench.trio.logs() if bench and bench.trio else ""
             found = dict(bench.result) if bench and hasattr(bench, "result") else {}
-            out.append({**found, "point": point, "policy": policy, "mode": mode, "seed": f"{seed}", "reached": None, "failed": f"{type(e).__name__}: {e}\n{traceback.format_exc(limit=-4)}{tail}"})
+            out.append({**found, "point": point, "policy": policy, "mode": mode, "seed": f"{seed}", "reached": None,
+                        "failed": f"{type(e).__name__}: {e}\n{traceback.format_exc(limit=-4)}{tail}"})
             if bench:
                 bench.close()
             bench = None
@@ -621,7 +639,8 @@ def report(results, wanted, seconds):
           f"with what a promotion lost {sum(one.get('gone', 0) for one in results)}; "
           f"presented twice {sum(one.get('twice', 0) for one in results if one['point'] != db_cycle.LOSING)}, after "
           f"a promotion that lost commits {sum(one.get('twice', 0) for one in results if one['point'] == db_cycle.LOSING)}; "
-          f"false dead {sum(1 for one in results if one.get('false_dead'))}; failed {len(failed)}")
+          f"false dead {sum(1 for one in results if one.get('false_dead'))}; started again by the supervisor "
+          f"{sum(one.get('supervised', 0) for one in results)}; failed {len(failed)}")
     return len(failed) + len(unmet)
 
 
