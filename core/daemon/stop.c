@@ -25,6 +25,8 @@ void gd_daemon_stop(struct gd_daemon *d)
     d->stopping = true;
     GD_LOG(d->log, GD_LOG_INFO, "draining");
     gd_notify("STOPPING=1");
+    gd_store_hurry(d->keys); /* what is to be written waits behind the look at a large file */
+    gd_store_hurry(d->store);
     gd_daemon_storage_stop(d, NULL, NULL);
     gd_nodes_drain(d->nodes);
     gd_rpc_drain(d->rpc);

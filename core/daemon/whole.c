@@ -25,11 +25,11 @@ static void on_looked(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 
     (void)tx;
     d->looking--;
-    if (r != GD_STORE_OK && !d->failed) {
+    if (r != GD_STORE_OK && !d->failed && !d->stopping) {
         d->failed = true;
         d->why = *err;
     }
-    d->whole = d->looking == 0 && !d->failed;
+    d->whole = d->looking == 0 && !d->failed && !d->stopping;
 }
 
 static void look(struct gd_daemon *d, gd_tx_fn *done)

@@ -86,6 +86,7 @@ struct gd_broker {
     bool (*skew)(void *arg, int64_t *ret_ms);
     void *skew_arg;
     struct gd_mailer *mail; /* NULL: none is configured */
+    bool spool_read;        /* all of it is in the store; it is emptied once that is known to be whole */
     struct gd_buf endings;  /* workspace and id, one a line: grants whose closing was interrupted, clients
                                whose erasing was, flows that were left: gd_broker_resume */
 };

@@ -274,7 +274,8 @@ static int replay(struct loading *l)
         return -1; /* the spool stays as it is */
     if (l->n)
         GD_LOG(l->b->d.log, GD_LOG_INFO, "spool.replayed", GD_F_INT("records", l->n));
-    return gd_store_spool_clear(l->b->d.store, l->err);
+    l->b->spool_read = true;
+    return 0;
 }
 
 static void on_taken_over(void *arg, const struct gd_err *err)
@@ -449,10 +450,21 @@ int gd_load(struct gd_broker *b, struct gd_err *err)
     return rc;
 }
 
+/* Everything that it held is in the store, and that is whole: before, the spool may be all that is left. */
+static void clear_spool(struct gd_broker *b)
+{
+    struct gd_err err;
+
+    if (b->spool_read && gd_store_spool_clear(b->d.store, &err) < 0)
+        GD_LOG(b->d.log, GD_LOG_ERROR, "spool.not_cleared", GD_F_ERR(&err));
+    b->spool_read = false;
+}
+
 void gd_broker_resume(struct gd_broker *b)
 {
     char *p = b->endings.ptr;
 
+    clear_spool(b);
     while (p && *p) {
         char *space = strchr(p, ' '), *end = strchr(p, '\n');
 

@@ -470,7 +470,11 @@ static void sqlite_tidy(struct gd_engine *e)
 
 static void sqlite_hurry(struct gd_engine *e)
 {
+    pthread_mutex_lock(&e->look_lock);
     atomic_store(&e->hurry, true);
+    if (e->looking)
+        sqlite3_interrupt(e->w.db);
+    pthread_mutex_unlock(&e->look_lock);
 }
 
 static int64_t sqlite_bytes(const struct gd_engine *e)

@@ -43,6 +43,8 @@ struct gd_engine {
     bool checked;              /* [writer thread] the file was found whole; until then nothing is written */
     bool stopped;              /* [writer thread] after an I/O error: takes nothing more until a restart */
     struct gd_err why;
+    pthread_mutex_t look_lock; /* of looking: an interruption meets the look and nothing behind it */
+    bool looking;
     atomic_bool hurry; /* the store is being closed */
     struct gd_ahead ahead;
 };

@@ -238,6 +238,14 @@ static int check_owner(struct gd_engine *e, struct gd_err *err)
     return -1;
 }
 
+static void set_looking(struct gd_engine *e, bool looking)
+{
+    pthread_mutex_lock(&e->look_lock);
+    e->looking = looking;
+    pthread_mutex_unlock(&e->look_lock);
+}
+
+/* An interruption that comes before the first step is not seen, and this not while one table is walked. */
 static int on_progress(void *arg)
 {
     struct gd_engine *e = arg;
@@ -252,7 +260,9 @@ int gd_sqlite_check(struct gd_engine *e, struct gd_err *err)
     if (e->checked)
         return 0;
     sqlite3_progress_handler(e->w.db, PROGRESS_OPS, on_progress, e);
+    set_looking(e, true);
     rc = pragma_is(e->w.db, "PRAGMA quick_check(1)", "ok");
+    set_looking(e, false);
     sqlite3_progress_handler(e->w.db, 0, NULL, NULL);
     e->checked = rc == SQLITE_OK;
     if (rc == SQLITE_OK)
@@ -302,6 +312,7 @@ void gd_sqlite_close(struct gd_engine *e)
     close_conn(&e->w);
     gd_ahead_stop(&e->ahead);
     pthread_mutex_destroy(&e->read_lock);
+    pthread_mutex_destroy(&e->look_lock);
     gd_free(e->path);
     gd_free(e);
 }
@@ -316,6 +327,7 @@ static struct gd_engine *new_engine(const struct gd_store_options *o, const stru
     e->log = host->log;
     e->clock = host->clock;
     pthread_mutex_init(&e->read_lock, NULL);
+    pthread_mutex_init(&e->look_lock, NULL);
     return e;
 }
 

@@ -287,12 +287,17 @@ static void on_async(uv_async_t *h)
     uv_close((uv_handle_t *)&s->async, on_closed);
 }
 
+void gd_store_hurry(struct gd_store *s)
+{
+    if (s->ops->hurry)
+        s->ops->hurry(s->engine);
+}
+
 void gd_store_close(struct gd_store *s, void (*done)(void *), void *arg)
 {
     s->on_close = done;
     s->close_arg = arg;
-    if (s->ops->hurry)
-        s->ops->hurry(s->engine);
+    gd_store_hurry(s);
     pthread_mutex_lock(&s->lock);
     s->closing = true;
     for (size_t i = 0; i < GD_QUEUES; i++)

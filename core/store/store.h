@@ -194,6 +194,9 @@ int gd_store_spool_copy(struct gd_store *s, void **ret, size_t *ret_n, struct gd
 bool gd_store_shared(const struct gd_store *s);
 /* So many ms ago this node knew all news of the others; 0 when the store is not shared. Any thread. */
 int64_t gd_store_seen_ms(const struct gd_store *s);
+/* It will be closed soon: a look at the file that is under way need not end, nothing is changed in it then.
+ */
+void gd_store_hurry(struct gd_store *s);
 /* Finishes what was submitted, then closes; done runs on the loop. */
 void gd_store_close(struct gd_store *s, void (*done)(void *), void *arg);
 int64_t gd_store_bytes(const struct gd_store *s);

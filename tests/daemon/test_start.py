@@ -7,7 +7,7 @@ import sqlite3
 import time
 import unittest
 
-from harness import GrantdTest, wait_for
+from harness import GrantdTest, Rpc, wait_for
 
 LARGE = 80 * 1024 * 1024  # more than GD_STORE_CHECK_FIRST
 
@@ -55,6 +55,31 @@ class Start(GrantdTest):
         wait_for(lambda: self.has("store.whole"))
         wait_for(lambda: self.rpc.call("grant.get", grant=self.grant)["grant"]["layers"]["token"]["gen"] > 1)
 
+    def test_stopped_meanwhile(self):
+        """Whoever stops the daemon does not wait for the look to end, nor for what waits behind it."""
+        self.prepare(at_ttl=600)
+        with sqlite3.connect(self.db) as database:  # many rows in one table take long to look at
+            database.execute("CREATE TABLE long (a bigint NOT NULL PRIMARY KEY, b bytea NOT NULL)")
+            database.execute("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200000) "
+                             "INSERT INTO long SELECT i, randomblob(60) FROM n")
+            database.execute("CREATE INDEX long_b ON long (b)")
+        database.close()
+        self.box.start()
+        wait_for(lambda: self.has("store.whole"), 60)
+        took = self.has("store.whole")[0]["took_ms"]
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start()
+        before = len(self.events())
+        line = Rpc(self.box.socket_path)
+        line.send("client.create", name="Waits")
+        time.sleep(0.1)  # it has been taken
+        began = time.monotonic()
+        self.assertEqual(self.box.daemon.stop(60), 0)
+        line.close()
+        self.assertLess((time.monotonic() - began) * 1000, max(0.6 * took, 500))
+        self.assertFalse(self.has("store.whole", before) or self.has("start.failed", before))
+        os.unlink(self.db)  # looking at all of it takes longer than the test
+
     def damage(self):
         """The page of a table that a start does not read."""
         with sqlite3.connect(self.db) as database:
@@ -66,9 +91,15 @@ class Start(GrantdTest):
         with open(self.db, "rb") as file:
             return hashlib.sha256(file.read()).hexdigest()
 
+    def spool(self):
+        with open(os.path.join(self.box.state, "spool"), "rb") as file:
+            return file.read()
+
     def test_damaged(self):
+        """Neither the file is touched nor the spool, which has what a backup that is restored now will lack."""
         self.prepare(at_ttl=600)
-        before = self.damage()
+        before, spool = self.damage(), self.spool()
+        self.assertTrue(spool)
         self.box.write_config()
         self.box.start()
         self.assertEqual(self.box.daemon.wait_dead(20), 1)
@@ -76,6 +107,7 @@ class Start(GrantdTest):
         self.assertEqual([e["reason"] for e in failed], ["STORE_CORRUPT"])
         with open(self.db, "rb") as file:
             self.assertEqual(hashlib.sha256(file.read()).hexdigest(), before)
+        self.assertEqual(self.spool(), spool)
         os.unlink(self.db)  # nothing whole for the end of the test to look at
 
 
