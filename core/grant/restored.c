@@ -48,6 +48,20 @@ GD_SQL(sql_mark, "INSERT INTO meta (name, value) VALUES ('restored', $1) ON CONF
 
 /* ---- a store that must not be worked with at all ---- */
 
+static int unfinished(const json_t *mark, struct gd_err *err)
+{
+    const char *from = gd_json_text(mark, "from", NULL);
+
+    if (from)
+        return gd_err_set(err, GD_R_STORE_UNFINISHED,
+                          "the move from %s into this store has not ended: set `store` back to the old one, "
+                          "and either go on with it or run grantd --migrate-to with this one",
+                          from);
+    return gd_err_set(err, GD_R_STORE_UNFINISHED,
+                      "the restore of backup %s into this store has not ended: run grantd --restore again",
+                      gd_json_text(mark, "id", ""));
+}
+
 static int refuse_one(struct gd_store *s, struct gd_err *err)
 {
     json_t *arriving = NULL, *moved = NULL;
@@ -59,8 +73,7 @@ static int refuse_one(struct gd_store *s, struct gd_err *err)
         rc = gd_err_set(err, GD_R_STORE_MOVED, "what was in this store lives in %s since %s",
                         gd_json_text(moved, "to", "another one"), gd_json_text(moved, "at", "then"));
     else if (rc == 0 && arriving)
-        rc = gd_err_set(err, GD_R_STORE_UNFINISHED, "the %s that fills this store has not ended",
-                        gd_json_text(arriving, "what", "restore"));
+        rc = unfinished(arriving, err);
     json_decref(arriving);
     json_decref(moved);
     return rc;

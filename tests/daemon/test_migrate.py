@@ -200,6 +200,7 @@ class Migrate(GrantdTest):
                 if fault != "move.whole:kill9":
                     self.configure(self.new)
                     self.not_started("STORE_UNFINISHED")
+                    self.assertIn("grantd --migrate-to", self.box.log_tail())
                     self.configure(path)
                 self.offline()
                 self.not_started("STORE_MOVED")

@@ -268,6 +268,7 @@ class Restored(GrantdTest):
             self.box.take_away()
             self.restore("--restore", folder, faults=point + ":kill9", code=-9)
             self.not_started("STORE_UNFINISHED")
+            self.assertIn("grantd --restore", self.box.log_tail())
             self.restore("--restore", folder)
             self.box.start()
             self.assertEqual(set(self.doubts()), {"strict"})
