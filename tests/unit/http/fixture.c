@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-unsigned resolver_calls;
+atomic_uint resolver_calls;
 static char resolver_list[1024];
 static unsigned resolver_next;
 
@@ -32,7 +32,7 @@ static void pick_address(char *out, size_t cap)
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
                                                        const struct addrinfo *hints, struct addrinfo **res)
 {
-    static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    static _Thread_local int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     struct addrinfo h = hints ? *hints : (struct addrinfo){ 0 };
     struct timespec slow = { 1, 500000000 };
     char address[64];

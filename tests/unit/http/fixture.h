@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <cmocka.h>
 #include <string.h>
 
@@ -56,7 +57,7 @@ void fixture_turn(struct fixture *f, int ms);                        /* lets the
 void got_free(struct got *g);
 
 /* Names below .test that the resolver of these programs knows; everything else does not exist. */
-extern unsigned resolver_calls;
+extern atomic_uint resolver_calls; /* curl asks on threads of its own */
 /* What names below fixed.test lead to: numeric addresses, separated by commas, a new one each time. */
 void resolver_set(const char *addresses);
 
