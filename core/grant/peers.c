@@ -448,7 +448,9 @@ void gd_broker_catch_up(struct gd_broker *b, void (*fn)(void *), void *arg)
 
 void gd_broker_news(struct gd_broker *b, const char *workspace, const char *id)
 {
-    if (id)
+    if (id && !strcmp(id, GD_EVENT_NEWS))
+        gd_events_wake(b->d.events);
+    else if (id)
         gd_peers_changed(b, workspace, id);
     else
         reload(b);

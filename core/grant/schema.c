@@ -177,12 +177,23 @@ static const char *const under_way[] = {
     NULL,
 };
 
+/* Events in the order in which they can be seen, the same for all nodes: see core/event. */
+static const char *const positions[] = {
+    "CREATE TABLE event_heads (workspace text NOT NULL PRIMARY KEY, n bigint NOT NULL)",
+    "ALTER TABLE events ADD COLUMN pos bigint",
+    "UPDATE events SET pos = t.k FROM (SELECT e.workspace AS w, e.id AS i, row_number() OVER"
+    " (PARTITION BY e.workspace ORDER BY e.id) AS k FROM events e) AS t"
+    " WHERE events.workspace = t.w AND events.id = t.i",
+    "CREATE INDEX events_by_pos ON events (workspace, pos)",
+    NULL,
+};
+
 const struct gd_migration gd_broker_migrations[] = {
     { .name = "spine", .statements = spine },           { .name = "platforms", .statements = platforms },
     { .name = "codes", .statements = codes },           { .name = "ends", .statements = ends },
     { .name = "nodes", .statements = gd_nodes_tables }, { .name = "workers", .statements = workers },
     { .name = "parts", .statements = parts },           { .name = "orders", .statements = orders },
-    { .name = "under_way", .statements = under_way },
+    { .name = "under_way", .statements = under_way },   { .name = "positions", .statements = positions },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

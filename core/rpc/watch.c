@@ -115,17 +115,6 @@ void gd_watch_settle(struct conn *c)
         pull(c->watch);
 }
 
-/* The cursor "from now on": an id of this moment with nothing random in it sorts before all that come. */
-static void cursor_now(struct gd_rpc *r, char out[GD_ID_TEXT_MAX])
-{
-    struct gd_id id = { { 0 } };
-    int64_t now = gd_now(r->clock);
-
-    for (int i = 0; i < 6; i++)
-        id.b[i] = (unsigned char)((uint64_t)now >> (40 - 8 * i));
-    gd_id_text(out, "ev", &id);
-}
-
 static int refuse(const struct conn *c, struct gd_err *err)
 {
     if (!c)
@@ -138,10 +127,9 @@ static int refuse(const struct conn *c, struct gd_err *err)
     return 0;
 }
 
-static void start(struct call *call)
+static void start(struct call *call, const char *cursor)
 {
     struct conn *c = call->frame ? call->frame->conn : NULL;
-    const char *cursor = gd_json_text(call->params, "cursor", NULL);
     struct gd_rpc *r = call->rpc;
     GD_AUTO_JSON out = NULL;
     struct watch *w;
@@ -157,10 +145,7 @@ static void start(struct call *call)
     w->method = call->method;
     w->workspace = gd_strdup(call->workspace);
     w->types = json_incref(json_object_get(call->params, "types"));
-    if (cursor)
-        (void)snprintf(w->cursor, sizeof w->cursor, "%s", cursor);
-    else
-        cursor_now(r, w->cursor);
+    (void)snprintf(w->cursor, sizeof w->cursor, "%s", cursor);
     out = json_pack("{s:s}", "cursor", w->cursor);
     gd_call_reply(call, out, NULL);
     if (c->closing) {
@@ -179,7 +164,15 @@ static void on_cursor(void *arg, json_t *events, const struct gd_err *err)
     if (err)
         gd_call_reply(arg, NULL, err);
     else
-        start(arg);
+        start(arg, gd_json_text(((struct call *)arg)->params, "cursor", ""));
+}
+
+static void on_now(void *arg, const char *cursor, const struct gd_err *err)
+{
+    if (err)
+        gd_call_reply(arg, NULL, err);
+    else
+        start(arg, cursor);
 }
 
 void gd_watch_start(struct call *call)
@@ -189,7 +182,7 @@ void gd_watch_start(struct call *call)
     if (cursor)
         gd_events_list(call->rpc->events, call->workspace, cursor, 1, on_cursor, call);
     else
-        start(call);
+        gd_events_now(call->rpc->events, call->workspace, on_now, call);
 }
 
 void gd_watch_stop(struct conn *c)

@@ -15,13 +15,15 @@
 
 static const char *const tables[] = {
     "CREATE TABLE events (workspace text NOT NULL, id text NOT NULL, at bigint NOT "
-    "NULL, type text NOT NULL, subject text NOT NULL, data text, PRIMARY KEY "
+    "NULL, type text NOT NULL, subject text NOT NULL, data text, pos bigint, PRIMARY KEY "
     "(workspace, id))",
+    "CREATE TABLE event_heads (workspace text NOT NULL PRIMARY KEY, n bigint NOT NULL)",
     "CREATE TABLE other (workspace text NOT NULL, k text NOT NULL, PRIMARY KEY "
     "(workspace, k))",
     NULL
 };
 static const struct gd_migration migrations[] = { { "test", tables } };
+GD_SQL(sql_foreign, "INSERT INTO events (workspace, id, at, type, subject) VALUES ('main', $1, 1, 't', '')");
 GD_SQL(sql_other, "INSERT INTO other (workspace, k) VALUES ('main', $1)");
 
 struct fix {
@@ -33,6 +35,7 @@ struct fix {
     struct gd_events *events;
     json_t *got; /* last listing */
     struct gd_err err;
+    char now[GD_ID_TEXT_MAX];
     int replies, commits, failed, wakes;
 };
 
@@ -244,6 +247,84 @@ static void paging_sees_each_event_once(void **state)
     assert_int_equal(seen, 57);
 }
 
+/* As several processes write them: without a position, and with ids that do not say who was first. */
+static void add_foreign(struct fix *f, const char *id)
+{
+    struct gd_tx *tx = gd_tx_new(f->store);
+    int want = f->commits + 1;
+
+    gd_tx_add(tx, &sql_foreign, GD_P_TEXT(id));
+    gd_store_commit(f->store, tx, on_commit, f);
+    while (f->commits < want)
+        uv_run(&f->loop, UV_RUN_ONCE);
+}
+
+static const char *id_of(const json_t *list, size_t i)
+{
+    return gd_json_text(json_array_get(list, i), "id", "");
+}
+
+static void what_comes_later_stands_behind_what_was_listed(void **state)
+{
+    struct fix *f = *state;
+    char id[16];
+
+    add_foreign(f, "ev5");
+    add_foreign(f, "ev3");
+    list(f, "main", "", 100);
+    assert_string_equal(id_of(f->got, 0), "ev3");
+    assert_string_equal(id_of(f->got, 1), "ev5");
+    add_foreign(f, "ev4"); /* of a node whose clock is behind */
+    list(f, "main", "ev5", 100);
+    assert_int_equal(json_array_size(f->got), 1);
+    assert_string_equal(id_of(f->got, 0), "ev4");
+    assert_int_equal(json_array_size(list(f, "main", "ev4", 100)), 0);
+    assert_int_equal(json_array_size(list(f, "main", "ev3", 100)), 2);
+    assert_int_equal(json_array_size(list(f, "main", "ev45", 100)),
+                     2); /* none of them: rather twice than never */
+    assert_int_equal(json_array_size(list(f, "main", "ev9", 100)), 0);
+    for (int i = 0; i < 2500; i++) { /* more than get a position at once */
+        (void)snprintf(id, sizeof id, "ev2%04d", i);
+        add_foreign(f, id);
+    }
+    assert_int_equal(json_array_size(list(f, "main", "ev4", 10000)), 1000);
+    assert_string_equal(id_of(f->got, 999), "ev20999");
+    assert_int_equal(json_array_size(list(f, "main", "ev21999", 10000)), 500);
+}
+
+static void on_now(void *arg, const char *cursor, const struct gd_err *err)
+{
+    struct fix *f = arg;
+
+    assert_null(err);
+    (void)snprintf(f->now, sizeof f->now, "%s", cursor);
+    f->replies++;
+}
+
+static const char *now(struct fix *f)
+{
+    int want = f->replies + 1;
+
+    gd_events_now(f->events, "main", on_now, f);
+    while (f->replies < want)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    return f->now;
+}
+
+static void from_now_on(void **state)
+{
+    struct fix *f = *state;
+
+    assert_int_equal(json_array_size(list(f, "main", now(f), 100)), 0);
+    add_foreign(f, "ev1");
+    assert_int_equal(json_array_size(list(f, "main", f->now, 100)), 1); /* there were none: all are newer */
+    assert_string_equal(now(f), "ev1");
+    add(f, "main", "t", "", NULL);
+    add_foreign(f, "ev0");
+    assert_int_equal(json_array_size(list(f, "main", f->now, 100)), 2);
+    assert_string_equal(now(f), "ev0");
+}
+
 /* ---- waking
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -406,6 +487,8 @@ int main(void)
         T(an_event_shares_the_fate_of_its_transaction),
         T(ids_only_grow),
         T(paging_sees_each_event_once),
+        T(what_comes_later_stands_behind_what_was_listed),
+        T(from_now_on),
         T(watchers_may_end_each_other_while_woken),
         T(a_watch_made_while_waking_waits_for_the_next),
         T(no_more_than_so_many_are_kept),
