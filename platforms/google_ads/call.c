@@ -113,34 +113,18 @@ static const char *developer_token(const grantd_op *op)
     return version(op) <= ga_number(last ? last : "") ? grantd_option(op, "developer_token") : NULL;
 }
 
-/* Days since 1970-01-01 of "2026-08-07"; 0: it is no date. */
-static int64_t day(const char *s)
-{
-    int64_t y, m, era, yoe;
-
-    if (!s || strlen(s) != 10 || s[4] != '-' || s[7] != '-' || strspn(s, "0123456789-") != 10)
-        return 0;
-    y = ga_number(s);
-    m = ga_number(s + 5);
-    y -= m <= 2;
-    era = y / 400;
-    yoe = y - era * 400;
-    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 +
-           ga_number(s + 8) - 1 - 719468;
-}
-
 /* The facts know one date: v21 ended on 2026-08-07. Others are the operator's, who reads Google's mail. */
 void ga_warn_version(grantd_op *op)
 {
     const char *date = grantd_option(op, "api_version_retires");
-    int64_t end = day(version(op) <= 21 ? "2026-08-07" : date), today = grantd_now(op) / 86400;
+    int64_t end = grantd_day(version(op) <= 21 ? "2026-08-07" : date), today = grantd_now(op) / 86400;
 
-    if (date && !day(date))
+    if (date && (grantd_day(date) < 0 || strlen(date) > 10))
         grantd_warn(op, "OPTION_ODD", "api_version_retires is no date like 2027-08-31");
-    if (end && end <= today)
+    if (end >= 0 && end <= today)
         grantd_warn(op, "API_VERSION_RETIRES", "version %s of the Google Ads API has ended: set api_version",
                     grantd_option(op, "api_version"));
-    else if (end && end - today <= RETIRES_DAYS)
+    else if (end >= 0 && end - today <= RETIRES_DAYS)
         grantd_warn(op, "API_VERSION_RETIRES",
                     "version %s of the Google Ads API ends in %lld days: set api_version to a newer one",
                     grantd_option(op, "api_version"), (long long)(end - today));

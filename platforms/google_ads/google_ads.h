@@ -4,7 +4,7 @@
 #ifndef GOOGLE_ADS_H
 #define GOOGLE_ADS_H
 
-#include <grantd/platform.h>
+#include <grantd/platform_help.h>
 
 #include <stddef.h>
 #include <string.h>

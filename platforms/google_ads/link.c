@@ -29,17 +29,12 @@ static const char *hub(const grantd_op *op)
     return grantd_arg(op, GRANTD_ARG_HUB_ID);
 }
 
-static int is(const char *a, const char *b)
-{
-    return a && !strcmp(a, b);
-}
-
 /* ---- looks ---- */
 
 /* Old rows stay visible: an active link wins, then an open invitation, then the newest. */
 static int rank(const char *status)
 {
-    return is(status, "ACTIVE") ? 3 : is(status, "PENDING") ? 2 : status ? 1 : 0;
+    return grantd_equal(status, "ACTIVE") ? 3 : grantd_equal(status, "PENDING") ? 2 : status ? 1 : 0;
 }
 
 static void take_link(struct ga *st, const char *status, const char *no, const char *resource)
@@ -64,7 +59,7 @@ static void client_link_row(grantd_op *op, const grantd_doc *a, const char *at)
     const char *no = ga_tail(
         resource, grantd_strf(op, "customers/%s/customerClientLinks/%s~", st->query.cid, st->line.cid));
 
-    if (!no || !status || !is(client, grantd_strf(op, "customers/%s", st->line.cid)))
+    if (!no || !status || !grantd_equal(client, grantd_strf(op, "customers/%s", st->line.cid)))
         st->bad = "a link of another account";
     else
         take_link(st, status, no, resource);
@@ -99,8 +94,8 @@ static void manager_link_row(grantd_op *op, const grantd_doc *a, const char *at)
         st->bad = "a link without a manager account or a status";
         return;
     }
-    st->count += is(status, "ACTIVE");
-    if (!is(cid, hub(op)))
+    st->count += grantd_equal(status, "ACTIVE");
+    if (!grantd_equal(cid, hub(op)))
         return;
     no = ga_tail(resource, grantd_strf(op, "customers/%s/customerManagerLinks/%s~", st->line.cid, cid));
     if (no)
@@ -129,7 +124,7 @@ static void account_row(grantd_op *op, const grantd_doc *a, const char *at)
     struct ga *st = ga(op);
     const char *c = grantd_strf(op, "%s.customer", at);
 
-    if (!is(grantd_text(op, a, grantd_strf(op, "%s.id", c)), st->query.cid)) {
+    if (!grantd_equal(grantd_text(op, a, grantd_strf(op, "%s.id", c)), st->query.cid)) {
         st->bad = "another account";
         return;
     }
@@ -157,7 +152,7 @@ static void hierarchy_row(grantd_op *op, const grantd_doc *a, const char *at)
     struct ga *st = ga(op);
     const char *c = grantd_strf(op, "%s.customerClient", at);
 
-    if (!is(grantd_text(op, a, grantd_strf(op, "%s.id", c)), st->line.cid)) {
+    if (!grantd_equal(grantd_text(op, a, grantd_strf(op, "%s.id", c)), st->line.cid)) {
         st->bad = "another account of the hierarchy";
         return;
     }
@@ -263,7 +258,7 @@ static grantd_next *on_invited(grantd_op *op, const grantd_doc *a)
     }
     ga_tell_refused(op, a);
     ga_error(op, a, &e);
-    if (is(e.family, "authorizationError")) /* about the agency's user and its manager account */
+    if (grantd_equal(e.family, "authorizationError")) /* about the agency's user and its manager account */
         return ga_fail_as(op, a, &e);
     if (ga_is(&e, "ALREADY_MANAGED_IN_HIERARCHY CLIENT_ALREADY_MANAGED_IN_HIERARCHY"))
         return ga_look_hierarchy(op, st->line.cid, on_hierarchy);
@@ -292,7 +287,7 @@ static grantd_next *invite(grantd_op *op)
 
 static grantd_next *after_accept(grantd_op *op)
 {
-    return is(ga(op)->status, "ACTIVE") ? prove(op) : waits(op);
+    return grantd_equal(ga(op)->status, "ACTIVE") ? prove(op) : waits(op);
 }
 
 /* Whoever consented is no administrator there: somebody else accepts in Google Ads, and we see it. */
@@ -315,7 +310,7 @@ static grantd_next *on_accepted(grantd_op *op, const grantd_doc *a)
 
     if (!grantd_ok(op, a))
         return on_not_accepted(op, a);
-    if (!is(grantd_text(op, a, "results.0.resourceName"), st->resource))
+    if (!grantd_equal(grantd_text(op, a, "results.0.resourceName"), st->resource))
         return ga_lied(op, "the link that was accepted");
     return ga_look_link(op, st->line.cid, after_accept, NULL);
 }
@@ -324,9 +319,9 @@ static grantd_next *on_client_side(grantd_op *op)
 {
     struct ga *st = ga(op);
 
-    if (is(st->status, "ACTIVE"))
+    if (grantd_equal(st->status, "ACTIVE"))
         return ga_look_link(op, st->line.cid, after_accept, NULL);
-    if (!is(st->status, "PENDING"))
+    if (!grantd_equal(st->status, "PENDING"))
         return waits(op);
     if (st->count >= MANAGERS_MAX)
         grantd_warn(op, "MANAGERS_NEAR_LIMIT", "account %s is linked to %lld manager accounts already",
@@ -352,12 +347,13 @@ static grantd_next *on_look(grantd_op *op)
 {
     struct ga *st = ga(op);
 
-    if (is(st->status, "ACTIVE"))
+    if (grantd_equal(st->status, "ACTIVE"))
         return prove(op);
-    if (is(st->status, "PENDING"))
+    if (grantd_equal(st->status, "PENDING"))
         return accept_it(op);
-    if (*st->line.ref && is(st->line.ref, st->link ? st->link : "-"))
-        return ga_line_bad(op, is(st->status, "REFUSED") ? "INVITATION_DECLINED" : "INVITATION_GONE");
+    if (*st->line.ref && grantd_equal(st->line.ref, st->link ? st->link : "-"))
+        return ga_line_bad(op,
+                           grantd_equal(st->status, "REFUSED") ? "INVITATION_DECLINED" : "INVITATION_GONE");
     return st->again ? waits(op) : invite(op);
 }
 

@@ -3,11 +3,6 @@
  * be called as often as it takes (facts: B3 link life cycle, plugin operations; B2 revoke). */
 #include "google_ads.h"
 
-static int is(const char *a, const char *b)
-{
-    return a && b && !strcmp(a, b);
-}
-
 /* ---- one after the other ---- */
 
 static grantd_fn each, close_partner, close_member, close_token, on_cancelled, on_withdrawn, on_review_ended;
@@ -15,7 +10,7 @@ static grantd_fn each, close_partner, close_member, close_token, on_cancelled, o
 static grantd_next *report(grantd_op *op, uint32_t outcome, const char *text)
 {
     struct ga *st = ga(op);
-    const char *key = is(st->kind, "token") ? "token" : "at";
+    const char *key = grantd_equal(st->kind, "token") ? "token" : "at";
 
     grantd_surface(op, .kind = st->kind, .id = st->line.ref, .outcome = outcome, .text = text);
     grantd_note(op, key, grantd_strf(op, "%lld", (long long)st->at + 1));
@@ -26,18 +21,6 @@ static grantd_next *report(grantd_op *op, uint32_t outcome, const char *text)
 static grantd_next *closed(grantd_op *op)
 {
     return report(op, ga(op)->closed ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_GONE, NULL);
-}
-
-/* Something of this asset that another grant or an open item stands on. */
-static int is_others(grantd_op *op, const char *kind, const char *id)
-{
-    const grantd_doc *g = grantd_document(op, GRANTD_DOC_GRANT);
-
-    for (int64_t i = 0; g && i < grantd_len(op, g, "others"); i++)
-        if (is(grantd_text(op, g, grantd_strf(op, "others.%lld.kind", (long long)i)), kind) &&
-            is(grantd_text(op, g, grantd_strf(op, "others.%lld.id", (long long)i)), id))
-            return 1;
-    return 0;
 }
 
 /* The next surface that is not closed; tokens only when everything else was looked at. */
@@ -54,7 +37,8 @@ static int next_surface(grantd_op *op, int tokens)
         st->kind = grantd_text(op, g, grantd_strf(op, "%s.kind", at));
         st->line.ref = grantd_text(op, g, grantd_strf(op, "%s.id", at));
         st->at = i;
-        if (st->kind && is(st->kind, "token") == tokens && !is(outcome, "closed") && !is(outcome, "gone"))
+        if (st->kind && grantd_equal(st->kind, "token") == tokens && !grantd_equal(outcome, "closed") &&
+            !grantd_equal(outcome, "gone"))
             return 1;
     }
     return 0;
@@ -90,17 +74,17 @@ static grantd_next *each(grantd_op *op)
     if (next_surface(op, 0)) {
         if (!split(op))
             return unknown(op);
-        if (is(st->kind, "partner") && st->id)
+        if (grantd_equal(st->kind, "partner") && st->id)
             return close_partner(op);
-        if (is(st->kind, "member") && st->id)
+        if (grantd_equal(st->kind, "member") && st->id)
             return close_member(op);
-        if (is(st->kind, "manager_invitation"))
+        if (grantd_equal(st->kind, "manager_invitation"))
             return ga_withdraw_link(op, on_cancelled);
-        if (is(st->kind, "user_invitation"))
+        if (grantd_equal(st->kind, "user_invitation"))
             return ga_withdraw_user(op, on_withdrawn);
-        if (is(st->kind, "review") && st->id)
+        if (grantd_equal(st->kind, "review") && st->id)
             return ga_withdraw_review(op, st->id, on_review_ended);
-        return is(st->kind, "hierarchy") ? close_hierarchy(op) : unknown(op);
+        return grantd_equal(st->kind, "hierarchy") ? close_hierarchy(op) : unknown(op);
     }
     return next_surface(op, 1) ? close_token(op) : grantd_finish(op);
 }
@@ -126,7 +110,7 @@ static grantd_next *link_stays(grantd_op *op)
 
 static grantd_next *on_unlinked_look(grantd_op *op)
 {
-    if (!is(ga(op)->status, "ACTIVE") && !is(ga(op)->status, "PENDING"))
+    if (!grantd_equal(ga(op)->status, "ACTIVE") && !grantd_equal(ga(op)->status, "PENDING"))
         return closed(op);
     return report(op, GRANTD_SURFACE_FAILED, "Google still shows the link although it accepted its end");
 }
@@ -159,7 +143,7 @@ static grantd_next *on_unlinked(grantd_op *op, const grantd_doc *a)
 
     if (!grantd_ok(op, a))
         return on_unlink_refused(op, a);
-    if (!tail || !is(tail + 1, st->id))
+    if (!tail || !grantd_equal(tail + 1, st->id))
         return ga_lied(op, "the link that was ended");
     st->closed = 1;
     return ga_look_link(op, st->line.cid, on_unlinked_look, NULL);
@@ -223,10 +207,10 @@ static grantd_next *on_partner(grantd_op *op)
 {
     struct ga *st = ga(op);
 
-    if (!is(st->status, "PENDING") && !is(st->status, "ACTIVE"))
+    if (!grantd_equal(st->status, "PENDING") && !grantd_equal(st->status, "ACTIVE"))
         return closed(op);
     st->id = st->link; /* also one that was made anew since: it is the same access */
-    return is(st->status, "PENDING") ? ga_cancel_link(op, on_cancelled) : unlink_next(op);
+    return grantd_equal(st->status, "PENDING") ? ga_cancel_link(op, on_cancelled) : unlink_next(op);
 }
 
 /* by_hand: what a person has to do, when grantd may not. */
@@ -247,7 +231,7 @@ static grantd_next *on_cancelled(grantd_op *op)
     struct ga *st = ga(op);
 
     st->id = st->link;
-    if (st->accepted && is_others(op, "partner", grantd_strf(op, "%s~%s", st->line.cid, st->link)))
+    if (st->accepted && grantd_is_others(op, "partner", grantd_strf(op, "%s~%s", st->line.cid, st->link)))
         return report(op, GRANTD_SURFACE_GONE, THEIRS);
     if (st->accepted)
         return unlink_next(op);
@@ -330,8 +314,8 @@ static grantd_next *on_removed(grantd_op *op, const grantd_doc *a)
     if (grantd_ok(op, a) && grantd_text(op, a, "result.multiPartyAuthReview"))
         return seat_stays(op, "the removal is filed; another administrator approves it there within 20 days");
     if (grantd_ok(op, a) &&
-        !is(grantd_text(op, a, "result.resourceName"),
-            grantd_strf(op, "customers/%s/customerUserAccesses/%s", st->line.cid, st->id)))
+        !grantd_equal(grantd_text(op, a, "result.resourceName"),
+                      grantd_strf(op, "customers/%s/customerUserAccesses/%s", st->line.cid, st->id)))
         return ga_lied(op, "the user that was removed");
     st->closed = grantd_ok(op, a);
     return ga_look_user(op, st->who, st->line.cid, st->line.cid, on_removed_look, on_seat_hidden);
@@ -376,7 +360,7 @@ static grantd_next *on_withdrawn(grantd_op *op)
     struct ga *st = ga(op);
 
     st->id = st->user;
-    if (st->accepted && is_others(op, "member", grantd_strf(op, "%s~%s", st->line.cid, st->user)))
+    if (st->accepted && grantd_is_others(op, "member", grantd_strf(op, "%s~%s", st->line.cid, st->user)))
         return report(op, GRANTD_SURFACE_GONE, THEIRS);
     return st->accepted ? on_member(op) : on_review_ended(op);
 }

@@ -19,12 +19,7 @@
     "multi_party_auth_review.creation_date_time FROM multi_party_auth_review WHERE "        \
     "multi_party_auth_review.review_status = 'PENDING'"
 
-#define LAG 86400 /* an accepted invitation may take a day to become a user */
-
-static int is(const char *a, const char *b)
-{
-    return a && b && !strcmp(a, b);
-}
+#define LAG 86400
 
 const char *ga_address(const grantd_op *op)
 {
@@ -35,10 +30,10 @@ const char *ga_address(const grantd_op *op)
 
 static int rank(const char *role)
 {
-    return is(role, "ADMIN")       ? 4
-           : is(role, "STANDARD")  ? 3
-           : is(role, "READ_ONLY") ? 2
-                                   : is(role, "EMAIL_ONLY");
+    return grantd_equal(role, "ADMIN")       ? 4
+           : grantd_equal(role, "STANDARD")  ? 3
+           : grantd_equal(role, "READ_ONLY") ? 2
+                                             : grantd_equal(role, "EMAIL_ONLY");
 }
 
 /* ---- users ---- */
@@ -56,7 +51,7 @@ static int is_ours(grantd_op *op, const char *id, const char *mail)
 {
     const char *known = ga(op)->id;
 
-    return known ? is(known, id) : ga_same_text(mail, ga_address(op));
+    return known ? grantd_equal(known, id) : ga_same_text(mail, ga_address(op));
 }
 
 static void user_row(grantd_op *op, const grantd_doc *a, const char *at)
@@ -114,9 +109,9 @@ static int takes(const grantd_op *op, const char *id, const char *mail, const ch
     const struct ga *st = ga(op);
 
     if (st->id)
-        return is(st->id, id);
-    return ga_same_text(mail, ga_address(op)) && !is(st->invitation_status, "PENDING") &&
-           (is(status, "PENDING") || !is_remembered(st->line.ref, st->invitation));
+        return grantd_equal(st->id, id);
+    return ga_same_text(mail, ga_address(op)) && !grantd_equal(st->invitation_status, "PENDING") &&
+           (grantd_equal(status, "PENDING") || !is_remembered(st->line.ref, st->invitation));
 }
 
 static void invitation_row(grantd_op *op, const grantd_doc *a, const char *at)
@@ -159,7 +154,8 @@ static void review_row(grantd_op *op, const grantd_doc *a, const char *at)
 
     if (!name)
         st->bad = "a review without a name";
-    else if (is(name, grantd_strf(op, "customers/%s/multiPartyAuthReviews/%s", st->line.cid, st->id)))
+    else if (grantd_equal(name,
+                          grantd_strf(op, "customers/%s/multiPartyAuthReviews/%s", st->line.cid, st->id)))
         st->review_open = 1;
 }
 
@@ -272,8 +268,8 @@ static grantd_next *on_raised(grantd_op *op, const grantd_doc *a)
         return ga_line_refused(op, a);
     if (grantd_text(op, a, "result.multiPartyAuthReview"))
         return filed(op, a, "customerUserAccesses", 'u', "the user that was changed");
-    if (!is(grantd_text(op, a, "result.resourceName"),
-            grantd_strf(op, "customers/%s/customerUserAccesses/%s", st->line.cid, st->user)))
+    if (!grantd_equal(grantd_text(op, a, "result.resourceName"),
+                      grantd_strf(op, "customers/%s/customerUserAccesses/%s", st->line.cid, st->user)))
         return ga_lied(op, "the user that was changed");
     return look(op, on_users);
 }
@@ -368,13 +364,13 @@ static grantd_next *on_invitations(grantd_op *op)
     const char *ref = st->line.ref, *at = st->invited_at;
     int asked = is_remembered(ref, st->invitation);
 
-    if (is(st->invitation_status, "PENDING"))
+    if (grantd_equal(st->invitation_status, "PENDING"))
         return ga_line_waits(op, at && strlen(at) == 19 && strspn(at + 11, "0123456789:") == 8
                                      ? grantd_strf(op, "i%s@%.10sT%s", st->invitation, at, at + 11)
                                      : grantd_strf(op, "i%s", st->invitation));
-    if (asked && is(st->invitation_status, "DECLINED"))
+    if (asked && grantd_equal(st->invitation_status, "DECLINED"))
         return ga_line_bad(op, "INVITATION_DECLINED");
-    if (asked && is(st->invitation_status, "EXPIRED"))
+    if (asked && grantd_equal(st->invitation_status, "EXPIRED"))
         return ga_line_bad(op, "INVITATION_EXPIRED");
     if (*ref == 'i' || *ref == 'I')
         return on_gone(op);

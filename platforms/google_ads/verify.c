@@ -9,11 +9,6 @@
 /* Open invitations of a manager, as people report the limit (facts: limits, unconfirmed): 20. */
 #define INVITATIONS_WARN 15
 
-static int is(const char *a, const char *b)
-{
-    return a && b && !strcmp(a, b);
-}
-
 /* ---- the native layer ---- */
 
 static grantd_next *native_is(grantd_op *op, const char *what)
@@ -52,9 +47,9 @@ static grantd_next *on_link(grantd_op *op)
 
     if (st->status)
         grantd_observe(op, "link", st->status);
-    if (is(st->status, "PENDING"))
+    if (grantd_equal(st->status, "PENDING"))
         return native_is(op, "pending");
-    if (!is(st->status, "ACTIVE"))
+    if (!grantd_equal(st->status, "ACTIVE"))
         return native_is(op, "gone");
     grantd_observe(op, "partner", grantd_arg(op, GRANTD_ARG_HUB_ID));
     return ga_look_account(op, GA_HUB, st->line.cid, ga_hub_login(op), on_usable, on_not_usable);
@@ -99,7 +94,8 @@ static int native_surface(grantd_op *op)
         const char *id = grantd_text(op, g, grantd_strf(op, "%s.id", at));
         const char *rest = id ? strchr(id, '~') : NULL;
 
-        if (!is(kind, "partner") && !is(kind, "member") && !is(kind, "hierarchy"))
+        if (!grantd_equal(kind, "partner") && !grantd_equal(kind, "member") &&
+            !grantd_equal(kind, "hierarchy"))
             continue;
         st->kind = kind;
         st->line.cid = grantd_strf(op, "%.*s", id ? (int)strcspn(id, "~") : 0, id ? id : "");
@@ -118,12 +114,12 @@ static grantd_next *native(grantd_op *op)
 
     if (!native_surface(op))
         return grantd_finish(op);
-    bad = !is(st->kind, "member") || own ? ga_need_hub(op) : NULL;
+    bad = !grantd_equal(st->kind, "member") || own ? ga_need_hub(op) : NULL;
     if (bad)
         return bad;
-    if (is(st->kind, "partner"))
+    if (grantd_equal(st->kind, "partner"))
         return ga_look_link(op, st->line.cid, on_link, NULL);
-    if (is(st->kind, "hierarchy"))
+    if (grantd_equal(st->kind, "hierarchy"))
         return ga_look_hierarchy(op, st->line.cid, on_hierarchy);
     return ga_look_user(op, own ? GA_HUB : GA_CLIENT, st->line.cid, st->line.cid, on_seat, on_seat_hidden);
 }
@@ -136,7 +132,7 @@ static void count_row(grantd_op *op, const grantd_doc *a, const char *at)
 
     if (!status)
         ga(op)->bad = "a link without a status";
-    ga(op)->count += is(status, "PENDING");
+    ga(op)->count += grantd_equal(status, "PENDING");
 }
 
 static grantd_next *on_counted(grantd_op *op)
@@ -195,7 +191,7 @@ static grantd_next *after_token(grantd_op *op, const char *alive)
 {
     grantd_observe(op, "alive", alive);
     if (ga_mode(op) == GA_MODE_HUB)
-        return is(alive, "yes") ? hub(op) : grantd_finish(op);
+        return grantd_equal(alive, "yes") ? hub(op) : grantd_finish(op);
     return native(op);
 }
 
@@ -217,7 +213,7 @@ static grantd_next *on_token(grantd_op *op, const grantd_doc *a)
         return after_token(op, dead(op));
     if (!grantd_ok(op, a) || !aud || !scope)
         return ga_fail(op, a);
-    if (!is(aud, grantd_option(op, "client_id")))
+    if (!grantd_equal(aud, grantd_option(op, "client_id")))
         return ga_lied(op, "the token belongs to another OAuth client");
     grantd_observe(op, "scope", scope);
     grantd_observe(op, "account_id", grantd_text(op, a, "sub"));
@@ -243,7 +239,7 @@ static void scan_row(grantd_op *op, const grantd_doc *a, const char *at)
     const char *c = grantd_strf(op, "%s.customerClient", at), *hub_id = grantd_arg(op, GRANTD_ARG_HUB_ID);
     const char *id = ga_client_id(op, a, c);
 
-    if (!id || is(id, hub_id))
+    if (!id || grantd_equal(id, hub_id))
         return;
     grantd_asset(op, .id = id, .parent = hub_id, .layers = GRANTD_LAYER_NATIVE,
                  .kind = grantd_num(op, a, grantd_strf(op, "%s.manager", c), 0) == 1 ? "manager_account"

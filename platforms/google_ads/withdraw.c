@@ -7,11 +7,6 @@
 static grantd_fn end, on_link, on_link_again, on_invitation, on_invitation_again, on_user, on_review,
     on_review_again;
 
-static int is(const char *a, const char *b)
-{
-    return a && b && !strcmp(a, b);
-}
-
 static grantd_next *end(grantd_op *op)
 {
     return ga(op)->then(op);
@@ -62,7 +57,7 @@ static grantd_next *on_cancelled(grantd_op *op, const grantd_doc *a)
     ga_error(op, a, &e);
     if (!grantd_ok(op, a) && !was_settled(&e))
         return refused(op, a);
-    if (grantd_ok(op, a) && (!tail || !is(tail + 1, st->link)))
+    if (grantd_ok(op, a) && (!tail || !grantd_equal(tail + 1, st->link)))
         return ga_lied(op, "the invitation that was cancelled");
     st->closed = grantd_ok(op, a);
     return ga_look_link(op, st->line.cid, on_link_again, NULL);
@@ -87,9 +82,9 @@ static grantd_next *on_link(grantd_op *op)
 {
     struct ga *st = ga(op);
 
-    if (is(st->status, "PENDING"))
+    if (grantd_equal(st->status, "PENDING"))
         return ga_cancel_link(op, st->then);
-    st->accepted = is(st->status, "ACTIVE");
+    st->accepted = grantd_equal(st->status, "ACTIVE");
     return end(op);
 }
 
@@ -97,8 +92,8 @@ static grantd_next *on_link_again(grantd_op *op)
 {
     struct ga *st = ga(op);
 
-    st->accepted = is(st->status, "ACTIVE");
-    return is(st->status, "PENDING") ? shown(op) : end(op);
+    st->accepted = grantd_equal(st->status, "ACTIVE");
+    return grantd_equal(st->status, "PENDING") ? shown(op) : end(op);
 }
 
 grantd_next *ga_withdraw_link(grantd_op *op, grantd_fn *then)
@@ -126,9 +121,9 @@ static grantd_next *on_removed(grantd_op *op, const grantd_doc *a)
     ga_error(op, a, &e);
     if (!grantd_ok(op, a) && !was_settled(&e))
         return refused(op, a);
-    if (grantd_ok(op, a) &&
-        !is(grantd_text(op, a, "result.resourceName"),
-            grantd_strf(op, "customers/%s/customerUserAccessInvitations/%s", st->line.cid, st->invitation)))
+    if (grantd_ok(op, a) && !grantd_equal(grantd_text(op, a, "result.resourceName"),
+                                          grantd_strf(op, "customers/%s/customerUserAccessInvitations/%s",
+                                                      st->line.cid, st->invitation)))
         return ga_lied(op, "the invitation that was removed");
     st->closed = grantd_ok(op, a);
     return ga_look_invitation(op, GA_CLIENT, st->line.cid, login(op), on_invitation_again, refused);
@@ -138,7 +133,7 @@ static grantd_next *on_invitation(grantd_op *op)
 {
     struct ga *st = ga(op);
 
-    if (!is(st->invitation_status, "PENDING"))
+    if (!grantd_equal(st->invitation_status, "PENDING"))
         return ga_look_user(op, GA_CLIENT, st->line.cid, login(op), on_user, refused);
     return ga_mutate(
         op, GA_CLIENT, st->line.cid, login(op), "customerUserAccessInvitations:mutate",
@@ -151,7 +146,7 @@ static grantd_next *on_invitation_again(grantd_op *op)
 {
     struct ga *st = ga(op);
 
-    if (is(st->invitation_status, "PENDING"))
+    if (grantd_equal(st->invitation_status, "PENDING"))
         return shown(op);
     return st->closed ? end(op) : ga_look_user(op, GA_CLIENT, st->line.cid, login(op), on_user, refused);
 }
@@ -187,7 +182,8 @@ static grantd_next *on_revoked(grantd_op *op, const grantd_doc *a)
         return refused(op, a);
     if (grantd_type(op, a, error) == GRANTD_IS_OBJECT)
         st->why = "Google did not let the one who asked for it take it back";
-    else if (!is(name, grantd_strf(op, "customers/%s/multiPartyAuthReviews/%s", st->line.cid, st->id)))
+    else if (!grantd_equal(name,
+                           grantd_strf(op, "customers/%s/multiPartyAuthReviews/%s", st->line.cid, st->id)))
         return ga_lied(op, "the review that was revoked");
     st->closed = !st->why;
     return ga_look_review(op, on_review_again, refused);

@@ -90,7 +90,7 @@ int li_class(grantd_op *op, const grantd_doc *answer)
     if (row < NERRORS) {
         if (errors[row].code == GRANTD_E_REAUTH && is_odd(op, answer))
             return GRANTD_E_PROTOCOL;
-        if (errors[row].status == 401 && li_contains(grantd_text(op, answer, "message"), "empty oauth2"))
+        if (errors[row].status == 401 && grantd_contains(grantd_text(op, answer, "message"), "empty oauth2"))
             return GRANTD_E_CONFIG;
         return errors[row].code;
     }
@@ -110,7 +110,7 @@ static int64_t midnight(grantd_op *op)
 
 void li_park(grantd_op *op, const grantd_doc *answer)
 {
-    int64_t after = li_number(grantd_header(op, answer, "retry-after"));
+    int64_t after = grantd_number(grantd_header(op, answer, "retry-after"));
 
     grantd_retry_after(op, after >= 0 ? grantd_now(op) + after : midnight(op));
 }
@@ -133,7 +133,7 @@ static int failed_before(grantd_op *op)
 /* How often in a row (facts: 1.4): notes outlive what fails for now, except where a grant is being closed. */
 static int64_t refusals(grantd_op *op)
 {
-    int64_t n = li_number(grantd_noted(op, "limited"));
+    int64_t n = grantd_number(grantd_noted(op, "limited"));
 
     return n > 0 ? n : li(op)->closes && failed_before(op) ? 2 : 0;
 }
@@ -206,7 +206,7 @@ static grantd_next *send(grantd_op *op)
 static int too_young(grantd_op *op, const grantd_doc *answer)
 {
     const char *word = li_word(op, answer);
-    int64_t issued = li_number(grantd_noted(op, "issued"));
+    int64_t issued = grantd_number(grantd_noted(op, "issued"));
 
     if (grantd_status(op, answer) != 401 || issued < 0 || grantd_now(op) - issued >= YOUNG_S)
         return 0;

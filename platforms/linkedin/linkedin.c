@@ -123,7 +123,7 @@ static void warn_version(grantd_op *op, const char *version)
                             version, sunsets[i].day);
             return;
         }
-    if (li_month_of(now) - li_month(version) >= OLD_MONTHS)
+    if (grantd_month_of(now) - li_month(version) >= OLD_MONTHS)
         grantd_warn(
             op, "API_VERSION_RETIRES",
             "API version %s is ten months old or older; LinkedIn keeps one for a year: set api_version of "

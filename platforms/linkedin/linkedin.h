@@ -3,7 +3,7 @@
 #ifndef LINKEDIN_H
 #define LINKEDIN_H
 
-#include <grantd/platform.h>
+#include <grantd/platform_help.h>
 
 #include <string.h>
 
@@ -82,10 +82,7 @@ const char *li_nth(grantd_op *op, const char *list, size_t i);
 /* Words separated by blanks and commas: is the word there; do both hold the same words. */
 int li_has_word(const char *words, const char *word);
 int li_same_words(const char *a, const char *b);
-int li_contains(const char *text, const char *part); /* any case */
-int64_t li_number(const char *text);                 /* decimal digits only; -1: something else */
-int64_t li_month(const char *version);               /* months since year 0; -1: no YYYYMM */
-int64_t li_month_of(int64_t unix_seconds);
+int64_t li_month(const char *version); /* months since year 0; -1: no YYYYMM */
 
 /* ---- call.c: one request to LinkedIn, and what a refusal means --------------------------------------------
  */

@@ -169,7 +169,7 @@ static const char *kept_token(grantd_op *op, int i)
 {
     const char *kept = grantd_kept(op, grantd_strf(op, "old.%d", i)),
                *blank = kept ? strchr(kept, ' ') : NULL;
-    int64_t end = blank ? li_number(grantd_strf(op, "%.*s", (int)(blank - kept), kept)) : 0;
+    int64_t end = blank ? grantd_number(grantd_strf(op, "%.*s", (int)(blank - kept), kept)) : 0;
 
     return end > grantd_now(op) ? blank + 1 : NULL;
 }

@@ -111,55 +111,9 @@ int li_same_words(const char *a, const char *b)
     return holds_all(a, b) && holds_all(b, a);
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-int li_contains(const char *text, const char *part)
-{
-    for (; text && *text; text++) {
-        size_t i = 0;
-
-        while (part[i] && lower(text[i]) == lower(part[i]))
-            i++;
-        if (!part[i])
-            return 1;
-    }
-    return 0;
-}
-
-/* ---- numbers
- * -------------------------------------------------------------------------------------------------- */
-
-int64_t li_number(const char *text)
-{
-    int64_t n = 0;
-
-    if (!text || !*text || strlen(text) > 15)
-        return -1;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9')
-            return -1;
-        n = n * 10 + (*text - '0');
-    }
-    return n;
-}
-
 int64_t li_month(const char *version)
 {
-    int64_t n = version && strlen(version) == 6 ? li_number(version) : -1;
+    int64_t n = version && strlen(version) == 6 ? grantd_number(version) : -1;
 
     return n < 202001 || n % 100 < 1 || n % 100 > 12 ? -1 : n / 100 * 12 + n % 100 - 1;
-}
-
-/* Of the proleptic Gregorian calendar, from days since 1970-01-01. */
-int64_t li_month_of(int64_t unix_seconds)
-{
-    int64_t z = unix_seconds / 86400 + 719468, era = z / 146097, doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    int64_t month = mp < 10 ? mp + 2 : mp - 10; /* from 0 */
-
-    return (yoe + era * 400 + (month < 2 ? 1 : 0)) * 12 + month;
 }

@@ -43,7 +43,7 @@ static size_t oauth_row(grantd_op *op, const grantd_doc *answer)
     for (size_t i = 0; i < NOAUTH; i++)
         if ((!oauth_errors[i].status || oauth_errors[i].status == status) &&
             (!oauth_errors[i].word || (word && !strcmp(word, oauth_errors[i].word))) &&
-            (!oauth_errors[i].part || li_contains(text, oauth_errors[i].part)))
+            (!oauth_errors[i].part || grantd_contains(text, oauth_errors[i].part)))
             return i;
     return NOAUTH;
 }
@@ -172,11 +172,11 @@ static void keep_superseded(grantd_op *op)
     int64_t now = grantd_now(op), first = INT64_MAX;
     const char *slot = "old.0";
 
-    if (!old || strlen(old) > 4000 || (li_number(end) >= 0 && li_number(end) <= now))
+    if (!old || strlen(old) > 4000 || (grantd_number(end) >= 0 && grantd_number(end) <= now))
         return;
     for (int i = 0; i < SUPERSEDED_MAX; i++) {
         const char *key = grantd_strf(op, "old.%d", i), *kept = grantd_kept(op, key);
-        int64_t ends = kept ? li_number(grantd_strf(op, "%.*s", (int)strcspn(kept, " "), kept)) : 0;
+        int64_t ends = kept ? grantd_number(grantd_strf(op, "%.*s", (int)strcspn(kept, " "), kept)) : 0;
 
         if (ends <= now)
             grantd_keep(op, key, NULL);
@@ -185,7 +185,7 @@ static void keep_superseded(grantd_op *op)
             slot = key;
         }
     }
-    grantd_keep(op, slot, grantd_strf(op, "%s %s", end && li_number(end) > 0 ? end : "9999999999", old));
+    grantd_keep(op, slot, grantd_strf(op, "%s %s", end && grantd_number(end) > 0 ? end : "9999999999", old));
 }
 
 static grantd_next *on_refreshed(grantd_op *op, const grantd_doc *answer)

@@ -123,24 +123,6 @@ static const char *printable(grantd_op *op, const char *text, size_t max)
     return out;
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-static int contains(const char *text, const char *part)
-{
-    for (; *text; text++) {
-        size_t i = 0;
-
-        while (part[i] && lower(text[i]) == lower(part[i]))
-            i++;
-        if (!part[i])
-            return 1;
-    }
-    return !*part;
-}
-
 /* ---- the description's rules
  * -------------------------------------------------------------------------------- */
 static int64_t token_age(grantd_op *op)
@@ -166,7 +148,7 @@ static int rule_holds(grantd_op *op, const char *rule, int status, const char *w
         return 0;
     if (error && (!word || strcmp(error, word)))
         return 0;
-    if (part && (!body || !contains(body, part)))
+    if (part && (!body || !grantd_contains(body, part)))
         return 0;
     if (token_age(op) > oa_num(op, grantd_strf(op, "%s.max_token_age_s", rule), INT64_MAX))
         return 0;

@@ -3,7 +3,7 @@
 #ifndef OAUTH2_H
 #define OAUTH2_H
 
-#include <grantd/platform.h>
+#include <grantd/platform_help.h>
 
 #include <stddef.h>
 #include <string.h>

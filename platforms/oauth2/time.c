@@ -2,43 +2,18 @@
  */
 #include "oauth2.h"
 
-/* Days since 1970-01-01 of a date of the proleptic Gregorian calendar. */
-static int64_t days(int64_t y, int64_t m, int64_t d)
-{
-    int64_t era, yoe, doy;
-
-    y -= m <= 2;
-    era = y / 400;
-    yoe = y - era * 400;
-    doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-/* n digits at s as a number; -1 when they are not all there. */
-static int64_t digits(const char *s, size_t n)
-{
-    int64_t v = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if (s[i] < '0' || s[i] > '9')
-            return -1;
-        v = v * 10 + (s[i] - '0');
-    }
-    return v;
-}
-
 /* "HH:MM:SS" as seconds of the day, -1 when it is not one. */
 static int64_t clock_time(const char *s)
 {
     int64_t h, m, sec;
 
-    h = digits(s, 2);
+    h = grantd_digits(s, 2);
     if (h < 0 || h > 23 || s[2] != ':')
         return -1;
-    m = digits(s + 3, 2);
+    m = grantd_digits(s + 3, 2);
     if (m < 0 || m > 59 || s[5] != ':')
         return -1;
-    sec = digits(s + 6, 2);
+    sec = grantd_digits(s + 6, 2);
     return sec < 0 || sec > 60 ? -1 : h * 3600 + m * 60 + sec;
 }
 
@@ -46,7 +21,7 @@ static int64_t date(int64_t y, int64_t m, int64_t d, int64_t time)
 {
     if (y < 1971 || m < 1 || m > 12 || d < 1 || d > 31 || time < 0)
         return 0;
-    return days(y, m, d) * 86400 + time;
+    return grantd_days(y, m, d) * 86400 + time;
 }
 
 /* Seconds to take off for "Z", "+02:00" or "-0700"; INT64_MIN when there is no zone. */
@@ -58,8 +33,8 @@ static int64_t zone(const char *s)
         return 0;
     if (*s != '+' && *s != '-')
         return INT64_MIN;
-    h = digits(s + 1, 2);
-    m = h < 0 ? -1 : digits(s + 3 + (s[3] == ':'), 2);
+    h = grantd_digits(s + 1, 2);
+    m = h < 0 ? -1 : grantd_digits(s + 3 + (s[3] == ':'), 2);
     if (m < 0 || h > 23 || m > 59 || s[5 + (s[3] == ':')])
         return INT64_MIN;
     return (*s == '-' ? -1 : 1) * (h * 3600 + m * 60);
@@ -71,7 +46,7 @@ int64_t oa_time_iso(const char *s)
 
     if (strlen(s) < 20 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != ' '))
         return 0;
-    at = date(digits(s, 4), digits(s + 5, 2), digits(s + 8, 2), clock_time(s + 11));
+    at = date(grantd_digits(s, 4), grantd_digits(s + 5, 2), grantd_digits(s + 8, 2), clock_time(s + 11));
     s += 19;
     if (*s == '.')
         s += 1 + strspn(s + 1, "0123456789");
@@ -89,5 +64,5 @@ int64_t oa_time_http(const char *s)
         return 0;
     while (month < 12 && strncmp(months + 3 * month, s + 8, 3))
         month++;
-    return date(digits(s + 12, 4), month + 1, digits(s + 5, 2), clock_time(s + 17));
+    return date(grantd_digits(s + 12, 4), month + 1, grantd_digits(s + 5, 2), clock_time(s + 17));
 }

@@ -1,12 +1,7 @@
 /* call.c - requests to the Pinterest API, lists with all their pages, and what a refusal means. */
 #include "pinterest.h"
 
-#define PAGES_MAX 40 /* of 250 elements */
-
-int pin_is(const char *a, const char *b)
-{
-    return a && b && !strcmp(a, b);
-}
+#define PAGES_MAX 40
 
 int pin_id(const char *s)
 {
@@ -59,9 +54,9 @@ int pin_mode(const grantd_op *op)
 {
     const char *mode = grantd_arg(op, GRANTD_ARG_MODE);
 
-    if (pin_is(mode, GRANTD_MODE_HUB))
+    if (grantd_equal(mode, GRANTD_MODE_HUB))
         return PIN_AGENCY;
-    return pin_is(mode, "request") ? PIN_REQUEST : pin_is(mode, "token") ? PIN_TOKEN : PIN_SHARE;
+    return grantd_equal(mode, "request") ? PIN_REQUEST : grantd_equal(mode, "token") ? PIN_TOKEN : PIN_SHARE;
 }
 
 grantd_next *pin_need_hub(grantd_op *op)
@@ -186,7 +181,7 @@ static grantd_next *on_page(grantd_op *op, const grantd_doc *a)
         return pin_lied(op, st->bad);
     if (!next || !*next)
         return st->then(op);
-    if (pin_is(next, st->mark) || ++st->pages > PAGES_MAX)
+    if (grantd_equal(next, st->mark) || ++st->pages > PAGES_MAX)
         return grantd_fail(op, GRANTD_E_PROTOCOL, "Pinterest's list does not end");
     st->mark = next;
     return ask_page(op);
@@ -233,7 +228,7 @@ static void asset_row(grantd_op *op, const grantd_doc *a, const char *at)
         return;
     }
     st->ids = st->ids ? grantd_strf(op, "%s,%s", st->ids, id) : id;
-    if (pin_is(id, st->asset))
+    if (grantd_equal(id, st->asset))
         st->held = pin_permissions(op, a, grantd_strf(op, "%s.permissions", at));
 }
 
@@ -259,7 +254,7 @@ static void invite_row(grantd_op *op, const grantd_doc *a, const char *at)
 
     if (!pin_id(id))
         st->bad = "an invite without an id";
-    else if (pin_is(to, st->who == PIN_HUB ? st->business : grantd_arg(op, GRANTD_ARG_HUB_ID)))
+    else if (grantd_equal(to, st->who == PIN_HUB ? st->business : grantd_arg(op, GRANTD_ARG_HUB_ID)))
         st->invite = id;
 }
 
@@ -273,7 +268,7 @@ static const char *const open_requests[] = { "is_member", "false",       "invite
 grantd_next *pin_find_invite(grantd_op *op, const char *kind, const char *business, grantd_fn *then,
                              grantd_doc_fn *refused)
 {
-    int asked = pin_is(kind, PIN_REQUEST_OUT);
+    int asked = grantd_equal(kind, PIN_REQUEST_OUT);
 
     pin(op)->invite = NULL;
     pin(op)->business = business;

@@ -47,7 +47,7 @@ static grantd_next *native(grantd_op *op)
     for (int64_t i = 0; g && i < grantd_len(op, g, "surfaces"); i++) {
         const char *at = grantd_strf(op, "surfaces.%lld", (long long)i);
 
-        if (!pin_is(grantd_text(op, g, grantd_strf(op, "%s.kind", at)), "partner") ||
+        if (!grantd_equal(grantd_text(op, g, grantd_strf(op, "%s.kind", at)), "partner") ||
             !split(op, grantd_text(op, g, grantd_strf(op, "%s.id", at))))
             continue;
         bad = pin_need_hub(op);
@@ -82,7 +82,8 @@ static grantd_next *on_person(grantd_op *op, const grantd_doc *a)
         return pin_fail(op, a);
     grantd_observe(op, "account_id", id);
     if (pin_mode(op) == PIN_AGENCY)
-        grantd_observe(op, "native", pin_is(id, grantd_arg(op, GRANTD_ARG_HUB_ID)) ? "present" : "gone");
+        grantd_observe(op, "native",
+                       grantd_equal(id, grantd_arg(op, GRANTD_ARG_HUB_ID)) ? "present" : "gone");
     return after_token(op, "yes");
 }
 
@@ -142,7 +143,7 @@ static grantd_next *on_ended(grantd_op *op, const grantd_doc *a)
         return by_hand(op);
     if (!grantd_ok(op, a) || grantd_type(op, a, "items") != GRANTD_IS_LIST)
         return pin_fail(op, a);
-    if (grantd_len(op, a, "items") && !pin_is(grantd_text(op, a, "items.0.asset_id"), st->asset))
+    if (grantd_len(op, a, "items") && !grantd_equal(grantd_text(op, a, "items.0.asset_id"), st->asset))
         return pin_lied(op, "the access to another account was ended");
     st->closed = 1;
     return pin_look(op, st->business, on_gone, on_gone_refused);
@@ -173,7 +174,7 @@ static grantd_fn on_sent, on_sent_again, asked_for;
 
 static int is_request(const grantd_op *op)
 {
-    return pin_is(pin(op)->kind, PIN_REQUEST_OUT);
+    return grantd_equal(pin(op)->kind, PIN_REQUEST_OUT);
 }
 
 static grantd_next *sent_stays(grantd_op *op, const char *why)
@@ -206,7 +207,7 @@ static grantd_next *on_withdrawn(grantd_op *op, const grantd_doc *a)
         return on_sent_refused(op, a);
     if (grantd_type(op, a, "items") != GRANTD_IS_LIST)
         return pin_fail(op, a);
-    if (done && !pin_is(done, st->invite))
+    if (done && !grantd_equal(done, st->invite))
         return pin_lied(op, "another invitation was cancelled");
     st->closed = grantd_type(op, a, "items.0.exception") != GRANTD_IS_OBJECT;
     return pin_find_invite(op, st->kind, st->business, on_sent_again, on_sent_refused);
@@ -255,14 +256,7 @@ static grantd_next *on_nothing_given(grantd_op *op, const grantd_doc *a)
 /* Another grant stands on this account's access, or an item that is still open. */
 static int is_others(grantd_op *op, const char *id)
 {
-    const grantd_doc *g = grantd_document(op, GRANTD_DOC_GRANT);
-    const char *ref = grantd_strf(op, "%s~%s", pin(op)->business, id);
-
-    for (int64_t i = 0; g && i < grantd_len(op, g, "others"); i++)
-        if (pin_is(grantd_text(op, g, grantd_strf(op, "others.%lld.kind", (long long)i)), "partner") &&
-            pin_is(grantd_text(op, g, grantd_strf(op, "others.%lld.id", (long long)i)), ref))
-            return 1;
-    return 0;
+    return grantd_is_others(op, "partner", grantd_strf(op, "%s~%s", pin(op)->business, id));
 }
 
 /* One a run: an item may name more accounts than a run has requests. */
@@ -278,7 +272,7 @@ static grantd_next *on_given(grantd_op *op)
     st->closed = last != NULL;
     if (!id)
         return on_gone(op);
-    if (pin_is(id, last))
+    if (grantd_equal(id, last))
         return report(op, GRANTD_SURFACE_FAILED,
                       "Pinterest still shows an access although it accepted its end");
     st->asset = id;
@@ -371,7 +365,7 @@ static int next_surface(grantd_op *op)
         st->kind = grantd_text(op, g, grantd_strf(op, "%s.kind", at));
         st->id = grantd_text(op, g, grantd_strf(op, "%s.id", at));
         st->at = i;
-        if (st->kind && !pin_is(outcome, "closed") && !pin_is(outcome, "gone"))
+        if (st->kind && !grantd_equal(outcome, "closed") && !grantd_equal(outcome, "gone"))
             return 1;
     }
     return 0;
@@ -384,11 +378,11 @@ static grantd_next *each(grantd_op *op)
 
     if (!next_surface(op))
         return grantd_finish(op);
-    if (pin_is(st->kind, "token"))
+    if (grantd_equal(st->kind, "token"))
         return end_token(op);
-    if ((pin_is(st->kind, PIN_INVITATION) || is_request(op)) && pin_id(st->id))
+    if ((grantd_equal(st->kind, PIN_INVITATION) || is_request(op)) && pin_id(st->id))
         return take_back(op);
-    if (!pin_is(st->kind, "partner") || !split(op, st->id))
+    if (!grantd_equal(st->kind, "partner") || !split(op, st->id))
         return report(op, GRANTD_SURFACE_MANUAL, "this is no access that grantd knows how to end");
     bad = pin_need_hub(op);
     return bad ? bad : pin_look(op, st->business, on_look, on_gone_refused);

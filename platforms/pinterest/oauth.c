@@ -7,7 +7,7 @@
 
 static int yes(const grantd_op *op, const char *option)
 {
-    return pin_is(grantd_option(op, option), "true");
+    return grantd_equal(grantd_option(op, option), "true");
 }
 
 static const char *scope_of(const grantd_op *op)
@@ -30,7 +30,7 @@ grantd_next *pin_refused_callback(grantd_op *op)
 {
     const char *error = grantd_query(op, "error");
 
-    if (pin_is(error, "access_denied"))
+    if (grantd_equal(error, "access_denied"))
         return grantd_fail(op, GRANTD_E_DECLINED, "the person said no at Pinterest");
     return grantd_fail(op, GRANTD_E_CONFIG, "Pinterest sent the person back with an error");
 }
@@ -49,7 +49,8 @@ static int has_tokens(grantd_op *op, const grantd_doc *a)
 {
     const char *type = grantd_text(op, a, "token_type");
 
-    return grantd_text(op, a, "access_token") && (!type || pin_is(type, "bearer") || pin_is(type, "Bearer"));
+    return grantd_text(op, a, "access_token") &&
+           (!type || grantd_equal(type, "bearer") || grantd_equal(type, "Bearer"));
 }
 
 /* Scopes come joined by blanks or commas. */
@@ -95,7 +96,7 @@ static grantd_next *on_person(grantd_op *op, const grantd_doc *a)
 
     if (!grantd_ok(op, a) || !pin_id(id))
         return pin_fail(op, a);
-    if (!pin_is(type, "BUSINESS"))
+    if (!grantd_equal(type, "BUSINESS"))
         return grantd_fail(op, GRANTD_E_FORBIDDEN,
                            "this is no business account at Pinterest: only those have ad accounts to share");
     grantd_note(op, "business", id); /* the account id becomes an argument in the next operation only */

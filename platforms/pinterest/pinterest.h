@@ -3,7 +3,7 @@
 #ifndef PINTEREST_H
 #define PINTEREST_H
 
-#include <grantd/platform.h>
+#include <grantd/platform_help.h>
 
 #include <string.h>
 
@@ -54,7 +54,6 @@ grantd_next *pin_find_invite(grantd_op *op, const char *kind, const char *busine
                              grantd_doc_fn *refused);
 #define PIN_INVITATION  "invitation" /* kinds of surfaces; their id is the client's business */
 #define PIN_REQUEST_OUT "request"
-int pin_is(const char *a, const char *b); /* both there and equal */
 grantd_next *pin_need_hub(grantd_op *op); /* NULL: it is there */
 grantd_next *pin_fail(grantd_op *op, const grantd_doc *answer);
 grantd_next *pin_lied(grantd_op *op, const char *what);

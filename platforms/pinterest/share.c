@@ -40,7 +40,8 @@ static void tell(grantd_op *op, const char *id, uint32_t layers)
 
 static int keeps(const grantd_op *op)
 {
-    return grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN) && pin_is(grantd_option(op, "keep_client_token"), "true");
+    return grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN) &&
+           grantd_equal(grantd_option(op, "keep_client_token"), "true");
 }
 
 /* What was sent and waits for a yes, with the first account that is known of: it is withdrawn when the item
@@ -118,7 +119,7 @@ static void partner_row(grantd_op *op, const grantd_doc *a, const char *at)
 
     if (!pin_id(id))
         pin(op)->bad = "a partner without an id";
-    else if (pin_is(id, hub(op)))
+    else if (grantd_equal(id, hub(op)))
         pin(op)->partner = 1;
 }
 
@@ -141,7 +142,7 @@ static grantd_next *on_accepted(grantd_op *op, const grantd_doc *a)
         return pin_fail(op, a);
     if (grantd_type(op, a, "items.0.exception") == GRANTD_IS_OBJECT)
         return wait_for_agency(op);
-    if (!pin_is(grantd_text(op, a, "items.0.invite.id"), pin(op)->invite))
+    if (!grantd_equal(grantd_text(op, a, "items.0.invite.id"), pin(op)->invite))
         return pin_lied(op, "another invite was accepted");
     return permit(op);
 }
@@ -437,7 +438,7 @@ static grantd_next *ask_by_request(grantd_op *op)
 
 static grantd_next *own(grantd_op *op)
 {
-    if (!pin_is(business(op), hub(op)))
+    if (!grantd_equal(business(op), hub(op)))
         return grantd_fail(
             op, GRANTD_E_CONFIG,
             "the business that consented is not the hub: sign in with the hub's business account");

@@ -62,38 +62,6 @@ int sh_option_is(const grantd_op *op, const char *key, const char *value)
     return is && !strcmp(is, value);
 }
 
-int64_t sh_number(const char *text)
-{
-    int64_t n = 0;
-
-    if (!text || !*text || strlen(text) > 12)
-        return -1;
-    for (; *text; text++) {
-        if (*text < '0' || *text > '9')
-            return -1;
-        n = n * 10 + (*text - '0');
-    }
-    return n;
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
-int sh_contains(const char *text, const char *part)
-{
-    for (; text && *text; text++) {
-        size_t i = 0;
-
-        while (part[i] && lower(text[i]) == lower(part[i]))
-            i++;
-        if (!part[i])
-            return 1;
-    }
-    return !*part;
-}
-
 /* YYYY-MM of a quarter as months since year 0; -1: something else. */
 static int64_t month(const char *v)
 {
@@ -107,16 +75,6 @@ static int64_t month(const char *v)
     return m == 1 || m == 4 || m == 7 || m == 10 ? y * 12 + m - 1 : -1;
 }
 
-static int64_t month_of(int64_t unix_seconds)
-{
-    int64_t z = unix_seconds / SH_DAY_S + 719468, era = z / 146097, doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    int64_t m = mp < 10 ? mp + 2 : mp - 10; /* from 0 */
-
-    return (yoe + era * 400 + (m < 2 ? 1 : 0)) * 12 + m;
-}
-
 grantd_next *sh_version(grantd_op *op)
 {
     const char *version = grantd_option(op, "api_version");
@@ -124,7 +82,7 @@ grantd_next *sh_version(grantd_op *op)
     if (month(version) < 0)
         return grantd_fail(op, GRANTD_E_CONFIG,
                            "api_version is written YYYY-MM with 01, 04, 07 or 10 as month, like 2026-10");
-    if (month_of(grantd_now(op)) - month(version) >= OLD_MONTHS)
+    if (grantd_month_of(grantd_now(op)) - month(version) >= OLD_MONTHS)
         grantd_warn(
             op, "API_VERSION_RETIRES",
             "API version %s is ten months old or older; Shopify keeps one for a year and then serves another "
@@ -150,7 +108,7 @@ const char *sh_error_code(grantd_op *op, const grantd_doc *answer)
 int sh_refuses_old_tokens(grantd_op *op, const grantd_doc *answer)
 {
     return grantd_status(op, answer) == 403 &&
-           sh_contains(grantd_body(op, answer), "non-expiring access tokens are no longer accepted");
+           grantd_contains(grantd_body(op, answer), "non-expiring access tokens are no longer accepted");
 }
 
 int sh_is_closed(grantd_op *op, const grantd_doc *answer)
@@ -168,7 +126,7 @@ static int class_at_token(grantd_op *op, const grantd_doc *answer, const char **
     int status = grantd_status(op, answer);
 
     for (size_t i = 0; status / 100 == 4 && i < COUNT(texts); i++)
-        if ((!texts[i].status || texts[i].status == status) && sh_contains(body, texts[i].part) && body) {
+        if ((!texts[i].status || texts[i].status == status) && grantd_contains(body, texts[i].part) && body) {
             *ret_text = texts[i].text;
             return texts[i].code;
         }
@@ -244,7 +202,7 @@ static int64_t wait_of(grantd_op *op, const grantd_doc *answer)
 {
     const char *after = grantd_header(op, answer, "retry-after");
     size_t whole = after ? strspn(after, "0123456789") : 0;
-    int64_t n = whole ? sh_number(grantd_strf(op, "%.*s", (int)whole, after)) : -1;
+    int64_t n = whole ? grantd_number(grantd_strf(op, "%.*s", (int)whole, after)) : -1;
 
     if (n < 0 || (after[whole] && after[whole] != '.'))
         return grantd_status(op, answer) == 200 ? bucket_wait(op, answer) : 1;

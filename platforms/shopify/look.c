@@ -14,7 +14,7 @@ static grantd_next *frozen(grantd_op *op)
 /* An hour's token that has run out says nothing about the consent: the next refresh does. */
 static grantd_next *refused(grantd_op *op)
 {
-    int64_t end = sh_number(grantd_arg(op, GRANTD_ARG_EXPIRES_AT));
+    int64_t end = grantd_number(grantd_arg(op, GRANTD_ARG_EXPIRES_AT));
 
     grantd_observe(op, "alive", end >= 0 && end <= grantd_now(op) ? "unknown" : "no");
     return grantd_finish(op);

@@ -3,7 +3,7 @@
 #ifndef SHOPIFY_H
 #define SHOPIFY_H
 
-#include <grantd/platform.h>
+#include <grantd/platform_help.h>
 
 #include <string.h>
 
@@ -68,8 +68,6 @@ const char *sh_error_code(grantd_op *op, const grantd_doc *answer);
 int sh_refuses_old_tokens(grantd_op *op, const grantd_doc *answer);
 int sh_option_is(const grantd_op *op, const char *key, const char *value);
 grantd_next *sh_version(grantd_op *op);
-int64_t sh_number(const char *text); /* decimal digits only; -1: something else */
-int sh_contains(const char *text, const char *part);
 
 /* ---- token.c: the consent and its life --------------------------------------------------------------------
  */

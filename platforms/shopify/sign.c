@@ -138,7 +138,7 @@ static int callback_is_genuine(grantd_op *op)
 grantd_next *sh_check_callback(grantd_op *op)
 {
     const char *error = grantd_query(op, "error"), *shop = grantd_query(op, "shop");
-    int64_t at = sh_number(grantd_query(op, "timestamp")), now = grantd_now(op);
+    int64_t at = grantd_number(grantd_query(op, "timestamp")), now = grantd_now(op);
 
     if (error && !strcmp(error, "access_denied"))
         return grantd_fail(op, GRANTD_E_DECLINED, "the merchant said no at Shopify");

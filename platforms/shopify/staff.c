@@ -50,7 +50,7 @@ static int of(grantd_op *op, const grantd_doc *answer, const char *at)
 
 static int same_address(const char *a, const char *b)
 {
-    return a && b && strlen(a) == strlen(b) && sh_contains(a, b);
+    return a && b && strlen(a) == strlen(b) && grantd_contains(a, b);
 }
 
 int sh_staff(grantd_op *op, const grantd_doc *answer)

@@ -169,7 +169,7 @@ grantd_next *sh_refresh(grantd_op *op)
 {
     const char *refresh = grantd_arg(op, GRANTD_ARG_REFRESH_TOKEN),
                *access = grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN);
-    int64_t end = sh_number(grantd_arg(op, GRANTD_ARG_EXPIRES_AT));
+    int64_t end = grantd_number(grantd_arg(op, GRANTD_ARG_EXPIRES_AT));
     grantd_next *bad = sh_shop(op);
 
     if (bad)

@@ -37,8 +37,8 @@ static const char *surface(grantd_op *op, int64_t which, int64_t nth)
         const char *at = grantd_strf(op, "surfaces.%lld", (long long)i);
         const char *outcome = tt_grant_text(op, grantd_strf(op, "%s.outcome", at));
 
-        if (tt_equal(tt_grant_text(op, grantd_strf(op, "%s.kind", at)), kinds[which]) &&
-            !tt_equal(outcome, "closed") && !tt_equal(outcome, "gone") && nth-- == 0)
+        if (grantd_equal(tt_grant_text(op, grantd_strf(op, "%s.kind", at)), kinds[which]) &&
+            !grantd_equal(outcome, "closed") && !grantd_equal(outcome, "gone") && nth-- == 0)
             return tt_grant_text(op, grantd_strf(op, "%s.id", at));
     }
     return NULL;
@@ -242,15 +242,15 @@ static int is_there(grantd_op *op, const grantd_doc *a)
 
     if (kind(op) == AUTHORIZATION) {
         status = grantd_text(op, a, "data.auth_code_status");
-        return grantd_text(op, a, "data.auth_code") && !tt_equal(status, "DELETED") &&
-               !tt_equal(status, "EXPIRED");
+        return grantd_text(op, a, "data.auth_code") && !grantd_equal(status, "DELETED") &&
+               !grantd_equal(status, "EXPIRED");
     }
     if (kind(op) == CODE) {
         i = sp_row(op, a, asset(op), NULL);
-        return i >= 0 && tt_equal(tt_row(op, a, i, "auth_info.ad_auth_status"), "AUTHORIZED");
+        return i >= 0 && grantd_equal(tt_row(op, a, i, "auth_info.ad_auth_status"), "AUTHORIZED");
     }
     for (i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, member), in_hand(op)))
+        if (grantd_equal(tt_row(op, a, i, member), in_hand(op)))
             return 1;
     return 0;
 }

@@ -51,7 +51,7 @@ void sp_keep_code(grantd_op *op, const char *code, const char *post)
     int64_t n = tt_noted(op, "n", 0), free_at = -1;
 
     for (int64_t i = n - 1; i >= 0; i--)
-        if (tt_equal(sp_code(op, i), code))
+        if (grantd_equal(sp_code(op, i), code))
             return;
         else if (!sp_code(op, i))
             free_at = i;

@@ -232,8 +232,8 @@ static grantd_next *mint(grantd_op *op, const char *how)
 static grantd_next *has_code(grantd_op *op, const grantd_doc *a, const char *code)
 {
     int64_t end = tt_time(grantd_text(op, a, "data.auth_code_end_time")), until = sp_needed_until(op);
-    int over =
-        tt_equal(grantd_text(op, a, "data.auth_code_status"), "EXPIRED") || (end && end <= grantd_now(op));
+    int over = grantd_equal(grantd_text(op, a, "data.auth_code_status"), "EXPIRED") ||
+               (end && end <= grantd_now(op));
 
     if ((over || (until && end && end < until)) && !grantd_noted(op, "tried"))
         return mint(op, "extend");
@@ -252,7 +252,7 @@ static grantd_next *on_status(grantd_op *op, const grantd_doc *a)
 
     if (tt_code(op, a) != 0 && tt_stops(op, a))
         return tt_fail(op, a, TT_CLIENT);
-    if (tt_code(op, a) == 0 && id && !tt_equal(id, post(op)))
+    if (tt_code(op, a) == 0 && id && !grantd_equal(id, post(op)))
         return tt_odd(op, "item_id for this post");
     if (tt_code(op, a) == 0 && code && !sp_is_code(code))
         return tt_odd(op, "code");
@@ -300,7 +300,7 @@ grantd_next *sp_mint(grantd_op *op)
 /* A boolean and a number are in these bodies, so they are written out. */
 static grantd_next *mint_now(grantd_op *op)
 {
-    int extend = tt_equal(grantd_noted(op, "how"), "extend");
+    int extend = grantd_equal(grantd_noted(op, "how"), "extend");
     const char *body =
         grantd_strf(op, "{\"business_id\":%s,\"item_id\":%s,%s\"authorization_days\":%s}",
                     grantd_encode(op, GRANTD_JSON, me(op)), grantd_encode(op, GRANTD_JSON, post(op)),
@@ -316,7 +316,7 @@ static grantd_next *refused(grantd_op *op, const grantd_doc *a)
     const struct sp_verdict *v = sp_verdict_of(op, a);
     const char *said = tt_said(op, a);
 
-    if (!tt_equal(grantd_noted(op, "how"), "extend"))
+    if (!grantd_equal(grantd_noted(op, "how"), "extend"))
         tell_code(op, GRANTD_SURFACE_GONE);
     if (v && v->word && strcmp(v->word, "NOT_YOURS") != 0)
         sp_problem(op, "post", post(op), v->word, v->text);

@@ -20,7 +20,7 @@ static const char *nth_surface(grantd_op *op, const char *kind, int64_t nth)
     int64_t n = grant ? grantd_len(op, grant, "surfaces") : 0, found = 0;
 
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_grant_text(op, grantd_strf(op, "surfaces.%lld.kind", (long long)i)), kind)) {
+        if (grantd_equal(tt_grant_text(op, grantd_strf(op, "surfaces.%lld.kind", (long long)i)), kind)) {
             if (nth-- == 0)
                 return tt_grant_text(op, grantd_strf(op, "surfaces.%lld.id", (long long)i));
             found = 1;
@@ -105,7 +105,7 @@ static void show_post(grantd_op *op, const grantd_doc *a, int64_t i)
     const char *word = tt_row(op, a, i, "auth_info.ad_auth_status"),
                *status = tt_row(op, a, i, "item_info.status");
 
-    if (tt_equal(word, "AUTHORIZED") && (!end || end > grantd_now(op)))
+    if (grantd_equal(word, "AUTHORIZED") && (!end || end > grantd_now(op)))
         tt_note(op, "seen", 1);
     if (from)
         grantd_observe(op, "starts_at", tt_num_text(op, from));
@@ -153,7 +153,7 @@ static int64_t account_row(grantd_op *op, const grantd_doc *a)
     int64_t n = grantd_len(op, a, "data.list");
 
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "asset_id"), asset_id(op)))
+        if (grantd_equal(tt_row(op, a, i, "asset_id"), asset_id(op)))
             return i;
     return -1;
 }
@@ -247,7 +247,7 @@ static grantd_next *on_accounts(grantd_op *op, const grantd_doc *a)
     if (page == 1)
         tell_number(op, a);
     for (int64_t i = 0; i < n; i++)
-        if (!tt_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC"))
+        if (!grantd_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC"))
             grantd_asset(op, .kind = "tiktok_account", .id = tt_row(op, a, i, "asset_id"),
                          .name = tt_row(op, a, i, "asset_name"), .parent = tt_row(op, a, i, "owner_bc_name"),
                          .layers = GRANTD_LAYER_NATIVE);
@@ -269,7 +269,7 @@ static grantd_next *on_scanned(grantd_op *op, const grantd_doc *a)
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "auth_info.ad_auth_status"), "AUTHORIZED"))
+        if (grantd_equal(tt_row(op, a, i, "auth_info.ad_auth_status"), "AUTHORIZED"))
             grantd_asset(op, .kind = "post", .id = tt_row(op, a, i, "item_info.item_id"),
                          .name = tt_row(op, a, i, "item_info.text"), .layers = GRANTD_LAYER_NATIVE,
                          .parent = tt_row(op, a, i, "user_info.tiktok_name"),

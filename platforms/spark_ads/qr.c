@@ -261,7 +261,7 @@ static grantd_next *on_links(grantd_op *op, const grantd_doc *a)
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "advertiser_id"), advertiser(op)))
+        if (grantd_equal(tt_row(op, a, i, "advertiser_id"), advertiser(op)))
             return is_linked(op);
     if (!tt_last_page(op, a, "data.list", page)) {
         tt_note(op, "page", page + 1);
@@ -360,7 +360,7 @@ static void tell_identity(grantd_op *op, const grantd_doc *a, const char *name)
         if (!same_name(name, identity(op, a, i, "user_name")) &&
             !same_name(name, identity(op, a, i, "display_name")))
             continue;
-        if (!tt_equal(word, "AVAILABLE"))
+        if (!grantd_equal(word, "AVAILABLE"))
             grantd_warn(op, "IDENTITY_NOT_AVAILABLE",
                         "TikTok says %.60s of %.60s: it cannot be used in ads now", word ? word : "nothing",
                         name);

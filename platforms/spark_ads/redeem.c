@@ -170,7 +170,7 @@ static grantd_next *on_info(grantd_op *op, const grantd_doc *a)
     if (tt_code(op, a) != 0 && !v && tt_stops(op, a))
         return tt_fail(op, a, TT_HUB);
     if (tt_code(op, a) == 0) {
-        if (!id || !tt_digits(id) || (sp_is_code(of) && !tt_equal(of, code(op))))
+        if (!id || !tt_digits(id) || (sp_is_code(of) && !grantd_equal(of, code(op))))
             return tt_odd(op, "item_id for this code");
         if ((v = unfit(op, a)))
             return verdict(op, v);
@@ -225,8 +225,8 @@ int64_t sp_row(grantd_op *op, const grantd_doc *a, const char *post, const char 
     int64_t n = grantd_len(op, a, "data.list");
 
     for (int64_t i = 0; i < n; i++)
-        if (post ? tt_equal(tt_row(op, a, i, "item_info.item_id"), post)
-                 : tt_equal(tt_row(op, a, i, "item_info.auth_code"), own))
+        if (post ? grantd_equal(tt_row(op, a, i, "item_info.item_id"), post)
+                 : grantd_equal(tt_row(op, a, i, "item_info.auth_code"), own))
             return i;
     return -1;
 }
@@ -247,8 +247,8 @@ static grantd_next *on_look(grantd_op *op, const grantd_doc *a)
         return tt_fail(op, a, TT_HUB);
     i = sp_row(op, a, item(op), code(op));
     if (i >= 0)
-        return sp_go(op,
-                     tt_equal(tt_row(op, a, i, "auth_info.ad_auth_status"), "AUTHORIZED") ? "read" : "send");
+        return sp_go(op, grantd_equal(tt_row(op, a, i, "auth_info.ad_auth_status"), "AUTHORIZED") ? "read"
+                                                                                                  : "send");
     if (tt_last_page(op, a, "data.list", page))
         return sp_go(op, "send");
     tt_note(op, "page", page + 1);
@@ -304,9 +304,9 @@ static const struct sp_verdict *not_active(grantd_op *op, const grantd_doc *a, i
     const char *status = tt_row(op, a, i, "auth_info.ad_auth_status");
     int64_t end = tt_time(tt_row(op, a, i, "auth_info.auth_end_time"));
 
-    if (tt_equal(status, "EXPIRED") || (end && end <= grantd_now(op)))
+    if (grantd_equal(status, "EXPIRED") || (end && end <= grantd_now(op)))
         return &over;
-    return tt_equal(status, "AUTHORIZED") ? NULL : &pending;
+    return grantd_equal(status, "AUTHORIZED") ? NULL : &pending;
 }
 
 static grantd_next *not_listed(grantd_op *op)

@@ -70,7 +70,7 @@ grantd_next *bc_guided(grantd_op *op)
 
     if (!center && (center = grantd_input(op, "client_bc")))
         center = tt_word(op, &center);
-    if (!center || !tt_digits(center) || tt_equal(center, grantd_arg(op, GRANTD_ARG_HUB_ID)))
+    if (!center || !tt_digits(center) || grantd_equal(center, grantd_arg(op, GRANTD_ARG_HUB_ID)))
         return ask_center(op, center);
     tt_clear(op, "bcs"); /* told again: the last word counts */
     tt_clear(op, "done");
@@ -118,15 +118,15 @@ static void take_state(grantd_op *op, const grantd_doc *a, int64_t i, const char
 {
     const char *status = tt_row(op, a, i, "relation_status");
 
-    if (tt_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC")) {
+    if (grantd_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC")) {
         bc_problem(op, id, "OWN_ACCOUNT",
                    "it belongs to the agency's own Business Center: nothing has to be asked");
-    } else if (tt_equal(status, "BOUND")) {
+    } else if (grantd_equal(status, "BOUND")) {
         tt_push(op, "seen", id);
         bc_report(op, id, tt_row(op, a, i, "asset_name"), tt_row(op, a, i, "advertiser_role"), NULL);
-    } else if (tt_equal(status, "REJECTED")) {
+    } else if (grantd_equal(status, "REJECTED")) {
         bc_problem(op, id, "REJECTED", "the owner rejected the request: talk to the client, then ask again");
-    } else if (tt_equal(status, "UNBOUND")) {
+    } else if (grantd_equal(status, "UNBOUND")) {
         bc_problem(op, id, "REMOVED", "the owner took the access back: talk to the client, then ask again");
     } else {
         tt_push(op, "wait", id);
@@ -140,7 +140,7 @@ static grantd_next *on_watch(grantd_op *op, const grantd_doc *a)
 
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
-    while (i < n && !tt_equal(tt_row(op, a, i, "asset_id"), id))
+    while (i < n && !grantd_equal(tt_row(op, a, i, "asset_id"), id))
         i++;
     if (i < n)
         take_state(op, a, i, id);

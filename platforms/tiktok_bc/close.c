@@ -36,8 +36,8 @@ static int still_open(grantd_op *op, int64_t i, const char *kind)
 {
     const char *outcome = tt_grant_text(op, grantd_strf(op, "surfaces.%lld.outcome", (long long)i));
 
-    return tt_equal(tt_grant_text(op, grantd_strf(op, "surfaces.%lld.kind", (long long)i)), kind) &&
-           !tt_equal(outcome, "closed") && !tt_equal(outcome, "gone");
+    return grantd_equal(tt_grant_text(op, grantd_strf(op, "surfaces.%lld.kind", (long long)i)), kind) &&
+           !grantd_equal(outcome, "closed") && !grantd_equal(outcome, "gone");
 }
 
 /* Id of the nth open surface of a kind, NULL past the last. */
@@ -147,7 +147,7 @@ static grantd_next *on_members(grantd_op *op, const grantd_doc *a)
     if (!not_ours(op, a) && !tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "user_id"), id)) {
+        if (grantd_equal(tt_row(op, a, i, "user_id"), id)) {
             grantd_surface(op, .kind = "member", .id = id, .outcome = GRANTD_SURFACE_FAILED,
                            .text = "TikTok still shows this member on the ad account");
             return next_member(op);
@@ -247,7 +247,7 @@ static grantd_next *on_share_look(grantd_op *op, const grantd_doc *a)
     if (!not_ours(op, a) && !tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, whose(op));
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "asset_id"), asset(op)))
+        if (grantd_equal(tt_row(op, a, i, "asset_id"), asset(op)))
             return share_stays(op, client);
     if (!tt_last_page(op, a, "data.list", page)) {
         tt_note(op, "page", page + 1);
@@ -303,7 +303,7 @@ static grantd_next *on_left(grantd_op *op, const grantd_doc *a)
         return partner_left(op);
     if (!not_ours(op, a) && !tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, whose(op));
-    if (grantd_len(op, a, "data.list") == 0 || tt_equal(grantd_input(op, "end_partnership"), "yes"))
+    if (grantd_len(op, a, "data.list") == 0 || grantd_equal(grantd_input(op, "end_partnership"), "yes"))
         return partner_order(op);
     grantd_surface(op, .kind = "partner", .id = client, .outcome = GRANTD_SURFACE_CLOSED,
                    .text =
@@ -336,7 +336,7 @@ static grantd_next *on_partner_look(grantd_op *op, const grantd_doc *a)
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, whose(op));
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "bc_id"), other)) {
+        if (grantd_equal(tt_row(op, a, i, "bc_id"), other)) {
             grantd_surface(op, .kind = "partner", .id = client,
                            .outcome = ordered(op) ? GRANTD_SURFACE_FAILED : GRANTD_SURFACE_MANUAL,
                            .text = "in Business Center open Users, Partners, and remove the partner");
@@ -418,9 +418,9 @@ static grantd_next *on_asked_look(grantd_op *op, const grantd_doc *a)
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "asset_id"), asset(op)) &&
-            (tt_equal(tt_row(op, a, i, "relation_status"), "BOUND") ||
-             tt_equal(tt_row(op, a, i, "relation_status"), "PENDING")))
+        if (grantd_equal(tt_row(op, a, i, "asset_id"), asset(op)) &&
+            (grantd_equal(tt_row(op, a, i, "relation_status"), "BOUND") ||
+             grantd_equal(tt_row(op, a, i, "relation_status"), "PENDING")))
             return asked_stays(op);
     if (!tt_noted(op, "sweep", 0)) { /* whether the keyword finds ids is not certain */
         tt_note(op, "sweep", 1);

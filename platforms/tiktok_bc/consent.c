@@ -83,9 +83,9 @@ static grantd_next *ask_user(grantd_op *op)
 {
     const char *how = grantd_option(op, "user_info");
 
-    if (tt_equal(how, "off"))
+    if (grantd_equal(how, "off"))
         return tt(op)->then(op);
-    if (tt_equal(how, "post"))
+    if (grantd_equal(how, "post"))
         return tt_post(op, TT_CLIENT, GRANTD_HTTP_REPEATABLE, "user/info/", grantd_pairs(NULL), on_user);
     return tt_get(op, TT_CLIENT, "user/info/", NULL, on_user);
 }
@@ -186,7 +186,7 @@ static int64_t center_row(grantd_op *op, const grantd_doc *a)
     int64_t n = grantd_len(op, a, "data.list");
 
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "bc_info.bc_id"), grantd_arg(op, GRANTD_ARG_HUB_ID)))
+        if (grantd_equal(tt_row(op, a, i, "bc_info.bc_id"), grantd_arg(op, GRANTD_ARG_HUB_ID)))
             return i;
     return -1;
 }
@@ -195,11 +195,11 @@ static void tell_center(grantd_op *op, const grantd_doc *a, int64_t row)
 {
     const char *status = tt_row(op, a, row, "bc_info.status"), *role = tt_row(op, a, row, "user_role");
 
-    if (!tt_equal(status, "ENABLE"))
+    if (!grantd_equal(status, "ENABLE"))
         grantd_warn(op, "HUB_NOT_ENABLED",
                     "TikTok says %s of the agency's Business Center: it must be ENABLE",
                     status && strlen(status) < 40 ? status : "nothing");
-    if (!tt_equal(role, "ADMIN"))
+    if (!grantd_equal(role, "ADMIN"))
         grantd_warn(op, "HUB_NOT_ADMIN",
                     "the person behind the hub is no ADMIN of the agency's Business Center: let an ADMIN "
                     "connect it");
@@ -226,7 +226,7 @@ static grantd_next *on_centers(grantd_op *op, const grantd_doc *a)
     if (row >= 0) {
         tell_center(op, a, row);
         tell_number(op, a);
-        if (!tt_equal(tt_row(op, a, row, "user_role"), "ADMIN"))
+        if (!grantd_equal(tt_row(op, a, row, "user_role"), "ADMIN"))
             return grantd_fail(op, GRANTD_E_FORBIDDEN,
                                "the person who consented is no ADMIN of the agency's Business Center");
         return grantd_finish(op);

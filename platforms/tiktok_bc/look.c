@@ -39,7 +39,7 @@ static int reaches(grantd_op *op, const grantd_doc *a)
     const char *id = asset_id(op);
 
     for (int64_t i = 0; i < n; i++)
-        if (!id || tt_equal(tt_row(op, a, i, "advertiser_id"), id))
+        if (!id || grantd_equal(tt_row(op, a, i, "advertiser_id"), id))
             return 1;
     return 0;
 }
@@ -103,7 +103,7 @@ static int64_t row_of(grantd_op *op, const grantd_doc *a)
     int64_t n = grantd_len(op, a, "data.list");
 
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "asset_id"), asset_id(op)))
+        if (grantd_equal(tt_row(op, a, i, "asset_id"), asset_id(op)))
             return i;
     return -1;
 }
@@ -135,7 +135,7 @@ static grantd_next *on_partners(grantd_op *op, const grantd_doc *a)
     if (!tt_is_list(op, a, "data.list"))
         return hub_refused(op, a);
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "bc_id"), parent(op)))
+        if (grantd_equal(tt_row(op, a, i, "bc_id"), parent(op)))
             return grantd_fail(
                 op, GRANTD_E_PROTOCOL,
                 "TikTok does not list what Business Center %s shares, although it is a partner", parent(op));
@@ -170,10 +170,10 @@ static grantd_next *on_request(grantd_op *op, const grantd_doc *a)
         return hub_refused(op, a);
     i = row_of(op, a);
     status = i < 0 ? NULL : tt_row(op, a, i, "relation_status");
-    if (tt_equal(status, "BOUND"))
+    if (grantd_equal(status, "BOUND"))
         return show_row(op, a, i);
     if (i >= 0)
-        return native_is(op, tt_equal(status, "PENDING") ? "pending" : "gone");
+        return native_is(op, grantd_equal(status, "PENDING") ? "pending" : "gone");
     if (page && tt_last_page(op, a, "data.list", page)) /* without the keyword, to its end */
         return native_is(op, "gone");
     tt_note(op, "page", page + 1);
@@ -226,8 +226,8 @@ static grantd_next *on_scanned(grantd_op *op, const grantd_doc *a)
     if (page == 1)
         tell_number(op, a);
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "relation_status"), "BOUND") &&
-            !tt_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC"))
+        if (grantd_equal(tt_row(op, a, i, "relation_status"), "BOUND") &&
+            !grantd_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC"))
             take_reached(op, a, i, tt_row(op, a, i, "owner_bc_name"));
     if (tt_last_page(op, a, "data.list", page)) {
         tt_note(op, "page", 1);

@@ -212,7 +212,7 @@ int tt_names(grantd_op *op, const char *text, const char *id)
     const char *word;
 
     while (text && (word = tt_word(op, &text)))
-        if (tt_equal(word, id))
+        if (grantd_equal(word, id))
             return 1;
     return 0;
 }
@@ -240,34 +240,9 @@ grantd_next *tt_look_again(grantd_op *op)
 
 /* ---- times ------------------------------------------------------------------------------------------- */
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar. */
-static int64_t days(int64_t y, int64_t m, int64_t d)
-{
-    int64_t era, yoe, doy;
-
-    y -= m <= 2;
-    era = y / 400;
-    yoe = y - era * 400;
-    doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-/* n digits at p, -1 when they are none. */
-static int64_t digits(const char *p, size_t n)
-{
-    int64_t v = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] < '0' || p[i] > '9')
-            return -1;
-        v = v * 10 + (p[i] - '0');
-    }
-    return v;
-}
-
 static int64_t clock_of(const char *p)
 {
-    int64_t h = digits(p, 2), m = digits(p + 3, 2), s = digits(p + 6, 2);
+    int64_t h = grantd_digits(p, 2), m = grantd_digits(p + 3, 2), s = grantd_digits(p + 6, 2);
 
     return h < 0 || m < 0 || s < 0 || h > 23 || m > 59 || s > 60 || p[2] != ':' || p[5] != ':'
                ? -1
@@ -276,34 +251,23 @@ static int64_t clock_of(const char *p)
 
 int64_t tt_time(const char *text)
 {
-    static const int8_t lengths[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    size_t len = text ? strlen(text) : 0;
-    int64_t y, m, d, clock = 0;
+    int64_t day = grantd_day(text), clock = 0;
+    size_t len = day < 0 ? 0 : strlen(text);
 
-    if (len < 10 || text[4] != '-' || text[7] != '-')
-        return 0;
-    y = digits(text, 4);
-    m = digits(text + 5, 2);
-    d = digits(text + 8, 2);
-    if (y < 1970 || m < 1 || m > 12 || d < 1 || d > lengths[m - 1])
-        return 0;
     if (len >= 19 && (text[10] == ' ' || text[10] == 'T'))
         clock = clock_of(text + 11);
     else if (len != 10)
         return 0;
     if (clock < 0 || (len > 19 && strcmp(text + 19, "Z") != 0 && text[19] != '.'))
         return 0;
-    return days(y, m, d) * 86400 + clock;
+    return day * 86400 + clock;
 }
 
 const char *tt_when(grantd_op *op, int64_t at)
 {
-    int64_t z = at / 86400 + 719468, era = z / 146097, doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-    int64_t m = mp < 10 ? mp + 3 : mp - 9, y = yoe + era * 400 + (m <= 2), s = at % 86400;
+    struct grantd_date day = grantd_date_of(at / 86400);
+    int64_t s = at % 86400;
 
-    return grantd_strf(op, "%04lld-%02lld-%02lld %02lld:%02lld UTC", (long long)y, (long long)m,
-                       (long long)(doy - (153 * mp + 2) / 5 + 1), (long long)(s / 3600),
-                       (long long)(s / 60 % 60));
+    return grantd_strf(op, "%04lld-%02lld-%02lld %02lld:%02lld UTC", (long long)day.y, (long long)day.m,
+                       (long long)day.d, (long long)(s / 3600), (long long)(s / 60 % 60));
 }

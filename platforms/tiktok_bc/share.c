@@ -103,7 +103,7 @@ static grantd_next *on_ticked(grantd_op *op, const grantd_doc *a)
         return grantd_fail(op, GRANTD_E_FORBIDDEN, "no ad account was ticked at the consent: consent again");
     if (!hint && !chosen && n > 1)
         return ask_which(op, a, ids, n);
-    if (!hint && tt_equal(chosen, "all"))
+    if (!hint && grantd_equal(chosen, "all"))
         take_all(op, ids, n);
     else
         bc_take_ids(op, hint ? hint : chosen ? chosen : ids[0], "ids");
@@ -140,8 +140,8 @@ static grantd_next *on_centers(grantd_op *op, const grantd_doc *a)
 
         if (!id)
             return tt_odd(op, "bc_id");
-        if (tt_equal(tt_row(op, a, i, "user_role"), "ADMIN") &&
-            tt_equal(tt_row(op, a, i, "bc_info.status"), "ENABLE") &&
+        if (grantd_equal(tt_row(op, a, i, "user_role"), "ADMIN") &&
+            grantd_equal(tt_row(op, a, i, "bc_info.status"), "ENABLE") &&
             strcmp(id, grantd_arg(op, GRANTD_ARG_HUB_ID)) != 0)
             tt_push(op, "bcs", id);
     }
@@ -169,7 +169,7 @@ static void take_owned(grantd_op *op, const grantd_doc *a)
         const char *id = tt_row_id(op, a, i, "asset_id"), *status = tt_row(op, a, i, "relation_status");
 
         at = tt_at(&ids, id);
-        if (at < 0 || !tt_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC"))
+        if (at < 0 || !grantd_equal(tt_row(op, a, i, "relation_type"), "OWNER_BC"))
             continue;
         if (status && strcmp(status, "BOUND") != 0)
             continue;
@@ -208,7 +208,7 @@ static grantd_next *on_was(grantd_op *op, const grantd_doc *a)
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_CLIENT);
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "bc_id"), grantd_arg(op, GRANTD_ARG_HUB_ID))) {
+        if (grantd_equal(tt_row(op, a, i, "bc_id"), grantd_arg(op, GRANTD_ARG_HUB_ID))) {
             grantd_note(op, "was", "1");
             return bc_go(op, "look");
         }
@@ -449,7 +449,7 @@ static grantd_next *not_yet(grantd_op *op)
 static void take_shared(grantd_op *op, const grantd_doc *a)
 {
     int64_t n = grantd_len(op, a, "data.list");
-    int all = tt_equal(grantd_noted(op, "all"), "1");
+    int all = grantd_equal(grantd_noted(op, "all"), "1");
     struct tt_set done, seen;
 
     tt_load(op, &done, "done", n);
@@ -481,7 +481,7 @@ static grantd_next *on_check(grantd_op *op, const grantd_doc *a)
     take_shared(op, a);
     if (!tt_last_page(op, a, "data.list", tt_noted(op, "page", 1)))
         return bc_next_page(op, "check");
-    if (tt_count(op, "seen") < tt_count(op, "done") || (!n && tt_equal(grantd_noted(op, "all"), "1")))
+    if (tt_count(op, "seen") < tt_count(op, "done") || (!n && grantd_equal(grantd_noted(op, "all"), "1")))
         return not_yet(op);
     return bc_go(op, "staff");
 }

@@ -53,7 +53,7 @@ static void take_member(grantd_op *op, const grantd_doc *a, int64_t i)
     if (!id || !tt_has(op, "team", id) || (status && strcmp(status, "BOUND") != 0))
         return;
     tt_push(op, "found", id);
-    if (role && !tt_equal(tt_row(op, a, i, "ext_user_role.finance_role"), role))
+    if (role && !grantd_equal(tt_row(op, a, i, "ext_user_role.finance_role"), role))
         tt_push(op, "money", id);
 }
 
@@ -146,7 +146,7 @@ static grantd_next *on_holders(grantd_op *op, const grantd_doc *a)
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
-        if (tt_equal(tt_row(op, a, i, "advertiser_role"), staff_role(op)))
+        if (grantd_equal(tt_row(op, a, i, "advertiser_role"), staff_role(op)))
             tt_push(op, "has", tt_row_id(op, a, i, "user_id"));
     if (!tt_last_page(op, a, "data.list", tt_noted(op, "page", 1)))
         return bc_next_page(op, "assign");

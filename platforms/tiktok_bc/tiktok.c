@@ -76,7 +76,7 @@ const char *const tt_user_info_choices[] = { "get", "post", "off", NULL };
 
 int tt_is_hub(const grantd_op *op)
 {
-    return tt_equal(grantd_arg(op, GRANTD_ARG_MODE), GRANTD_MODE_HUB);
+    return grantd_equal(grantd_arg(op, GRANTD_ARG_MODE), GRANTD_MODE_HUB);
 }
 
 const char *tt_token(const grantd_op *op, int whose)
@@ -97,7 +97,7 @@ enum { RETIRES_DAYS = 60 };
 static void warn_version(grantd_op *op)
 {
     const char *version = grantd_option(op, "api_version"), *date = grantd_option(op, "api_version_retires");
-    int old = tt_equal(version, "v1.2") || tt_equal(version, "v1.1") || tt_equal(version, "v1.0");
+    int old = grantd_equal(version, "v1.2") || grantd_equal(version, "v1.1") || grantd_equal(version, "v1.0");
     int64_t end = date ? tt_time(date) : 0, now = grantd_now(op);
 
     if (date && !end)
@@ -156,24 +156,9 @@ int tt_is_list(grantd_op *op, const grantd_doc *a, const char *path)
     return tt_code(op, a) == 0 && grantd_type(op, a, path) == GRANTD_IS_LIST;
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-}
-
 int tt_says(grantd_op *op, const grantd_doc *a, const char *part)
 {
-    const char *text = grantd_text(op, a, "message");
-
-    for (; text && *text; text++) {
-        size_t i = 0;
-
-        while (part[i] && lower(text[i]) == lower(part[i]))
-            i++;
-        if (!part[i])
-            return 1;
-    }
-    return 0;
+    return grantd_contains(grantd_text(op, a, "message"), part);
 }
 
 static int says_often(grantd_op *op, const grantd_doc *a)
@@ -341,14 +326,9 @@ int tt_digits(const char *text)
     return n > 0 && n <= 20 && !text[n];
 }
 
-int tt_equal(const char *a, const char *b)
-{
-    return a && b && !strcmp(a, b);
-}
-
 int tt_flag(const char *text)
 {
-    return tt_equal(text, "true");
+    return grantd_equal(text, "true");
 }
 
 int64_t tt_whole(const char *text, int64_t dflt)
@@ -385,8 +365,8 @@ int tt_is_open(grantd_op *op, const char *kind)
         const char *at = grantd_strf(op, "surfaces.%lld", (long long)i);
         const char *outcome = tt_grant_text(op, grantd_strf(op, "%s.outcome", at));
 
-        if (tt_equal(tt_grant_text(op, grantd_strf(op, "%s.kind", at)), kind) &&
-            !tt_equal(outcome, "closed") && !tt_equal(outcome, "gone"))
+        if (grantd_equal(tt_grant_text(op, grantd_strf(op, "%s.kind", at)), kind) &&
+            !grantd_equal(outcome, "closed") && !grantd_equal(outcome, "gone"))
             return 1;
     }
     return 0;

@@ -4,7 +4,7 @@
 #ifndef TIKTOK_H
 #define TIKTOK_H
 
-#include <grantd/platform.h>
+#include <grantd/platform_help.h>
 
 #include <stddef.h>
 #include <string.h>
@@ -64,8 +64,7 @@ const char *tt_row_id(grantd_op *op, const grantd_doc *a, int64_t i, const char 
 /* True when no page comes after this one (facts: tiktok.md 6: page_info may be all zero). */
 int tt_last_page(grantd_op *op, const grantd_doc *a, const char *list, int64_t page);
 int tt_digits(const char *text);
-int tt_equal(const char *a, const char *b); /* two texts, both there */
-int tt_flag(const char *text);              /* "true" */
+int tt_flag(const char *text); /* "true" */
 int64_t tt_whole(const char *text, int64_t dflt);
 const char *tt_num_text(grantd_op *op, int64_t n);
 

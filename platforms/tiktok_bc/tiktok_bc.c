@@ -82,7 +82,7 @@ int bc_rank(const char *role)
     static const char *const low_to_high[] = { "ANALYST", "OPERATOR", "ADMIN" };
 
     for (int i = 0; i < 3; i++)
-        if (tt_equal(role, low_to_high[i]))
+        if (grantd_equal(role, low_to_high[i]))
             return i + 1;
     return 0;
 }
@@ -205,7 +205,7 @@ static grantd_next *work(grantd_op *op)
     const char *at = grantd_noted(op, "at");
     grantd_fn *fn = place(at);
 
-    if (bc_mode_is(op, "guided") && tt_equal(at, "check") && grantd_input(op, "client_bc"))
+    if (bc_mode_is(op, "guided") && grantd_equal(at, "check") && grantd_input(op, "client_bc"))
         return bc_guided(op);
     if (fn)
         return fn(op);
@@ -258,7 +258,7 @@ static uint32_t layers(const grantd_op *op)
 void bc_tell(grantd_op *op, const char *id, const char *parent, uint32_t outcome)
 {
     grantd_surface(op, .kind = "partner_asset", .id = parent, .asset = id, .outcome = outcome);
-    if (tt_equal(grantd_noted(op, "was"), "0"))
+    if (grantd_equal(grantd_noted(op, "was"), "0"))
         grantd_surface(op, .kind = "partner", .id = parent, .asset = id, .outcome = outcome);
 }
 
