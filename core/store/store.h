@@ -168,8 +168,8 @@ struct gd_store_options {
 };
 /* Blocking. Migrates; a file that needs no migration is not looked at as a whole yet: gd_store_check.
  * STORE_LOCKED another process has it, STORE_TOO_NEW, STORE_CORRUPT, STORE_FAILED; of
- * a shared one STORE_MODULE, STORE_UNREACHABLE, STORE_DENIED, STORE_CERT, STORE_TOO_OLD, STORE_READ_ONLY,
- * STORE_UNSAFE, STORE_FOREIGN. */
+ * a shared one STORE_MODULE, STORE_UNREACHABLE, STORE_DENIED, STORE_CERT, STORE_TOO_OLD, STORE_POOLED,
+ * STORE_READ_ONLY, STORE_UNSAFE, STORE_FOREIGN. */
 int gd_store_open(struct gd_store **ret, uv_loop_t *loop, const struct gd_store_options *o,
                   const struct gd_clock *clock, struct gd_log *log, struct gd_err *err);
 /* Replays the spool: fn for each whole record (a torn last one is dropped), oldest first. Before any commit.

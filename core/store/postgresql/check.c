@@ -15,7 +15,7 @@ GD_SQL(sql_settings, "SELECT pg_is_in_recovery(), current_setting('transaction_r
                      "current_setting('synchronous_commit'), "
                      "coalesce(current_setting('synchronous_standby_names', true), ''), "
                      "current_setting('server_encoding'), coalesce(current_setting('fsync', true), 'on'), "
-                     "coalesce(current_setting('full_page_writes', true), 'on'), current_user");
+                     "coalesce(current_setting('full_page_writes', true), 'on'), pg_backend_pid()");
 GD_SQL(sql_ours,
        "SELECT (SELECT id FROM installation LIMIT 1), (SELECT link FROM feed WHERE node = $1 AND n = $2)");
 
@@ -91,6 +91,21 @@ static int check_settings(struct gd_pg_conn *c, const struct gd_tx *tx, struct g
     return 0;
 }
 
+/* While the engine is opened the writer's connection waits beside the next one: who is at the other end of
+ * both at once serves one transaction here and one there. */
+static int check_own(struct gd_pg_conn *c, const struct gd_tx *tx, struct gd_err *err)
+{
+    struct gd_engine *e = c->engine;
+
+    if (e->unprepared)
+        return 0;
+    c->backend = (int)gd_tx_int(tx, 0, 0, 7); /* a pooler tells numbers of its own */
+    if (!e->opening || c == &e->w || !e->w.pg || c->backend != e->w.backend)
+        return 0;
+    gd_pg_explain(err, GD_PG_POOLED, NULL);
+    return -1;
+}
+
 static void remember(struct gd_engine *e, const PGconn *pg, const struct gd_tx *tx)
 {
     const char *v = PQparameterStatus(pg, "server_version"), *names = gd_tx_text(tx, 0, 0, 3);
@@ -146,10 +161,13 @@ int gd_pg_check(struct gd_pg_conn *c, int64_t until, struct gd_err *err)
     if (!c->pg)
         return gd_err_set(err, GD_R_STORE_UNREACHABLE, "the database at %s does not answer", e->place.text);
     tx = gd_tx_new(NULL);
+    tx->once = true; /* nothing is prepared before it is known to stay */
     gd_tx_add_(tx, &sql_settings, NULL, 0);
     rc = gd_pg_ask(c, tx, until, err);
     if (rc == 0)
         rc = check_settings(c, tx, err);
+    if (rc == 0)
+        rc = check_own(c, tx, err);
     if (rc == 0)
         remember(e, c->pg, tx);
     gd_tx_free(tx);

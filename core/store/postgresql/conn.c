@@ -54,12 +54,19 @@ enum gd_reason gd_pg_reason(const char *state)
         enum gd_reason reason;
     } table[] = {
         { "08P01", GD_R_STORE_FAILED }, /* wrong number of parameters */
-        { "28", GD_R_STORE_DENIED },       { "42501", GD_R_STORE_DENIED },
-        { "3F", GD_R_STORE_DENIED },       { "53100", GD_R_STORE_FULL },
-        { "57014", GD_R_STORE_SLOW },      { "55P03", GD_R_STORE_SLOW },
-        { "25006", GD_R_STORE_READ_ONLY }, { "23", GD_R_CONFLICT },
-        { "54", GD_R_LIMIT_REACHED },      { "08", GD_R_STORE_UNREACHABLE },
-        { "57P", GD_R_STORE_UNREACHABLE }, { "53", GD_R_STORE_UNREACHABLE },
+        { GD_PG_POOLED, GD_R_STORE_POOLED },
+        { "28", GD_R_STORE_DENIED },
+        { "42501", GD_R_STORE_DENIED },
+        { "3F", GD_R_STORE_DENIED },
+        { "53100", GD_R_STORE_FULL },
+        { "57014", GD_R_STORE_SLOW },
+        { "55P03", GD_R_STORE_SLOW },
+        { "25006", GD_R_STORE_READ_ONLY },
+        { "23", GD_R_CONFLICT },
+        { "54", GD_R_LIMIT_REACHED },
+        { "08", GD_R_STORE_UNREACHABLE },
+        { "57P", GD_R_STORE_UNREACHABLE },
+        { "53", GD_R_STORE_UNREACHABLE },
         { "3D", GD_R_STORE_UNREACHABLE },
     };
 
@@ -72,7 +79,11 @@ enum gd_reason gd_pg_reason(const char *state)
 /* Sentences of class 22 quote values; those of the others name tables, columns, constraints and people. */
 void gd_pg_explain(struct gd_err *err, const char *state, const char *message)
 {
-    if (!message || !strncmp(state, "22", 2))
+    if (!strcmp(state, GD_PG_POOLED))
+        message =
+            "a pooler gives each transaction another connection: write prepared: no under store, or let "
+            "it pool sessions";
+    else if (!message || !strncmp(state, "22", 2))
         message = "a value does not fit where it is used";
     gd_err_set(err, gd_pg_reason(state), "%.*s (%s)", (int)strcspn(message, "\r\n"), message,
                state[0] ? state : "no code");

@@ -298,10 +298,12 @@ int gd_pg_open(struct gd_engine **ret, const struct gd_store_options *o, const s
 
     if (gd_pg_new(&e, o, host, err) < 0)
         return -1;
+    e->opening = true;
     if (make_ready(e, o, &why) < 0) {
         gd_pg_close(e);
         return gd_err_set(err, why.reason, "%s", why.text);
     }
+    e->opening = false;
     *ret = e;
     return 0;
 }

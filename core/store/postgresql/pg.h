@@ -18,6 +18,7 @@
 #define GD_PG_SLOTS     512 /* power of two; more texts than half of it are not kept prepared */
 #define GD_PG_NEWS_MAX  (256 * 1024)
 #define GD_PG_STATE_LEN 5
+#define GD_PG_POOLED    "42P05" /* somebody has prepared our statement on what should be our connection */
 
 uint64_t gd_pg_random(void);          /* conn.c: for names and jitter, not for secrets */
 static inline int64_t gd_pg_now(void) /* of waits and deadlines; never of anything that is stored */
@@ -134,6 +135,7 @@ struct gd_engine {
     struct gd_store_host host;
     char *node, *schema, *search_path;
     bool unprepared, accept_async;
+    bool opening; /* until all that is there from the beginning is connected; one thread */
     int64_t deadline_ms;
     struct gd_pg_conn w, r, apart, soon;
     struct gd_pg_conn lock;     /* holds the row that keeps others from migrating at the same time */

@@ -138,6 +138,8 @@ int gd_pg_scrub(struct gd_engine *e, struct gd_err *err)
         rc = wait_for_others(c, err);
     if (rc == 0)
         rc = vacuum(c, tx, until, err);
+    if (e->unprepared && c->pg) /* somebody else gets the connection */
+        (void)command(c, "RESET lock_timeout", until, &(struct gd_err){ 0 });
     gd_tx_free(tx);
     gd_pg_conn_done(c);
     gd_free(c);
