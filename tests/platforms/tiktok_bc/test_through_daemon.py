@@ -45,6 +45,20 @@ class TikTok(PlatformTest):
                                              "token": "closed"}, ends)
         self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], 0)
 
+    def test_members_with_roles_of_their_own(self):
+        """A lower role for a member than was asked of the client, and a finance role that stays the agency's matter."""
+        self.begin()
+        grant, = self.granted(EU, staff=INES, staff_role="ANALYST", finance_role="MANAGER")
+        state = self.sandbox.state("tiktok")
+        row, = [a for a in state["assignments"] if a["user_id"] == INES]
+        self.assertEqual((row["asset_id"], row["role"]), (EU, "ANALYST"), row)
+        finance = lambda s: next(m["finance_role"] for b in s["bcs"] for m in b["members"] if m["user_id"] == INES)
+        self.assertEqual(finance(state), "MANAGER")
+        self.assertEqual(self.box.grant(grant)["role"]["granted"], "OPERATOR")
+        self.assertEqual(self.states(self.whole_end(grant))["member"], "closed")
+        state = self.sandbox.state("tiktok")
+        self.assertEqual(([a for a in state["assignments"] if a["user_id"] == INES], finance(state)), ([], "MANAGER"))
+
     def test_the_client_chooses(self):
         self.begin()
         link, request, browser = self.ask(role="ANALYST")
