@@ -96,6 +96,7 @@ void gd_audit_write(struct gd_audit *a, const struct gd_audit_entry *e, gd_audit
     struct job *j = gd_new(sizeof *j);
 
     j->body = gd_audit_body(a, e);
+    j->heads = !strcmp(e->act, GD_AUDIT_HEADS);
     j->done = done;
     j->arg = arg;
     a->outstanding++;
@@ -141,6 +142,10 @@ static void unmake(struct gd_audit *a)
     gd_free(a->w.note);
     gd_free(a->w.counts);
     gd_free(a->counts);
+    gd_free(a->last_note);
+    gd_free(a->shown);
+    json_decref(a->heads);
+    json_decref(a->heads_new);
     gd_free(a->path);
     gd_free(a->head_path);
     gd_free(a->torn_path);
@@ -209,6 +214,7 @@ static void on_timer(uv_timer_t *t)
 {
     struct gd_audit *a = t->data;
 
+    gd_audit_write_heads(a);
     pthread_mutex_lock(&a->lock);
     a->checkpoint_wanted = true;
     pthread_cond_signal(&a->cond);
@@ -266,6 +272,9 @@ static struct gd_audit *make(const struct gd_audit_options *o, const struct gd_c
     a->clock = clock;
     a->log = log;
     a->usable = true;
+    a->shown_own = -1;
+    a->heads = json_object();
+    a->heads_new = json_object();
     a->w.fd = -1;
     init_lock(a);
     gd_buf_init(&a->w.out, SIZE_MAX / 2);
@@ -352,6 +361,7 @@ int gd_audit_open(struct gd_audit **ret, uv_loop_t *loop, const struct gd_audit_
 
 void gd_audit_close(struct gd_audit *a, void (*done)(void *), void *arg)
 {
+    gd_audit_write_heads(a);
     a->closing = true;
     a->closed = done;
     a->closed_arg = arg;

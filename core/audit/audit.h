@@ -1,7 +1,8 @@
 /* audit/audit.h - what was done, by whom, in a log that cannot be changed unseen. One JSON record a line,
  * each with the hash of the one before; every 1,000 records or 60 s a checkpoint signed with Ed25519 (C2SP
  * signed note). When the file has grown to file_max it is closed as <path>.0001, .0002, ... and the chain
- * goes on in a new one, whose first record names the chain's key and tree again. The file is opened
+ * goes on in a new one, whose first record names the chain's key and tree again. Where several nodes work
+ * together each writes down what the others signed last (audit.heads). The file is opened
  * O_APPEND|O_NOFOLLOW; an own thread appends and syncs in groups. Loop thread. */
 #ifndef GD_AUDIT_AUDIT_H
 #define GD_AUDIT_AUDIT_H
@@ -50,6 +51,12 @@ void gd_audit_hash(const struct gd_audit *a, const void *p, size_t n, char out[1
 /* Counters that the next checkpoint carries as "counts" ({"vends": {...}}), once; replaces what was set and
  * not yet carried. Borrowed. */
 void gd_audit_set_counts(struct gd_audit *a, json_t *counts);
+/* What other nodes signed last, as their gd_audit_shown gives it: texts, borrowed. What is new of it is
+ * written in front of the next timed checkpoint, or the last one, which signs it. */
+void gd_audit_set_heads(struct gd_audit *a, const json_t *notes);
+/* For them: the newest checkpoint of this log that signs more than heads of others. NULL: none yet. Caller
+ * frees. */
+char *gd_audit_shown(struct gd_audit *a);
 /* {"records","checkpoint","head","usable","queue"}; checkpoint: records under the last one */
 json_t *gd_audit_status(struct gd_audit *a);
 
@@ -69,6 +76,9 @@ struct gd_audit_verdict {
  * otherwise. pub NULL: signatures are checked against the key named in the file's first line. */
 int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_audit_verdict *ret,
                     struct gd_err *err);
+/* The same, and it must hold what the logs of other nodes, in these nothers paths, know that it signed. */
+int gd_audit_verify_among(const char *path, const unsigned char pub[32], const char *const *others,
+                          size_t nothers, struct gd_audit_verdict *ret, struct gd_err *err);
 /* Newest last; after: sequence number to start behind, negative: the newest ones; at most max; closed files
  * too. subject NULL: all. New reference to an array. */
 json_t *gd_audit_list(const char *path, int64_t after, size_t max, const char *subject, struct gd_err *err);

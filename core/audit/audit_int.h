@@ -17,13 +17,14 @@ struct job { /* one record on its way to the disk */
     char *body; /* what stands between seq and prev */
     gd_audit_fn *done;
     void *arg;
-    bool ok;
+    bool ok, heads; /* heads: of other nodes' logs */
 };
 
 struct place { /* how far the log is */
     struct chain chain;
     int64_t checkpoint; /* records under the last checkpoint */
     unsigned since;     /* records behind it */
+    int64_t own;        /* records of this run that are neither checkpoints nor heads */
 };
 struct writer { /* [writer thread] */
     int fd;
@@ -34,6 +35,7 @@ struct writer { /* [writer thread] */
     struct gd_buf out;        /* the group */
     size_t written;           /* of out */
     char *note;               /* checkpoint in out that goes to the head file when the group is durable */
+    int64_t note_own;         /* place.own under it */
     unsigned checkpoints;     /* in out */
     char *counts;             /* what the next checkpoint carries */
     bool counted;             /* one in out carries it already */
@@ -58,6 +60,10 @@ struct gd_audit {
     /* loop thread */
     unsigned char key[32]; /* of gd_audit_hash */
     unsigned ratchets;     /* how often it was */
+    json_t *heads;         /* origin: note, what is written of the other nodes' */
+    json_t *heads_new;     /* and what is not yet */
+    char *shown;           /* to other nodes */
+    int64_t shown_own;     /* place.own of the last one that was shown */
     size_t outstanding;
     bool closing;
     uv_async_t async;
@@ -73,12 +79,24 @@ struct gd_audit {
     size_t ntodo;
     bool hurry; /* somebody waits for one of todo */
     bool checkpoint_wanted, stop, stopped;
-    char *counts; /* JSON text for the next checkpoint, or NULL */
+    char *counts;     /* JSON text for the next checkpoint, or NULL */
+    char *last_note;  /* the newest checkpoint */
+    int64_t last_own; /* place.own under it */
     int64_t records, checkpoint;
     char head[65];
     unsigned checkpoints;
     bool usable; /* also read without the lock */
 };
+
+/* heads.c */
+#define GD_AUDIT_HEADS "audit.heads"
+struct gd_audit_head { /* of one log, as another knows it; size 0: not at all */
+    int64_t size;
+    unsigned char root[32];
+};
+void gd_audit_write_heads(struct gd_audit *a); /* [loop] what is new */
+/* The newest head of the log at path that the log at other has written down. */
+int gd_audit_read_heads(const char *path, const char *other, struct gd_audit_head *ret, struct gd_err *err);
 
 /* audit.c: the members of a record between seq and prev. Caller frees. */
 char *gd_audit_body(const struct gd_audit *a, const struct gd_audit_entry *e);

@@ -23,6 +23,8 @@ struct check {
     char origin[ORIGIN_MAX];
     int64_t head_size; /* of the checkpoint kept beside the log */
     unsigned char head_root[32];
+    const struct gd_audit_head *others; /* what other nodes know of it */
+    size_t nothers;
     bool started;         /* the first record of all was taken */
     int64_t part;         /* of the file */
     int64_t lines;        /* of it, and one */
@@ -105,6 +107,20 @@ static const char *meet_head(struct check *k)
     return memcmp(have, k->head_root, 32) != 0 ? "the checkpoint in .head" : NULL; /* check:allow no secret */
 }
 
+static const char *meet_others(const struct check *k)
+{
+    unsigned char have[32];
+
+    for (size_t i = 0; i < k->nothers; i++) {
+        if (!k->others[i].size || k->chain.seq != k->others[i].size)
+            continue;
+        gd_chain_root(&k->chain, have);
+        if (memcmp(have, k->others[i].root, 32) != 0) /* check:allow no secret */
+            return "another node's log knows a different one here";
+    }
+    return NULL;
+}
+
 static const char *take_line(struct check *k, const char *path, char *line, size_t n, bool first)
 {
     struct chain before;
@@ -120,7 +136,9 @@ static const char *take_line(struct check *k, const char *path, char *line, size
         why = take_checkpoint(k, &before, line, n);
     else if (!why && ++k->since > k->every && k->every)
         why = "a checkpoint is missing here";
-    return why ? why : meet_head(k);
+    if (!why)
+        why = meet_head(k);
+    return why ? why : meet_others(k);
 }
 
 /* Is a daemon appending to it right now? Then a last line without its end is a record on its way. */
@@ -226,15 +244,22 @@ static int walk_all(struct check *k, const char *path, struct gd_err *err)
     }
     if (r == 0 && !k->v->bad_line && k->head_size >= k->chain.seq && k->head_size) /* it is a record too */
         bad(k, k->lines, "the log ends before the checkpoint in .head");
+    for (size_t i = 0; r == 0 && i < k->nothers && !k->v->bad_line; i++)
+        if (k->others[i].size >= k->chain.seq && k->others[i].size)
+            bad(k, k->lines, "the log ends before what another node's log knows of it");
     return r;
 }
 
-int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_audit_verdict *ret,
-                    struct gd_err *err)
+int gd_audit_verify_among(const char *path, const unsigned char pub[32], const char *const *others,
+                          size_t nothers, struct gd_audit_verdict *ret, struct gd_err *err)
 {
     struct gd_audit_verdict v = { .first = 1 };
-    struct check k = { .v = &v, .has_pub = pub != NULL };
+    GD_AUTO_FREE struct gd_audit_head *heads = gd_new_array(nothers + 1, sizeof *heads);
+    struct check k = { .v = &v, .has_pub = pub != NULL, .others = heads, .nothers = nothers };
 
+    for (size_t i = 0; i < nothers; i++)
+        if (gd_audit_read_heads(path, others[i], &heads[i], err) != 0)
+            return -1;
     if (pub)
         memcpy(k.pub, pub, 32);
     if (walk_all(&k, path, err) != 0)
@@ -242,4 +267,10 @@ int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_aud
     gd_hex(v.head, k.chain.head, 32);
     *ret = v;
     return 0;
+}
+
+int gd_audit_verify(const char *path, const unsigned char pub[32], struct gd_audit_verdict *ret,
+                    struct gd_err *err)
+{
+    return gd_audit_verify_among(path, pub, NULL, 0, ret, err);
 }

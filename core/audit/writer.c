@@ -24,8 +24,9 @@
 /* ---- filling the group
  * ----------------------------------------------------------------------------------------------- */
 
-static void add_record(struct gd_audit *a, const char *body)
+static void add_record(struct gd_audit *a, const char *body, bool own)
 {
+    a->w.now.own += own;
     gd_chain_add(&a->w.now.chain, &a->w.out, body);
     if (++a->w.now.since >= a->every)
         gd_audit_checkpoint(a);
@@ -40,7 +41,7 @@ void gd_audit_note_act(struct gd_audit *a, const char *act, json_t *data)
 
     e.data = data;
     body = gd_audit_body(a, &e);
-    add_record(a, body);
+    add_record(a, body, true);
     json_decref(data);
 }
 
@@ -90,6 +91,7 @@ void gd_audit_checkpoint(struct gd_audit *a)
     a->w.now.since = 0;
     gd_free(a->w.note);
     a->w.note = gd_strdup(note);
+    a->w.note_own = a->w.now.own;
     a->w.checkpoints++;
 }
 
@@ -164,11 +166,17 @@ void gd_audit_group_done(struct gd_audit *a)
     w->stuck = false;
     if (w->note)
         write_head(a);
-    gd_audit_forget_group(w);
     pthread_mutex_lock(&a->lock);
     gd_audit_tell(a);
     a->checkpoints += checkpoints;
+    if (w->note) {
+        gd_free(a->last_note);
+        a->last_note = w->note;
+        a->last_own = w->note_own;
+        w->note = NULL;
+    }
     pthread_mutex_unlock(&a->lock);
+    gd_audit_forget_group(w);
 }
 
 /* Takes a group back that did not get through. Where the file cannot be cut (append-only), what is in it
@@ -247,7 +255,12 @@ static void refuse(struct gd_audit *a, struct gd_list *jobs)
 
 static void add_jobs(struct gd_audit *a, struct gd_list *jobs)
 {
-    gd_list_each(l, jobs) add_record(a, gd_container_of(l, struct job, link)->body);
+    gd_list_each(l, jobs)
+    {
+        const struct job *j = gd_container_of(l, struct job, link);
+
+        add_record(a, j->body, !j->heads);
+    }
 }
 
 static void set_usable(struct gd_audit *a, bool usable)

@@ -162,6 +162,16 @@ static void on_ousted(void *arg)
     gd_daemon_restart(arg, "this node was silent for so long that others took over; it joins again");
 }
 
+static char *shown(void *arg)
+{
+    return gd_audit_shown(((struct gd_daemon *)arg)->audit);
+}
+
+static void on_shown(void *arg, const json_t *texts)
+{
+    gd_audit_set_heads(((struct gd_daemon *)arg)->audit, texts);
+}
+
 static int boot_node(struct gd_daemon *d, struct gd_err *err)
 {
     unsigned char node[16];
@@ -184,6 +194,8 @@ static int boot_nodes(struct gd_daemon *d, struct gd_err *err)
                                   .on_changed = on_changed,
                                   .on_dead = on_dead,
                                   .on_ousted = on_ousted,
+                                  .shown = shown,
+                                  .on_shown = on_shown,
                                   .arg = d };
 
     (void)gethostname(host, sizeof host - 1);

@@ -22,6 +22,8 @@ const char *const gd_nodes_tables[] = {
     NULL,
 };
 
+const char *const gd_nodes_shown[] = { "ALTER TABLE nodes ADD COLUMN shown text", NULL };
+
 #define OTHERS "(SELECT count(*) FROM nodes WHERE name <> $1 AND lease_until > gd_now())"
 /* A row that is there is taken only when it is this node's own, or nobody has kept it alive. */
 GD_SQL(sql_take, "INSERT INTO nodes (name, worker, place, epoch, n, lease_until, state, started_at)"
@@ -33,9 +35,12 @@ GD_SQL(sql_take, "INSERT INTO nodes (name, worker, place, epoch, n, lease_until,
                  " WHERE nodes.place = $2 OR nodes.lease_until < gd_now()");
 GD_SQL(sql_mine, "SELECT worker FROM nodes WHERE name = $1");
 GD_SQL(sql_others, "SELECT " OTHERS);
-GD_SQL(sql_beat, "UPDATE nodes SET lease_until = gd_now() + $3, state = $4 WHERE name = $1 AND worker = $2");
-GD_SQL(sql_all, "SELECT name, worker, state, lease_until - gd_now() FROM nodes ORDER BY state = 'gone', name"
-                " LIMIT $1");
+GD_SQL(
+    sql_beat,
+    "UPDATE nodes SET lease_until = gd_now() + $3, state = $4, shown = $5 WHERE name = $1 AND worker = $2");
+GD_SQL(sql_all,
+       "SELECT name, worker, state, lease_until - gd_now(), shown FROM nodes ORDER BY state = 'gone', name"
+       " LIMIT $1");
 GD_SQL(sql_end, "UPDATE nodes SET state = 'left', worker = worker || '+' WHERE name = $1 AND worker = $2"
                 " AND lease_until < gd_now() AND state NOT IN ('left', 'gone')");
 GD_SQL(sql_left, "SELECT name, worker FROM nodes WHERE state = 'left'");
@@ -246,6 +251,17 @@ static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
         look_after(n);
 }
 
+static void tell_shown(const struct gd_nodes *n, const struct gd_tx *tx, size_t stmt)
+{
+    GD_AUTO_JSON texts = json_array();
+
+    for (size_t i = 0; i < gd_tx_rows(tx, stmt); i++)
+        if (strcmp(gd_tx_text(tx, stmt, i, 0), n->name) != 0 && !gd_tx_is_null(tx, stmt, i, 4))
+            json_array_append_new(texts, json_string(gd_tx_text(tx, stmt, i, 4)));
+    if (n->o.on_shown && json_array_size(texts))
+        n->o.on_shown(n->o.arg, texts);
+}
+
 static void oust(struct gd_nodes *n)
 {
     n->ousted = true;
@@ -310,6 +326,7 @@ static void on_beaten(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     } else {
         (void)GD_FAULT("node.beaten");
         take_view(n, tx);
+        tell_shown(n, tx, 1);
         arm(n, n->o.lease_ms / 3);
     }
 }
@@ -318,11 +335,12 @@ static void beat(uv_timer_t *t)
 {
     struct gd_nodes *n = t->data;
     struct gd_tx *tx = gd_tx_new(n->store);
+    GD_AUTO_FREE char *shown = n->o.shown ? n->o.shown(n->o.arg) : NULL;
 
     n->under_way++;
     n->sent_at = gd_mono(n->clock);
     gd_tx_add(tx, &sql_beat, GD_P_TEXT(n->name), GD_P_TEXT(n->worker), GD_P_INT(n->o.lease_ms),
-              GD_P_TEXT(n->draining ? "draining" : "live"));
+              GD_P_TEXT(n->draining ? "draining" : "live"), GD_P_TEXT(shown));
     gd_tx_add(tx, &sql_all, GD_P_INT(GD_NODES_LISTED_MAX));
     (void)GD_FAULT("node.beat");
     gd_store_commit_apart(n->store, tx, on_beaten, n);

@@ -33,6 +33,9 @@ struct gd_nodes_options {
     void (*on_dead)(void *arg);    /* somebody can write nothing more and what he left is not settled: take it
                                       over, then gd_nodes_bury. Again with each beat until that is done */
     void (*on_ousted)(void *arg);  /* this node was buried: it may write nothing more */
+    char *(*shown)(
+        void *arg); /* NULL, or: with each beat, what the others are shown; freed here, may be NULL */
+    void (*on_shown)(void *arg, const json_t *texts); /* and what they show, those that are gone, too */
     void *arg;
 };
 
@@ -71,6 +74,6 @@ const char *gd_nodes_prefix(const struct gd_nodes *n); /* "nd...." */
 json_t *gd_nodes_status(const struct gd_nodes *n);
 
 /* The table; a part of the store's migrations. */
-extern const char *const gd_nodes_tables[];
+extern const char *const gd_nodes_tables[], *const gd_nodes_shown[];
 
 #endif

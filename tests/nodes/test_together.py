@@ -3,12 +3,13 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from trio import Cluster, Daemon, RpcError, Trio, has_faults, wait_for  # noqa: E402
+from trio import Cluster, Daemon, RpcError, Trio, has_faults, program, wait_for  # noqa: E402
 
 CALM = {"request_deadline_ms": 3000, "quiet_ms": 3000}
 
@@ -204,6 +205,41 @@ class Asleep(Nodes):
         c.call("grant.refresh", grant=grant)
         family = self.trio.families()[-1]
         self.assertEqual((family["accepted"], family["refused"], family["revoked"]), (2, 0, None))
+
+
+class Witnesses(Nodes):
+    def test_the_end_of_a_log_that_was_cut_off_shows_in_the_others(self):
+        a, b, _ = self.start()
+        a.consent("none")
+        self.assertEqual(a.daemon.stop(), 0)
+        self.trio.start(a)  # its first checkpoint signs all that was before
+        name, logs = self.trio.names[a], [os.path.join(node.state, "audit.log") for node in (a, b)]
+        wait_for(lambda: self.trio.sql(f"SELECT shown FROM grantd.nodes WHERE name = '{name}'"), 5)
+        first = self.trio.sql(f"SELECT split_part(shown, E'\\n', 2) FROM grantd.nodes WHERE name = '{name}'")
+        time.sleep(1)  # two beats
+        self.assertEqual((a.daemon.stop(), b.daemon.stop()), (0, 0))
+        self.assertEqual(self.verify(*logs)[0], 0)
+        with open(logs[0], "rb") as file:
+            lines = file.readlines()
+        self.assertGreater(len(lines), int(first))
+        with open(logs[0], "wb") as file:
+            file.writelines(lines[:4])
+        os.rename(logs[0] + ".head", logs[0] + ".kept")
+        self.assertEqual(self.verify(logs[0])[0], 0)
+        code, said = self.verify(*logs)
+        self.assertNotEqual(code, 0)
+        self.assertIn("the log ends before what another node's log knows of it", said)
+        with open(logs[0], "wb") as file:
+            file.writelines(lines)
+        os.rename(logs[0] + ".kept", logs[0] + ".head")
+        self.trio.start()
+
+    @staticmethod
+    def verify(path, *others):
+        done = subprocess.run([program("grantctl"), "audit", "verify", "--file", path,
+                               *(["--others", ":".join(others)] if others else [])], check=False, text=True, timeout=20,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode, done.stdout
 
 
 class Blind(Nodes):

@@ -12,7 +12,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 for folder in ("daemon", "pg"):
     sys.path.insert(0, os.path.join(os.path.dirname(HERE), folder))
 from cluster import PASSWORD, Cluster, free_port  # noqa: E402,F401
-from harness import AS_ORIGIN, BUILD, POLICIES, Box, Daemon, Gone, Rpc, RpcError, has_faults, wait_for  # noqa: E402,F401
+from harness import (  # noqa: E402,F401
+    AS_ORIGIN, BUILD, POLICIES, Box, Daemon, Gone, Rpc, RpcError, has_faults, program, wait_for)
 from wire import Wire  # noqa: E402
 
 LEASE_MS = 2000

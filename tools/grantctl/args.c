@@ -208,7 +208,8 @@ static const json_t *find_flag(const struct gd_schema *m, const char *flag, cons
 
 static int flag_unknown(const struct gd_schema *m, const char *flag, struct gd_err *err)
 {
-    static const char *const own[] = { "socket", "json", "raw", "qr", "no-qr", "help", "version", "file" };
+    static const char *const own[] = { "socket", "json",    "raw",  "qr",    "no-qr",
+                                       "help",   "version", "file", "others" };
     const char *list[64], *name, *near;
     char names[40][64];
     json_t *param;
@@ -302,15 +303,15 @@ static int positional(struct ctl *c, unsigned at, const char *text, struct gd_er
 /* grantctl's own options; 1 when it was one (plus 1 for a value that was used), 0 otherwise. */
 static int own_flag(struct ctl *c, const char *flag, const char *next, struct gd_err *err)
 {
-    static const char *const with_value[] = { "socket", "file" };
-    const char **to[] = { &c->socket, &c->file };
+    static const char *const with_value[] = { "socket", "file", "others" };
+    const char **to[] = { &c->socket, &c->file, &c->others };
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         size_t n = strlen(with_value[i]);
 
         if (strncmp(flag, with_value[i], n) != 0 || (flag[n] && flag[n] != '='))
             continue;
-        if (i == 1 && c->method && strcmp(c->method->method, "audit.verify") != 0)
+        if (i > 0 && c->method && strcmp(c->method->method, "audit.verify") != 0)
             continue; /* daemon check --file is a parameter */
         if (!flag[n] && !next)
             return gd_err_set(err, GD_R_USAGE, "--%s wants a path", flag);

@@ -19,6 +19,7 @@ struct ctl {
     struct gd_schemas *schemas;
     const char *socket; /* --socket, GRANTD_SOCKET, or one of the above */
     const char *file;   /* audit verify --file */
+    const char *others; /* and --others: logs of other nodes, between colons */
     bool json, raw, qr, no_qr, help;
     bool colour; /* stdout is a terminal that wants it */
     char *noun, *verb;

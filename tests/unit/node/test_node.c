@@ -16,7 +16,8 @@
 
 #include <cmocka.h>
 
-static const struct gd_migration migrations[] = { { .name = "nodes", .statements = gd_nodes_tables } };
+static const struct gd_migration migrations[] = { { .name = "nodes", .statements = gd_nodes_tables },
+                                                  { .name = "shown", .statements = gd_nodes_shown } };
 
 struct box {
     uv_loop_t loop;
@@ -28,7 +29,7 @@ struct box {
 static int setup(void **state)
 {
     struct box *b = gd_new(sizeof *b);
-    struct gd_store_options o = { .migrations = migrations, .nmigrations = 1, .group_max = 16 };
+    struct gd_store_options o = { .migrations = migrations, .nmigrations = 2, .group_max = 16 };
     unsigned char key[32] = { 0 };
     struct gd_err err;
 
