@@ -1,10 +1,11 @@
 /* grant/client.c - clients: whose assets are asked for. */
-#include "grant/broker_int.h"
+#include "grant/exchange.h"
 
 #include <string.h>
 
 #define COLUMNS "id, name, email, locale, state, created_at"
 
+GD_SQL(sql_hold, "UPDATE clients SET updated_at = updated_at WHERE workspace = $1 AND id = $2");
 GD_SQL(sql_insert, "INSERT INTO clients (workspace, id, name, email, locale, state, created_at, updated_at)"
                    " VALUES ($1, $2, $3, $4, $5, 'active', $6, $6)");
 GD_SQL(sql_get, "SELECT " COLUMNS " FROM clients WHERE workspace = $1 AND id = $2"
@@ -157,4 +158,9 @@ void gd_client_list(struct gd_broker *b, const struct gd_actor *who, json_t *par
     gd_tx_add(tx, &sql_list, GD_P_TEXT(c->workspace), GD_P_TEXT(after ? after : ""),
               GD_P_INT(gd_json_i64(params, "limit", 100) + 1));
     gd_store_read(b->d.store, tx, on_listed, c);
+}
+
+void gd_client_hold(struct gd_tx *tx, const char *workspace, const char *client)
+{
+    gd_tx_add(tx, &sql_hold, GD_P_TEXT(workspace), GD_P_TEXT(client));
 }

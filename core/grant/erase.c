@@ -162,6 +162,7 @@ void gd_client_erase(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     int64_t now = gd_now(b->d.clock);
 
     x->call = c;
+    gd_client_hold(tx, x->workspace, x->client);
     gd_tx_add(tx, &sql_mark, WHO, GD_P_TEXT(gd_param(c, "name")), GD_P_INT(now),
               GD_P_TEXT(gd_nodes_worker(b->d.nodes)));
     add_close(x, tx, now);
@@ -253,7 +254,7 @@ static void on_marked(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 
     if (failed(x, r, err))
         return;
-    if (gd_tx_changes(tx, 0) == 0 && x->call) {
+    if (x->call && gd_tx_changes(tx, 1) == 0) {
         explain(x);
         return;
     }

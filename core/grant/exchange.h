@@ -40,6 +40,14 @@ struct gd_flow {
     unsigned nitems;
 };
 void gd_flow_done(struct gd_flow *f); /* what is not in the arena */
+/* First statement of a transaction that decides by what there is of a client: two nodes that do so at the
+ * same time come one after the other, and the second sees what the first one did. */
+void gd_client_hold(struct gd_tx *tx, const char *workspace, const char *client); /* client.c */
+/* Of a statement that takes a flow: $4 is its client, who is not being erased. */
+#define GD_CLIENT_STAYS                                                                             \
+    " AND EXISTS (SELECT 1 FROM clients c WHERE c.workspace = $1 AND c.id = $4 AND c.state NOT IN " \
+    "('erasing', "                                                                                  \
+    "'erased'))"
 /* Column "notes": progress between runs. */
 struct gd_flow_progress {
     json_t *notes, *surfaces, *warnings; /* borrowed; NULL: none */

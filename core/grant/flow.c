@@ -34,7 +34,8 @@ GD_SQL(sql_flow_parts, "SELECT p.position, p.part FROM flow_parts p JOIN flows f
 GD_SQL(sql_flow_take,
        "UPDATE flows SET status = 'exchanging', worker = $3 WHERE workspace = $1 AND id = $2 AND status = "
        "'pending'"
-       " AND EXISTS (SELECT 1 FROM items WHERE workspace = $1 AND flow_id = $2 AND state = 'started')");
+       " AND EXISTS (SELECT 1 FROM items WHERE workspace = $1 AND flow_id = $2 AND state = "
+       "'started')" GD_CLIENT_STAYS);
 
 struct start {
     struct gd_link link;
@@ -569,8 +570,9 @@ static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
             return;
         }
         take = gd_tx_new(c->b->d.store);
+        gd_client_hold(take, k->flow.workspace, k->flow.client);
         gd_tx_add(take, &sql_flow_take, GD_P_TEXT(k->flow.workspace), GD_P_TEXT(k->flow.id),
-                  GD_P_TEXT(gd_nodes_worker(c->b->d.nodes)));
+                  GD_P_TEXT(gd_nodes_worker(c->b->d.nodes)), GD_P_TEXT(k->flow.client));
         gd_store_commit(c->b->d.store, take, on_taken, c);
     }
 }
@@ -585,7 +587,7 @@ static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         gd_call_store_failed(c, r, err);
         return;
     }
-    if (gd_tx_changes(tx, 0) != 1) {
+    if (gd_tx_changes(tx, 1) != 1) {
         back_refuse(c, GD_R_STATE_ALREADY_USED, "this answer of the platform was used already");
         return;
     }

@@ -52,9 +52,10 @@ GD_SQL(sql_waiting_items,
 GD_SQL(sql_waiting_parts,
        "SELECT p.position, p.part FROM flow_parts p JOIN items i ON i.workspace = p.workspace"
        " AND i.flow_id = p.flow_id WHERE i.workspace = $1 AND i.id = $2 ORDER BY p.position");
-GD_SQL(sql_waiting_take, "UPDATE flows SET status = 'exchanging', outcome = 'waiting', worker = $3 WHERE "
-                         "workspace = $1 AND id = $2"
-                         " AND status = 'waiting'"); /* a crash puts back what waited: takeover.c */
+GD_SQL(sql_waiting_take,
+       "UPDATE flows SET status = 'exchanging', outcome = 'waiting', worker = $3 WHERE "
+       "workspace = $1 AND id = $2"
+       " AND status = 'waiting'" GD_CLIENT_STAYS); /* a crash puts back what waited: takeover.c */
 GD_SQL(sql_decline,
        "UPDATE items SET state = 'declined', reason = 'CONSENT_DENIED', reason_text = 'declined on the page',"
        " updated_at = $1 WHERE workspace = $2 AND id = $3 AND request_id = $4"
@@ -411,8 +412,9 @@ static void waiting_take(struct waiting *w)
 {
     struct gd_tx *take = gd_tx_new(w->b->d.store);
 
+    gd_client_hold(take, w->flow.workspace, w->flow.client);
     gd_tx_add(take, &sql_waiting_take, GD_P_TEXT(w->flow.workspace), GD_P_TEXT(w->flow.id),
-              GD_P_TEXT(gd_nodes_worker(w->b->d.nodes)));
+              GD_P_TEXT(gd_nodes_worker(w->b->d.nodes)), GD_P_TEXT(w->flow.client));
     gd_store_commit(w->b->d.store, take, on_waiting_taken, w);
 }
 
@@ -457,7 +459,7 @@ static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r
         waiting_refuse(w, GD_R_STORE_FAILED, err ? err->text : "the store could not be written");
         return;
     }
-    if (gd_tx_changes(tx, 0) != 1) {
+    if (gd_tx_changes(tx, 1) != 1) {
         waiting_refuse(w, GD_R_CONFLICT, "it is being looked at right now");
         return;
     }
