@@ -288,9 +288,10 @@ void gd_close_orphan(struct gd_broker *b, const char *workspace, const char *cre
     uint32_t n = gd_id_parse(&id, "cr", cred, strlen(cred)) ? gd_index_cred(&b->ix, &id) : GD_NONE;
     struct gd_closing *x;
 
-    if (n == GD_NONE || b->draining || gd_map_get(&b->closings, cred))
-        return;
-    if (!gd_close_is_orphan(b, n))
+    x = gd_map_get(&b->closings, cred);
+    if (x)
+        x->let_go = true;
+    if (n == GD_NONE || b->draining || x || !gd_close_is_orphan(b, n))
         return;
     x = closing_new(b, workspace, "", cred);
     x->ix_cred = n;
@@ -550,6 +551,17 @@ static void close_facts(struct gd_closing *x, const struct gd_tx *tx)
     }
 }
 
+static void no_orphan(struct gd_closing *x)
+{
+    if (x->let_go) {
+        x->let_go = false;
+        after_flight(x, NULL);
+        return;
+    }
+    unhold_cred(x);
+    closing_free(x);
+}
+
 static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_closing *x = arg;
@@ -563,9 +575,8 @@ static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     }
     if (follow_row(x, tx))
         return;
-    if (!x->grant[0] && gd_closing_in_use(tx)) { /* no orphan */
-        unhold_cred(x);
-        closing_free(x);
+    if (!x->grant[0] && gd_closing_in_use(tx)) {
+        no_orphan(x);
         return;
     }
     x->shared = x->grant[0] && x->cred[0] && gd_closing_in_use(tx);

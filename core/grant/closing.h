@@ -31,6 +31,7 @@ struct gd_closing {
     bool spent; /* the credential is revoked already, or another one holds the same token */
     bool force; /* what cannot be closed is left to a person */
     bool held;  /* the credential's lease is ours */
+    bool let_go; /* somebody else let go of an orphan while it was looked at: what was read may be older */
     unsigned attempts;
     uv_timer_t again;
 };
