@@ -79,6 +79,17 @@ class Database:
         return int(self.sql("SELECT sum(gen) FROM grantd.credentials"))
 
 
+def waited(pids):
+    """Seconds that the threads of these were ready to run and another was running."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{tid}/schedstat", encoding="ascii") as file:
+                    total += int(file.read().split()[1])
+    return total / 1e9
+
+
 class Meter:
     """What a server did between two looks: CPU of all its processes, WAL, syncs."""
 
@@ -138,10 +149,12 @@ def drive(db, nodes, in_flight, seconds):
     drivers = [Driver(db, n, nodes, in_flight, seconds) for n in range(nodes)]
     for one in drivers:
         one.line()
-    meter = Meter(db.cluster)
+    pids = [one.process.pid for one in drivers] + [pid for pid, _ in db.cluster.backends(db.name, "grantd/%/writer")]
+    meter, late = Meter(db.cluster), waited(pids)
     for one in drivers:
         one.go()
     got = [one.line() for one in drivers]
+    late = waited(pids) - late
     time.sleep(0.1)  # statistics of a connection that rests are told to all
     server = meter.stop()
     for one in drivers:
@@ -151,7 +164,7 @@ def drive(db, nodes, in_flight, seconds):
         raise RuntimeError("the database does not hold what was told to be durable")
     return {"per_second": sum(g["per_second"] for g in got), "done": done, "group": sum(g["transactions"] for g in got) /
             sum(g["commits"] for g in got), "node_us": sum(g["cpu_us"] * g["refreshes"] for g in got) / done,
-            "reread": sum(g["reread"] for g in got) / done, "answer_p50_us": max(g["answer_p50_us"] for g in got),
+            "waited_us": late * 1e6 / done, "reread": sum(g["reread"] for g in got) / done, "answer_p50_us": max(g["answer_p50_us"] for g in got),
             "answer_p99_us": max(g["answer_p99_us"] for g in got), **of_server(server, done)}
 
 
@@ -297,7 +310,8 @@ def storm(bench, db, nodes, extra):
     found = daemons(bench, db, nodes, extra)
     if db.gens() > had and not bench.smoke:
         raise RuntimeError("the nodes were not ready when it was time; more of it is needed on this machine")
-    meter, samples, end = Meter(db.cluster), [], time.monotonic() + 300
+    meter, end = Meter(db.cluster), time.monotonic() + 300
+    samples = [(time.monotonic(), 0, cpu_s(bench, found), meter.at)]
     while time.monotonic() < end:  # what the scheduler counts has fired on nodes that leave it to another, too
         samples.append((time.monotonic(), db.gens() - had, cpu_s(bench, found), meter.look()))
         if samples[-1][1] >= db.grants:
@@ -340,11 +354,12 @@ class Refreshes:
 
     def predicted(self):
         """What a connection can do, which a node has one of: a group forms, is spooled and synced (answers only), goes to
-        the server, is executed and synced; a refresh takes part in two. Where all nodes together would need more CPU
-        than there is, that counts."""
-        m = {key: self.mean(key) for key in ("server_us", "node_us", "group", "sync_us")}
-        cycle = m["group"] * (m["server_us"] + m["node_us"]) + 2 * (FORM_US + m["sync_us"]) + m["sync_us"]
-        return min(self.nodes * m["group"] * 1e6 / cycle, os.cpu_count() * 1e6 / (m["server_us"] + m["node_us"]))
+        the server, is executed and synced; a refresh takes part in two. What all waited for a core on a busy machine
+        belongs to it. Where all nodes together would need more CPU than there is, that counts."""
+        m = {key: self.mean(key) for key in ("server_us", "node_us", "waited_us", "group", "sync_us")}
+        cpu = m["server_us"] + m["node_us"]
+        cycle = m["group"] * (cpu + m["waited_us"]) + 2 * (FORM_US + m["sync_us"]) + m["sync_us"]
+        return min(self.nodes * m["group"] * 1e6 / cycle, os.cpu_count() * 1e6 / cpu)
 
 
 def numbers(bench):
@@ -361,17 +376,25 @@ def run(bench):
     seconds, rounds = (1, 1) if bench.smoke else (5, min(bench.rounds, 3))
     os.chmod(bench.folder, 0o711)  # the server has a user of its own
     with Cluster(place=bench.folder, **SETTINGS) as cluster:
-        done, vended = {}, {}
-        for grants in sizes_of(bench):
-            db = Database(bench, cluster, grants)
-            for nodes in numbers(bench):
-                vended[grants, nodes] = vends(bench, db, nodes)
-            for nodes in numbers(bench):  # what these seal, nobody opens
-                done[grants, nodes] = Refreshes(bench, db, nodes).run(seconds, rounds)
-            cluster.drop(db.url)
-        show(bench, done, vended)
-        if not bench.args.grants:
-            path(bench, cluster)
+        try:
+            measure(bench, cluster, seconds, rounds)
+        except BaseException:
+            sys.stderr.write(cluster.log())
+            raise
+
+
+def measure(bench, cluster, seconds, rounds):
+    done, vended = {}, {}
+    for grants in sizes_of(bench):
+        db = Database(bench, cluster, grants)
+        for nodes in numbers(bench):
+            vended[grants, nodes] = vends(bench, db, nodes)
+        for nodes in numbers(bench):  # what these seal, nobody opens
+            done[grants, nodes] = Refreshes(bench, db, nodes).run(seconds, rounds)
+        cluster.drop(db.url)
+    show(bench, done, vended)
+    if not bench.args.grants:
+        path(bench, cluster)
 
 
 def label(nodes):
