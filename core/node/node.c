@@ -69,7 +69,7 @@ struct gd_nodes {
     struct other all[GD_NODES_LISTED_MAX]; /* this one among them */
     unsigned count, live;
     uint64_t hash;
-    int64_t sent_at, valid_until, steady_since; /* monotonic */
+    int64_t sent_at, seen_at, valid_until, steady_since; /* monotonic; seen: the last beat arrived */
     bool shared, started, draining, ousted, closing;
     unsigned under_way; /* transactions */
     unsigned fences;    /* those among them that fence */
@@ -237,11 +237,13 @@ static void look_after(struct gd_nodes *n)
 static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
 {
     struct other *old = gd_new_array(GD_NODES_LISTED_MAX, sizeof *old);
+    int64_t now = gd_mono(n->clock);
     unsigned count = n->count;
 
     memcpy(old, n->all, sizeof n->all);
-    if (gd_mono(n->clock) > n->valid_until) /* it had run out */
-        n->steady_since = n->sent_at;
+    if (now - n->seen_at > n->o.lease_ms * 2 / 3) /* it was away, and so were the others perhaps */
+        n->steady_since = now;
+    n->seen_at = now;
     n->valid_until = n->sent_at + n->o.lease_ms;
     read_all(n, tx, 1);
     if (!same_view(n, old, count) && n->o.on_changed)
@@ -320,7 +322,7 @@ static void on_beaten(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         oust(n);
     } else if (r != GD_STORE_OK) {
         GD_LOG(n->log, GD_LOG_WARN, "node.beat_failed", GD_F_ERR(err));
-        arm(n, AGAIN_MS);
+        arm(n, n->o.lease_ms / 6 < AGAIN_MS ? n->o.lease_ms / 6 : AGAIN_MS);
     } else if (gd_tx_changes(tx, 0) == 0) {
         oust(n);
     } else {

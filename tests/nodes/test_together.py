@@ -9,7 +9,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from trio import Cluster, Daemon, RpcError, Trio, has_faults, program, wait_for  # noqa: E402
+from trio import LEASE_MS, Cluster, Daemon, RpcError, Trio, has_faults, program, wait_for  # noqa: E402
 
 CALM = {"request_deadline_ms": 3000, "quiet_ms": 3000}
 
@@ -175,6 +175,29 @@ class Together(Nodes):
         self.assertEqual(len(a.states()), 1)
         os.unlink(os.path.join(b.state, "node"))
         self.trio.start()
+
+
+
+class Away(Nodes):
+    def setUp(self):
+        self.trio = Trio(self.cluster, 3, limits=self.LIMITS, wired=True)
+        self.addCleanup(self.trio.close)
+
+    def test_a_database_that_was_away_buries_nobody(self):
+        """Who reaches it again first must not take the others for dead, which were away from it as long."""
+        nodes = self.start()
+        workers = [node.worker() for node in nodes]
+        for part in (0.7, 0.75, 0.8, 0.85):
+            time.sleep(1.2 * LEASE_MS / 1000)  # all are steady again
+            there = [wire.target for wire in self.trio.wires.values()]
+            for wire in self.trio.wires.values():
+                wire.target = lambda: None
+                wire.cut()
+            time.sleep(part * LEASE_MS / 1000)
+            for wire, target in zip(self.trio.wires.values(), there):
+                wire.target = target
+            self.trio.all_live()
+        self.assertEqual([node.worker() for node in nodes], workers)
 
 
 class Asleep(Nodes):
