@@ -14,9 +14,11 @@ GD_SQL(sql_client, "SELECT state, name, email FROM clients WHERE workspace = $1 
 GD_SQL(sql_client_of, "SELECT c.state, c.name, c.email FROM clients c JOIN requests r"
                       " ON r.workspace = c.workspace AND r.client_id = c.id WHERE r.workspace = $1"
                       " AND r.id = $2");
+/* Of a client who was erased meanwhile there is no id, and nothing of the transaction happens: CONFLICT. */
 GD_SQL(sql_insert,
        "INSERT INTO requests (workspace, id, client_id, state, message, confirm, created_at, expires_at)"
-       " VALUES ($1, $2, $3, 'open', $4, $5, $6, $7)");
+       " VALUES ($1, $2, (SELECT c.id FROM clients c WHERE c.workspace = $1 AND c.id = $3"
+       " AND c.state IN ('active', 'hub')), 'open', $4, $5, $6, $7)");
 GD_SQL(sql_item_insert,
        "INSERT INTO items (workspace, id, request_id, position, app, role, mode, asset, scope, "
        "expect_account, state,"
@@ -367,6 +369,7 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     m->until = expires;
     gd_id_make(m->request, "rq", now, c->b->d.rng);
     w = gd_tx_new(c->b->d.store);
+    gd_client_hold(w, c->workspace, gd_param(c, "client"));
     gd_tx_add(w, &sql_insert, GD_P_TEXT(c->workspace), GD_P_TEXT(m->request),
               GD_P_TEXT(gd_param(c, "client")), GD_P_TEXT(gd_param(c, "message")),
               GD_P_INT(gd_json_bool(c->params, "confirm", true)), GD_P_INT(now), GD_P_INT(expires));
