@@ -253,21 +253,6 @@ void gd_grant_revoke(struct gd_broker *b, const struct gd_actor *who, json_t *pa
     start_closing(x);
 }
 
-static bool has_living_grant(const struct gd_broker *b, const struct gd_ix_cred *c)
-{
-    for (uint32_t g = c->first_grant; g != GD_NONE; g = gd_grant_at(&b->ix, g)->next_of_cred)
-        if (gd_grant_at(&b->ix, g)->lifecycle <= GD_LIFE_ENDING)
-            return true;
-    return false;
-}
-
-bool gd_close_is_orphan(const struct gd_broker *b, uint32_t cred)
-{
-    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
-
-    return c->status != GD_CRED_REVOKED && !has_living_grant(b, c);
-}
-
 void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant)
 {
     struct gd_id id;

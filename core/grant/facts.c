@@ -259,3 +259,18 @@ bool gd_closing_in_use(const struct gd_tx *tx)
     return gd_tx_int(tx, GD_FACTS_USERS, 0, 0) > 0 || gd_tx_int(tx, GD_FACTS_FLOWS, 0, 0) > 0 ||
            gd_tx_int(tx, GD_FACTS_HUBS, 0, 0) > 0;
 }
+
+static bool has_living_grant(const struct gd_broker *b, const struct gd_ix_cred *c)
+{
+    for (uint32_t g = c->first_grant; g != GD_NONE; g = gd_grant_at(&b->ix, g)->next_of_cred)
+        if (gd_grant_at(&b->ix, g)->lifecycle <= GD_LIFE_ENDING)
+            return true;
+    return false;
+}
+
+bool gd_close_is_orphan(const struct gd_broker *b, uint32_t cred)
+{
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
+
+    return c->status != GD_CRED_REVOKED && !has_living_grant(b, c);
+}
