@@ -173,17 +173,18 @@ static struct gd_clocks clocks_of(const struct gd_answer *a, const struct grantd
                                .horizon_at = expiry(res->horizon_at, 0, sent) };
 }
 
-/* The plan's date, moved by what this platform says of its tokens: another margin, not younger than, not idle
- * longer than. */
+/* The plan's date, moved by what this platform says of its tokens: a wider margin, not younger than, not idle
+ * longer than. A narrower one would not outlast the outage that the plan is made for. */
 static int64_t due_of(struct gd_broker *b, const struct gd_clocks *c, const struct grantd_result *res)
 {
-    int64_t now = gd_now(b->d.clock), due = gd_plan_due(&b->plan, c, now, b->d.rng), margin;
+    int64_t now = gd_now(b->d.clock), due = gd_plan_due(&b->plan, c, now, b->d.rng), asked, most;
 
     if (due == GD_NEVER_DUE)
         return due;
     if (res->margin > 0 && c->expires_at) { /* where the bounds cross, the upper one wins: as in the plan */
-        margin = (c->expires_at - c->issued_at) * 8 / 10;
-        due = c->expires_at - ((int64_t)res->margin * 1000 < margin ? (int64_t)res->margin * 1000 : margin);
+        most = (c->expires_at - c->issued_at) * 8 / 10;
+        asked = c->expires_at - ((int64_t)res->margin * 1000 < most ? (int64_t)res->margin * 1000 : most);
+        due = asked < due ? asked : due;
     }
     if (res->idle > 0 && due > c->issued_at + (int64_t)res->idle * 1000)
         due = c->issued_at + (int64_t)res->idle * 1000;

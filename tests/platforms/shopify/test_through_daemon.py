@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Shopify from ask to end, through grantd and against the sandbox: tokens of every kind, lost answers, webhooks, frozen
 shops, collaborators."""
+import datetime
 import os
 import sys
 
@@ -48,6 +49,14 @@ class Shopify(PlatformTest):
         self.assertEqual(self.whole_end(grant)["token"]["state"], "closed")
         self.assertEqual(self.box.grant(grant)["state"], "ended")
         self.closed_in_the_sandbox()
+
+    def test_renewed_in_time_for_an_outage(self):
+        """Shopify's own helpers renew five minutes before the end; an outage may be longer."""
+        self.begin()
+        token = self.token(self.granted())
+        ends, next_at = (datetime.datetime.fromisoformat(token[k]) for k in ("expires_at", "next_refresh_at"))
+        self.assertGreaterEqual((ends - next_at).total_seconds(), 1800 - 1)
+        self.assertLessEqual((ends - next_at).total_seconds(), 1800 + 360 + 1)
 
     def test_any_spelling_and_the_role_that_reads(self):
         self.begin()
