@@ -1,5 +1,5 @@
 /* store/spool.c - the answers of platforms on their way into the store: appended and synced before the
- * transaction begins, read back after a crash. A record is "GDS1" | length u32 | synced u64 | crc32c u32 |
+ * transaction commits, read back after a crash. A record is "GDS1" | length u32 | synced u64 | crc32c u32 |
  * bytes          (little endian; the sum covers all but itself) where synced is how much of the file was
  * known to be on disk when it was written. That tells damage from a torn end: a bad place before a later
  * record's mark was once whole, so the file is damaged and nothing of it is dropped; any other bad place
@@ -24,11 +24,23 @@
 
 static const char magic[4] = { 'G', 'D', 'S', '1' };
 
+struct syncer {
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t cond;
+    enum { RESTS, ASKED, DONE } state;
+    bool over;
+    int fd, rc;
+};
+
 struct gd_spool {
     char *path;
     int fd;
     pthread_mutex_t lock; /* writer thread against gd_spool_clear, _replay, _size on the loop */
     int64_t size;
+    int64_t appended; /* [writer thread] bytes behind them that are being synced */
+    struct syncer syncer;
     int64_t corrupt_at; /* -1: fine */
     bool broken;        /* after an I/O error */
     bool old;           /* holds records of an earlier run that were not cleared yet */
@@ -199,6 +211,69 @@ static int empty(struct gd_spool *s)
     return fdatasync(s->fd) < 0 ? errno : 0;
 }
 
+/* ---- the sync, on a thread of its own: the statements of the group run meanwhile ---- */
+
+static void *syncer_main(void *arg)
+{
+    struct syncer *y = arg;
+
+    pthread_mutex_lock(&y->lock);
+    for (;;) {
+        while (y->state != ASKED && !y->over)
+            pthread_cond_wait(&y->cond, &y->lock);
+        if (y->over)
+            break;
+        pthread_mutex_unlock(&y->lock);
+        y->rc = fdatasync(y->fd) < 0 ? errno : 0;
+        pthread_mutex_lock(&y->lock);
+        y->state = DONE;
+        pthread_cond_broadcast(&y->cond);
+    }
+    pthread_mutex_unlock(&y->lock);
+    return NULL;
+}
+
+/* [writer thread] Which takes no signals, so this one takes none either. */
+static void sync_begin(struct gd_spool *s)
+{
+    struct syncer *y = &s->syncer;
+
+    y->fd = s->fd;
+    y->running = y->running || pthread_create(&y->thread, NULL, syncer_main, y) == 0;
+    if (!y->running)
+        return; /* no thread to be had: sync_end does it */
+    pthread_mutex_lock(&y->lock);
+    y->state = ASKED;
+    pthread_cond_broadcast(&y->cond);
+    pthread_mutex_unlock(&y->lock);
+}
+
+static int sync_end(struct gd_spool *s)
+{
+    struct syncer *y = &s->syncer;
+
+    if (!y->running)
+        return fdatasync(s->fd) < 0 ? errno : 0;
+    pthread_mutex_lock(&y->lock);
+    while (y->state != DONE)
+        pthread_cond_wait(&y->cond, &y->lock);
+    y->state = RESTS;
+    pthread_mutex_unlock(&y->lock);
+    return y->rc;
+}
+
+static void syncer_done(struct syncer *y)
+{
+    pthread_mutex_lock(&y->lock);
+    y->over = true;
+    pthread_cond_broadcast(&y->cond);
+    pthread_mutex_unlock(&y->lock);
+    if (y->running)
+        pthread_join(y->thread, NULL);
+    pthread_cond_destroy(&y->cond);
+    pthread_mutex_destroy(&y->lock);
+}
+
 /* ---- opening
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -283,6 +358,8 @@ int gd_spool_open(struct gd_spool **ret, const char *path, struct gd_err *err)
     s->fd = fd;
     s->size = st.st_size;
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->syncer.lock, NULL);
+    pthread_cond_init(&s->syncer.cond, NULL);
     if (mend(s, err) < 0) {
         gd_spool_free(s);
         return -1;
@@ -295,6 +372,7 @@ void gd_spool_free(struct gd_spool *s)
 {
     if (!s)
         return;
+    syncer_done(&s->syncer);
     close(s->fd);
     pthread_mutex_destroy(&s->lock);
     gd_kept_free(s->kept);
@@ -337,24 +415,28 @@ static size_t gather(struct gd_spool *s, struct gd_list *group)
     return n;
 }
 
-/* 0, or errno with the file as it was. */
+/* Under the lock. What was appended is not to be relied on: the file is as it was, or the spool broken. */
+static int take_back(struct gd_spool *s, int rc)
+{
+    if (rc == EDQUOT || rc == EFBIG)
+        rc = ENOSPC;
+    if (rc != ENOSPC || ftruncate(s->fd, s->size) < 0)
+        s->broken = true; /* what the kernel still holds of it is anybody's guess */
+    return rc == ENOSPC ? rc : EIO;
+}
+
+/* Under the lock. */
 static int append(struct gd_spool *s, size_t n)
 {
     int rc = (int64_t)n > GD_SPOOL_FILE_MAX - s->size ? EFBIG : gd_write_at(s->fd, s->out, n, s->size);
 
     if (rc == 0)
         rc = GD_FAULT("F12");
-    if (rc == 0 && fdatasync(s->fd) < 0)
-        rc = errno;
-    if (rc == 0)
-        rc = GD_FAULT("F13");
-    if (rc == EDQUOT || rc == EFBIG)
-        rc = ENOSPC;
-    if (rc == 0)
-        s->size += (int64_t)n;
-    else if (rc != ENOSPC || ftruncate(s->fd, s->size) < 0)
-        s->broken = true; /* what the kernel still holds of it is anybody's guess */
-    return rc;
+    if (rc != 0)
+        return take_back(s, rc);
+    s->appended = (int64_t)n;
+    sync_begin(s);
+    return 0;
 }
 
 int gd_spool_group(struct gd_spool *s, struct gd_list *group)
@@ -370,7 +452,26 @@ int gd_spool_group(struct gd_spool *s, struct gd_list *group)
         rc = append(s, n);
     s->busy = true;
     pthread_mutex_unlock(&s->lock);
-    return rc == 0 || rc == ENOSPC ? rc : EIO;
+    return rc;
+}
+
+int gd_spool_wait(struct gd_spool *s)
+{
+    int rc;
+
+    if (!s->appended)
+        return 0;
+    rc = sync_end(s);
+    if (rc == 0)
+        rc = GD_FAULT("F13");
+    pthread_mutex_lock(&s->lock);
+    if (rc == 0)
+        s->size += s->appended;
+    else
+        rc = take_back(s, rc);
+    s->appended = 0;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }
 
 static uint64_t mark_of(const struct gd_tx *tx)

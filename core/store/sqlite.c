@@ -364,7 +364,12 @@ static int group_failed(struct gd_engine *e, struct gd_list *group, int rc, bool
 /* COMMIT. An I/O error leaves its outcome open: the record of it may have reached the log. */
 static int commit(struct gd_engine *e, struct gd_list *group, bool answers)
 {
-    int rc = step(e->w.commit), fault = rc == SQLITE_OK && answers ? GD_FAULT("F17") : 0;
+    int rc, fault;
+
+    if (answers && e->spooled)
+        e->spooled(e->store);
+    rc = step(e->w.commit);
+    fault = rc == SQLITE_OK && answers ? GD_FAULT("F17") : 0;
 
     if (rc == SQLITE_OK && !answers)
         fault = GD_FAULT("store.commit");
@@ -597,6 +602,7 @@ const struct gd_store_engine gd_store_sqlite = {
     .open = gd_sqlite_open,
     .view = gd_sqlite_view,
     .write = sqlite_write,
+    .spools_late = true,
     .tidy = sqlite_tidy,
     .scrub = sqlite_scrub,
     .read = sqlite_read,

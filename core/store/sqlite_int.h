@@ -39,9 +39,11 @@ struct gd_engine {
     char *path;
     struct gd_log *log;
     const struct gd_clock *clock;
-    int wal_pages, wal_copied; /* length of the log; how much of it the last checkpoint saw */
-    bool checked;              /* [writer thread] the file was found whole; until then nothing is written */
-    bool stopped;              /* [writer thread] after an I/O error: takes nothing more until a restart */
+    struct gd_store *store;
+    void (*spooled)(struct gd_store *s); /* of the host */
+    int wal_pages, wal_copied;           /* length of the log; how much of it the last checkpoint saw */
+    bool checked; /* [writer thread] the file was found whole; until then nothing is written */
+    bool stopped; /* [writer thread] after an I/O error: takes nothing more until a restart */
     struct gd_err why;
     pthread_mutex_t look_lock; /* of looking: an interruption meets the look and nothing behind it */
     bool looking;

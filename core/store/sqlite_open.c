@@ -326,6 +326,8 @@ static struct gd_engine *new_engine(const struct gd_store_options *o, const stru
     e->path = gd_strdup(o->path);
     e->log = host->log;
     e->clock = host->clock;
+    e->store = host->store;
+    e->spooled = host->spooled;
     pthread_mutex_init(&e->read_lock, NULL);
     pthread_mutex_init(&e->look_lock, NULL);
     return e;

@@ -351,9 +351,13 @@ int gd_store_engine_of(const struct gd_store_engine **ret, const struct gd_store
 static int open_files(struct gd_store *s, const struct gd_store_options *o, const struct gd_clock *clock,
                       struct gd_err *err)
 {
-    const struct gd_store_host host = {
-        .store = s, .log = s->log, .clock = clock, .news = on_news, .seen = on_seen, .set_back = on_set_back
-    };
+    const struct gd_store_host host = { .store = s,
+                                        .log = s->log,
+                                        .clock = clock,
+                                        .news = on_news,
+                                        .seen = on_seen,
+                                        .set_back = on_set_back,
+                                        .spooled = gd_work_spooled };
 
     if (gd_store_engine_of(&s->ops, o, err) < 0)
         return -1;

@@ -65,7 +65,7 @@ size_t gd_tx_add_(struct gd_tx *tx, const struct gd_sql *sql, const struct gd_pa
 #define gd_tx_add(tx, sql, ...)                                       \
     gd_tx_add_((tx), (sql), (const struct gd_param[]){ __VA_ARGS__ }, \
                sizeof((const struct gd_param[]){ __VA_ARGS__ }) / sizeof(struct gd_param))
-/* A record that is appended to the spool and synced before the transaction begins (grant/ replays what a
+/* A record that is appended to the spool and synced before the transaction commits (grant/ replays what a
  * crash left between the two). At most one a transaction. The record of a transaction that did not end OK
  * stays in the spool for the next start; giving the same bytes again with one that does settles it. On a full
  * disk and after a failure of the spool only transactions that carry a record are still tried (STORE_FULL,

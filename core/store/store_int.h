@@ -61,10 +61,14 @@ struct gd_store_host {
     void (*news)(struct gd_store *s, const char *node, const char *workspace, const char *id);
     void (*seen)(struct gd_store *s, int64_t mono); /* all news up to then (system's clock) were given */
     void (*set_back)(struct gd_store *s);
+    void (*spooled)(struct gd_store *s); /* [writer thread] see spools_late; NULL: nothing is spooled */
 };
 
 struct gd_store_engine {
     const char *name;
+    /* Calls spooled right before each commit, which waits until the group's answers are on disk: their sync
+     * and its statements go on side by side. Else write comes after that wait. */
+    bool spools_late;
     bool shared;                /* several nodes may work on it */
     const struct gd_sql *fence; /* NULL, or what gd_tx_fence adds: $1 is the node */
     /* Opens and makes ready; no thread of the store runs yet. *host is copied. */
@@ -150,9 +154,11 @@ int gd_store_migrate(const struct gd_store_engine *ops, struct gd_engine *e, con
 struct gd_spool;
 int gd_spool_open(struct gd_spool **ret, const char *path, struct gd_err *err);
 void gd_spool_free(struct gd_spool *s);
-/* Writes the records of all transactions of the group that carry one, and syncs once. 0; ENOSPC: nothing was
- * kept, may be tried again; EIO: the spool is broken from now on. */
+/* Writes the records of all transactions of the group that carry one, and begins to sync them. 0; ENOSPC:
+ * nothing was kept, may be tried again; EIO: the spool is broken from now on. */
 int gd_spool_group(struct gd_spool *s, struct gd_list *group);
+/* Until they are on disk; the same answers. When nothing is waited for: 0. */
+int gd_spool_wait(struct gd_spool *s);
 /* After the group's commit: remembers what is not in the store; empties the file when nothing is open and it
  * is long. */
 void gd_spool_settle(struct gd_spool *s, struct gd_list *group);

@@ -66,16 +66,40 @@ static void gate(struct gd_store *s, struct gd_list *group, struct gd_list *refu
     }
 }
 
-/* The answers of the group are on disk afterwards. If that fails the group still goes on: the commit is
- * durable too. */
-static void spool_group(struct gd_store *s, struct gd_list *group)
+static int spool_once(struct gd_store *s, struct gd_list *group)
 {
     int rc = gd_spool_group(s->spool, group);
 
+    return rc == 0 ? gd_spool_wait(s->spool) : rc;
+}
+
+/* The answers of the group are on disk afterwards. If that fails the group still goes on: the commit is
+ * durable too. */
+static void end_spooling(struct gd_store *s, int rc)
+{
     if (rc == ENOSPC && gd_ballast_drop(&s->ballast))
-        rc = gd_spool_group(s->spool, group);
+        rc = spool_once(s, s->spooling);
+    s->spooling = NULL;
     if (rc != 0)
         GD_LOG(s->log, GD_LOG_ERROR, "store.spool_failed", GD_F_INT("errno", rc));
+}
+
+void gd_work_spooled(struct gd_store *s)
+{
+    if (s->spooling)
+        end_spooling(s, gd_spool_wait(s->spool));
+}
+
+static void spool_group(struct gd_store *s, struct gd_list *group)
+{
+    int rc;
+
+    s->spooling = group;
+    rc = gd_spool_group(s->spool, group);
+    if (rc != 0)
+        end_spooling(s, rc);
+    else if (!s->ops->spools_late)
+        gd_work_spooled(s);
 }
 
 static void write_group(struct gd_store *s, struct gd_list *group, struct gd_list *refused)
@@ -139,6 +163,7 @@ static void run_group(struct gd_store *s, struct gd_list *group)
         spool_group(s, group);
     if (!gd_list_empty(group))
         write_group(s, group, &refused);
+    gd_work_spooled(s); /* of a group that did not come to its commit */
     if (answers)
         gd_spool_settle(s->spool, group);
     scrub_group(s, group);

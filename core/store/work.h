@@ -30,6 +30,7 @@ struct gd_store {
     struct gd_log *log;
     struct gd_spool *spool;    /* [writer thread], see spool.c */
     struct gd_spool *restored; /* what a backup brought along, until it is replayed; or NULL */
+    struct gd_list *spooling;  /* [writer thread] the group whose answers are being synced, or NULL */
     struct gd_ballast ballast; /* [writer thread] */
     struct gd_news news;
     int lock_fd;
@@ -58,7 +59,8 @@ static inline void gd_move_all(struct gd_list *to, struct gd_list *from)
 /* Real time, not the injected clock: this is about threads that wait for each other. */
 int64_t gd_work_us(void);
 void gd_work_init(struct gd_store *s);
-void gd_work_start(struct gd_store *s); /* the engine is open */
-void gd_work_join(struct gd_store *s);  /* all threads have ended */
+void gd_work_spooled(struct gd_store *s); /* struct gd_store_host.spooled */
+void gd_work_start(struct gd_store *s);   /* the engine is open */
+void gd_work_join(struct gd_store *s);    /* all threads have ended */
 
 #endif

@@ -62,6 +62,8 @@ static int group(struct gd_spool *s, const char *records, enum gd_store_result r
         gd_list_add(&list, &tx->link);
     }
     rc = gd_spool_group(s, &list);
+    if (rc == 0)
+        rc = gd_spool_wait(s);
     gd_spool_settle(s, &list);
     for (struct gd_list *l; (l = gd_list_pop(&list));)
         gd_tx_free(gd_tx_of(l));
