@@ -420,7 +420,9 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
     GD_AUTO_FREE struct gd_hub *hubs = gd_new_array(c->nhubs, sizeof *hubs);
     struct gd_sched_ops ops = { act, look, d };
     /* More refreshes are under way than may be at the platform: the others wait for the disk. */
-    struct gd_sched_options so = { .in_flight = c->concurrency > 16 ? 4 * (unsigned)c->concurrency : 0 };
+    struct gd_sched_options so = { .in_flight = c->concurrency > 16 ? 4 * (unsigned)c->concurrency : 0,
+                                   .in_flight_max =
+                                       c->concurrency > 16 ? 16 * (unsigned)c->concurrency : 256 };
     struct gd_broker_options o = { .ears = { ear_due, ear_look, ear_flight_end, ear_waits, d },
                                    .public_url = c->public_url,
                                    .node = d->node,

@@ -9,6 +9,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#define PACE_MS  200
+#define STALE_MS 1000
 #define APPS_MAX 1024
 #define STEP_MIN 5000 /* smaller corrections of the clock are not worth a word */
 
@@ -25,7 +27,10 @@ struct app {
     struct ready *heap; /* earliest expiry first */
     uint32_t count, cap;
     unsigned in_flight;
-    bool listed; /* in gd_sched.fresh */
+    unsigned ended; /* since then */
+    int64_t since;  /* monotonic */
+    unsigned pace;  /* how many end in PACE_MS, when last looked at */
+    bool listed;    /* in gd_sched.fresh */
 };
 struct look {
     struct gd_list node;
@@ -185,9 +190,34 @@ static bool moved(const struct gd_sched *s, uint32_t n)
     return s->jobs[n].due == INT64_MAX || gd_wheel_due(&s->wheel, n) != INT64_MAX;
 }
 
+/* Most of a refresh is waiting for the disk, which many share; so more of them are let go where they end
+ * quickly: as many as end in PACE_MS. Where the platform is slow they would only wait for it, each with its
+ * lease taken and its intent open. */
+static unsigned room(const struct gd_sched *s, const struct app *a)
+{
+    unsigned n = gd_mono(s->clock) - a->since < STALE_MS ? a->pace : 0;
+
+    n = n < s->o.in_flight_max ? n : s->o.in_flight_max;
+    return n > s->o.in_flight ? n : s->o.in_flight;
+}
+
+static void look_at_pace(struct gd_sched *s, struct app *a)
+{
+    int64_t now = gd_mono(s->clock), took = now - a->since;
+
+    a->ended++;
+    if (took < PACE_MS / 2)
+        return;
+    a->pace = took < STALE_MS ? (unsigned)((int64_t)a->ended * PACE_MS / took) : 0;
+    a->ended = 0;
+    a->since = now;
+}
+
 static void pump(struct gd_sched *s, struct app *a)
 {
-    while (a->count && a->in_flight < s->o.in_flight) {
+    const unsigned most = room(s, a);
+
+    while (a->count && a->in_flight < most) {
         struct ready r = heap_pop(a);
 
         s->jobs[r.job].waiting = 0;
@@ -210,6 +240,7 @@ void gd_sched_flight_end(struct gd_sched *s, uint16_t app)
 
     if (a->in_flight)
         a->in_flight--;
+    look_at_pace(s, a);
     if (s->started && !s->running)
         pump(s, a);
 }

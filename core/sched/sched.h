@@ -22,8 +22,9 @@ struct gd_sched_ops {
     void *arg;
 };
 struct gd_sched_options {
-    unsigned in_flight; /* jobs of one app that run at the same time; 0: 64 */
-    int64_t spread_ms;  /* after a clock step what is late is spread over this; 0: 60 s */
+    unsigned in_flight;     /* jobs of one app that run at the same time; 0: 64 */
+    unsigned in_flight_max; /* the same while they end quickly; less than in_flight: no more than that */
+    int64_t spread_ms;      /* after a clock step what is late is spread over this; 0: 60 s */
 };
 /* loop NULL: no timers, driven by gd_sched_run (simulator). */
 struct gd_sched *gd_sched_new(uv_loop_t *loop, const struct gd_sched_options *o,

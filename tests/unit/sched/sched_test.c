@@ -109,6 +109,44 @@ static void a_job_waits_once(void **state)
     assert_false(gd_sched_waits(s->sched, 2));
 }
 
+/* One ends every ms milliseconds, for so long; how many run at once then. */
+static unsigned at_once(struct seen *s, unsigned *ended, int64_t every, int64_t long_ms)
+{
+    for (int64_t t = 0; t < long_ms; t += every, (*ended)++) {
+        gd_clock_virtual_advance(&s->clock, every);
+        gd_sched_flight_end(s->sched, 0);
+    }
+    return s->count - *ended;
+}
+
+/* Where they end quickly there are more of them, up to the most; where each takes long, or nothing happened
+ * for a while, no more than ever. */
+static void more_go_where_they_end_quickly(void **state)
+{
+    struct seen *s = *state;
+    struct gd_sched_options o = { .in_flight = 4, .in_flight_max = 16 };
+    struct gd_sched_ops ops = { act, look, s };
+    unsigned ended = 0;
+
+    gd_sched_close(s->sched, NULL, NULL);
+    s->sched = gd_sched_new(NULL, &o, &ops, &s->clock.clock, &s->rng.rng, NULL);
+    gd_sched_start(s->sched, NULL);
+    for (uint32_t i = 0; i < 800; i++)
+        gd_sched_set(s->sched, i, NOW + 1, NOW + 1000 + i, 0);
+    gd_clock_virtual_advance(&s->clock, 5);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->count, 4);
+    assert_int_equal(at_once(s, &ended, 100, 1000), 4); /* ten a second: two in the time looked at */
+    assert_int_equal(at_once(s, &ended, 20, 1000), 10); /* fifty: ten */
+    assert_int_equal(at_once(s, &ended, 4, 1000), 16);  /* 250: as many as may be */
+    assert_int_equal(at_once(s, &ended, 100, 2000), 4);
+    assert_int_equal(at_once(s, &ended, 4, 1000), 16);
+    gd_clock_virtual_advance(&s->clock, 5000); /* too long ago to say anything */
+    for (int i = 0; i < 16; i++, ended++)
+        gd_sched_flight_end(s->sched, 0);
+    assert_int_equal(s->count - ended, 4);
+}
+
 /* A caller renewed it while it waited for admission: it has a date in the future and is not done again now.
  */
 static void what_was_done_meanwhile_is_not_done_again(void **state)
@@ -201,6 +239,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_before_the_start, up, down),
         cmocka_unit_test_setup_teardown(who_expires_first_goes_first, up, down),
         cmocka_unit_test_setup_teardown(a_job_waits_once, up, down),
+        cmocka_unit_test_setup_teardown(more_go_where_they_end_quickly, up, down),
         cmocka_unit_test_setup_teardown(what_was_done_meanwhile_is_not_done_again, up, down),
         cmocka_unit_test_setup_teardown(cancelled_jobs_stay_away, up, down),
         cmocka_unit_test_setup_teardown(looks_come_at_their_time, up, down),
