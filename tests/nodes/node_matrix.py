@@ -661,7 +661,7 @@ def cells(args):
             out += [(point, policy, these[(number + k) % len(these)], number + k) for k, policy in enumerate(few) if these]
         else:
             out += [(point, policy, mode, seed) for policy in policies for mode in these for seed in range(args.seeds)]
-    return points, out
+    return [point for point in points if any(cell[0] == point for cell in out)], out
 
 
 def main():
