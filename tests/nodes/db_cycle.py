@@ -202,12 +202,13 @@ class Database:
             self.vended_all_the_time(vended)
         self.settle(set_back)
         after = self.trio.families()
-        self.result["twice"] = sum(self.count(what, after, POLICIES[1:]) - self.count(what, before, POLICIES[1:])
-                                   for what in ("reuse_presented", "reuse_late"))
+        again = {policy: sum(self.count(what, after, [policy]) - self.count(what, before, [policy])
+                             for what in ("reuse_presented", "reuse_late")) for policy in POLICIES[1:]}
+        self.result["twice"] = sum(again.values())
         if self.result.get("brought", 0) < self.result.get("taken", 0):
             raise Failed(f"answers that a living node had received are gone: {self.result}")
         if self.result["twice"] and not set_back:
-            raise Failed(f"a spent refresh token was presented: {told}")
+            raise Failed(f"a spent refresh token was presented: {again} {told}")
         for grant in self.grants.values():
             self.trio.same_everywhere(grant, 10)
         self.trio.whole()
