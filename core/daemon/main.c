@@ -353,6 +353,6 @@ int main(int argc, char **argv)
     rc = asked.check                                            ? check_config(d)
          : asked.restore || asked.restore_keys || asked.migrate ? offline(d, &asked)
                                                                 : run(d);
-    gd_log_free(d->log);
+    /* The log stays: threads of a start that was refused may still speak, until the process ends. */
     return d->again && rc == 0 ? start_again(d, argv) : rc;
 }

@@ -29,6 +29,7 @@ GD_SQL(sql_bump, "UPDATE kv SET v = v + $2 WHERE workspace = 'w' AND k = $1");
 GD_SQL(sql_pad, "INSERT INTO kv (workspace, k, v, data) VALUES ('w', $1, 0, $2)");
 GD_SQL(sql_get, "SELECT v FROM kv WHERE workspace = 'w' AND k = $1");
 GD_SQL(sql_take, "UPDATE kv SET v = gd_now() + $2 WHERE workspace = 'w' AND k = $1 AND v < gd_now()");
+GD_SQL(sql_scan, "SELECT k, v FROM kv");
 GD_SQL(sql_delete, "DELETE FROM kv WHERE workspace = 'w' AND k = $1");
 GD_SQL(sql_sleep,
        "SELECT pg_sleep_for(($1 || ' milliseconds')::interval)::text"); /* check:allow a slow server */
@@ -210,6 +211,26 @@ static void tell_spool(void)
     say(json_pack("{s:s, s:o}", "id", "spool", "records", list));
 }
 
+static void count_row(void *arg, const struct gd_row *row)
+{
+    (void)row;
+    ++*(json_int_t *)arg;
+}
+
+/* As at a start: blocking. */
+static void scan(const char *id)
+{
+    json_int_t n = 0;
+    struct gd_err err = { 0 };
+
+    if (gd_store_scan(store, &sql_scan, count_row, &n, &err) == 0)
+        say(json_pack("{s:s, s:s, s:I}", "id", id, "result", "ok", "rows", n));
+    else
+        say(json_pack("{s:s, s:s, s:s, s:s}", "id", id, "result", "failed", "reason",
+                      gd_reason_word(err.reason), "text", err.text));
+    last_turn = 0;
+}
+
 static void obey(char *line)
 {
     char *w[6] = { "", "", "", "0", "-", "-" }, *save = NULL;
@@ -223,6 +244,8 @@ static void obey(char *line)
         tell_state();
     else if (!strcmp(w[0], "spool"))
         tell_spool();
+    else if (!strcmp(w[0], "scan"))
+        scan(w[1]);
     else
         submit(w);
 }

@@ -268,6 +268,17 @@ class Cut(LoopTest):
         return wait_for(lambda: f'"event":"store.commit_decided","there":{there}' in store.log_text().replace(" ", "")
                         or f'"there":{there}' in store.log_text())
 
+    def test_in_a_scan(self):
+        """As when a neighbour ends the processes of a node that starts."""
+        store = self.good(url=self.through)
+        self.ok(store.do("put", "a", 1))
+        self.assertEqual(self.ok(store.do("scan", "-"))["rows"], 1)
+        for verdict in ("cut", "pass-cut"):
+            self.relay.watch = lambda data, verdict=verdict: verdict if b"SELECT k, v FROM kv" in data else None
+            self.failed(store.do("scan", "-"), "STORE_UNREACHABLE")
+            self.relay.watch = None
+            self.assertEqual(self.ok(store.do("scan", "-"))["rows"], 1)
+
     def test_request_lost(self):
         """COMMIT never arrives: found out, and done again."""
         store = self.good(url=self.through)

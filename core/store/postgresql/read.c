@@ -117,6 +117,8 @@ static int wait_row(PGconn *pg, int64_t ms, struct gd_err *err)
         int unsent = PQflush(pg);
         struct pollfd p = { .fd = PQsocket(pg), .events = (short)(POLLIN | (unsent > 0 ? POLLOUT : 0)) };
 
+        if (p.fd < 0)
+            return gd_err_set(err, GD_R_STORE_UNREACHABLE, "the connection to the database was lost");
         if (gd_pg_now() >= until)
             return gd_err_set(err, GD_R_STORE_SLOW, "the database did not answer in time");
         (void)poll(&p, 1, 1000);
@@ -130,8 +132,11 @@ static int give_rows(const PGresult *res, gd_row_fn *fn, void *arg, struct gd_er
 {
     struct gd_param cells[GD_STORE_PARAMS_MAX];
     struct gd_row row = { .cells = cells, .ncols = PQnfields(res) };
-    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE), *message = PQresultErrorMessage(res);
 
+    if (PQresultStatus(res) == PGRES_FATAL_ERROR && !state) /* libpq's own word, not the server's */
+        return gd_err_set(err, GD_R_STORE_UNREACHABLE, "the connection to the database was lost: %.*s",
+                          (int)strcspn(message, "\r\n"), message);
     if (PQresultStatus(res) != PGRES_SINGLE_TUPLE && PQresultStatus(res) != PGRES_TUPLES_OK) {
         gd_pg_explain(err, state ? state : "", PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY));
         return -1;
