@@ -34,7 +34,8 @@
 #define GD_OP_ASSETS_MAX           4096              /* assets that one run may report */
 #define GD_RPC_FRAME_MAX           65536             /* one JSON-RPC request */
 #define GD_RPC_BATCH_MAX           32
-#define GD_RPC_UNSENT_MAX          (4 * 1024 * 1024) /* replies that a client has not read */
+#define GD_RPC_ANSWER_MAX          (16 * 1024 * 1024) /* one reply, or all of a batch */
+#define GD_RPC_UNSENT_MAX          (4 * 1024 * 1024) /* replies that a client has not read, before the newest */
 #define GD_RPC_PEERS_MAX           1024
 #define GD_RPC_PEERS_PER_UID       256
 #define GD_RPC_CALLS_PER_PEER      256              /* running at once; more wait unread */

@@ -121,7 +121,7 @@ void gd_conn_send(struct conn *c, const char *p, size_t n)
         flush(c);
     if (c->closing)
         return;
-    if (!gd_buf_add(&c->out, p, n) || c->out.len + c->sending.len > GD_RPC_UNSENT_MAX) {
+    if (c->out.len + c->sending.len > GD_RPC_UNSENT_MAX || !gd_buf_add(&c->out, p, n)) {
         GD_LOG(c->rpc->log, GD_LOG_WARN, "rpc.unread", GD_F_INT("uid", c->caller.uid),
                GD_F_INT("pid", c->caller.pid));
         gd_conn_cut(c);
@@ -318,7 +318,7 @@ static struct conn *new_conn(struct gd_rpc *r)
     gd_list_init(&c->dirty);
     gd_list_init(&c->frames);
     gd_buf_init(&c->in, READ_SIZE + GD_RPC_FRAME_MAX + 2);
-    gd_buf_init(&c->out, GD_RPC_UNSENT_MAX + RENDER_SIZE);
+    gd_buf_init(&c->out, GD_RPC_UNSENT_MAX + GD_RPC_ANSWER_MAX + GD_RPC_BATCH_MAX * RENDER_SIZE);
     uv_pipe_init(r->loop, &c->pipe, 0);
     c->pipe.data = c;
     r->nconns++;

@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <string.h>
+
 static int error_code(enum gd_reason r)
 {
     switch (r) {
@@ -66,6 +68,7 @@ static void add_error(struct gd_buf *b, const struct gd_err *err)
 void gd_frame_answer(struct frame *f, const char *id, json_t *result, const struct gd_err *err)
 {
     struct gd_buf *b = &f->out;
+    struct gd_err large = { 0 };
     char *text;
 
     if (f->batch)
@@ -74,14 +77,18 @@ void gd_frame_answer(struct frame *f, const char *id, json_t *result, const stru
     gd_buf_adds(b, "{\"jsonrpc\":\"2.0\",\"id\":");
     gd_buf_adds(b, id ? id : "null");
     gd_buf_addc(b, ',');
-    if (result) {
-        text = gd_json_dump(result);
+    text = result ? gd_json_dump(result) : NULL;
+    if (text && b->len + strlen(text) > GD_RPC_ANSWER_MAX) {
+        gd_err_set(&large, GD_R_REPLY_TOO_LARGE, "the answer has %zu bytes, and %d are the most",
+                   strlen(text), GD_RPC_ANSWER_MAX);
+        add_error(b, &large);
+    } else if (result) {
         gd_buf_adds(b, "\"result\":");
         gd_buf_adds(b, text ? text : "{}");
-        gd_free(text);
     } else {
         add_error(b, err);
     }
+    gd_free(text);
     gd_buf_addc(b, '}');
 }
 
@@ -92,7 +99,7 @@ struct frame *gd_frame_new(struct conn *c, bool batch)
     f->conn = c;
     f->batch = batch;
     f->pending = 1; /* the one who fills it */
-    gd_buf_init(&f->out, GD_RPC_UNSENT_MAX + RENDER_SIZE);
+    gd_buf_init(&f->out, GD_RPC_ANSWER_MAX + GD_RPC_BATCH_MAX * RENDER_SIZE);
     gd_list_add(&c->frames, &f->link);
     return f;
 }

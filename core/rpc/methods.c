@@ -155,7 +155,7 @@ static json_t *lines_json(const json_t *records)
     char *text;
     size_t i;
 
-    gd_buf_init(&b, GD_RPC_UNSENT_MAX);
+    gd_buf_init(&b, GD_RPC_ANSWER_MAX);
     json_array_foreach((json_t *)(uintptr_t)records, i, one)
     {
         text = gd_json_dump(one);

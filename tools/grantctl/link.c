@@ -10,7 +10,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ANSWER_MAX  (16 * 1024 * 1024)
 #define PATIENCE_MS 1500 /* then a person is told that it still runs */
 
 struct link {
@@ -54,7 +53,7 @@ struct link *link_open(const char *path, struct gd_err *err)
     }
     l = gd_new(sizeof *l);
     l->fd = fd;
-    gd_buf_init(&l->in, ANSWER_MAX);
+    gd_buf_init(&l->in, GD_RPC_ANSWER_MAX + GD_RPC_FRAME_MAX);
     return l;
 }
 
@@ -129,7 +128,7 @@ json_t *link_next(struct link *l, struct gd_err *err)
                        "the daemon closed the connection before it had answered");
             return NULL;
         }
-    out = gd_json_parse(l->in.ptr, (size_t)(nl - l->in.ptr), ANSWER_MAX, err);
+    out = gd_json_parse(l->in.ptr, (size_t)(nl - l->in.ptr), GD_RPC_ANSWER_MAX + GD_RPC_FRAME_MAX, err);
     gd_buf_consume(&l->in, (size_t)(nl - l->in.ptr) + 1);
     if (!json_is_object(out)) {
         json_decref(out);

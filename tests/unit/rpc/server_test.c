@@ -204,6 +204,33 @@ static void unread_replies_cut_the_peer(void **state)
     assert_false(cut);
 }
 
+/* {"clients": the same one, so often}. */
+static json_t *many_clients(size_t n)
+{
+    json_t *list = json_array(), *one = gd_json_parse(CLIENT, strlen(CLIENT), sizeof CLIENT, NULL);
+
+    while (n--)
+        json_array_append(list, one);
+    json_decref(one);
+    return json_pack("{s:o}", "clients", list);
+}
+
+/* A reply may be longer than what may wait unread; one that is too long is an error, not an end. */
+static void long_replies_arrive(void **state)
+{
+    const size_t mib = 1024 * 1024 / (sizeof CLIENT - 1);
+    struct fix *f = *state;
+
+    fake.result = many_clients(17 * mib);
+    kit_refused(f, CALL("client.list", "{}"), "REPLY_TOO_LARGE");
+    json_decref(fake.result);
+    fake.result = many_clients(6 * mib);
+    assert_true(strlen(kit_ask(f, CALL("client.list", "{}"))) > 5 * 1024 * 1024);
+    json_decref(fake.result);
+    fake.result = many_clients(1);
+    kit_expect(kit_ask(f, CALL("client.list", "{}")), "\"clients\":[{");
+}
+
 /* ---- HTTP ---- */
 
 #define BODY "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"daemon.status\"}"
@@ -304,6 +331,7 @@ int main(void)
         T(half_closed_peers_get_their_answer),
         T(many_at_once),
         T(unread_replies_cut_the_peer),
+        T(long_replies_arrive),
         T(http_posts),
         T(http_refusals),
         T(http_limits),
