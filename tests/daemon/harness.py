@@ -29,8 +29,8 @@ from browser import Browser, origin_of  # noqa: E402,F401
 BUILD = os.environ.get("GRANTD_BUILD", os.path.join(ROOT, "build", "debug"))
 AS_ORIGIN = "https://as.test.example"
 POLICIES = ("none", "overlap", "grace", "strict", "family")
-# Every token of the accounting server, every secret made here: none may be found in anything that grantd writes.
-# Of the accounting server. With nothing of the alphabet around it: in the base64 of what is sealed those letters stand by chance.
+# Every token of the accounting server, every secret made here: none may be found in anything that grantd writes. With nothing
+# of the alphabet around it: in the base64 of what is sealed those letters stand by chance.
 TOKEN = re.compile(rb"(?<![A-Za-z0-9_-])(?:at|rt)-[A-Za-z0-9_-]{32}(?![A-Za-z0-9_-])")
 
 
