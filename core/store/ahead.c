@@ -36,6 +36,7 @@ static void *ahead_main(void *arg)
         if (n <= 0) /* whoever needs that place will say what is wrong with it */
             break;
         at += n;
+        atomic_store(&a->done, at);
     }
     gd_free(buf);
     return NULL;

@@ -30,6 +30,7 @@ struct gd_ahead {
     bool running;
     int fd;
     off_t size;
+    _Atomic off_t done; /* how much of it was read; size, once all is */
     atomic_bool stop;
 };
 
