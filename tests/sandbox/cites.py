@@ -1,59 +1,112 @@
 #!/usr/bin/env python3
-"""Each check of the sandbox says where it comes from: cites.py FOLDER
-A function of a stand-in that refuses something names a section of its platform's facts, or [assumed], in the comment
-above it or at the refusal; and it names no section that these facts do not have."""
+"""Each check of the sandbox says which line it comes from: cites.py FOLDER FACTS
+A function of a stand-in that refuses something, or that is called with parameters which were checked for it, cites a line
+of its platform's facts in the comment above it or at the refusal: the section and, in quotes, words that stand on
+exactly one line of it (4.2 "POST /bc/member/update/"); the file is named in the first comment of the stand-in. So the
+lines may move, but not change unseen. Or it says open N, a numbered open question, or [assumed]. FACTS is the folder of the
+facts; without it only the form of the citations is looked at."""
 import pathlib
 import re
 import sys
 
-TIKTOK = {"0.4", "5.10", "7.10", "7.11", *(f"{a}.{b}" for a, n in ((1, 4), (2, 9), (3, 2), (4, 7), (5, 9), (7, 9))
-                                             for b in range(1, n + 1))}
-LINKEDIN = {"0.1", *(f"1.{b}" for b in range(1, 8))}
-SHOPIFY = {"0.1", *(f"2.{b}" for b in range(1, 8)), *(f"2.2.{b}" for b in range(1, 9))}
-META = {"0.1", *(f"A{b}" for b in range(1, 8))}
-GOOGLE = {"0.1", *(f"B{b}" for b in range(1, 8))}
-SECTIONS = {"tiktok": TIKTOK, "meta": META, "google": GOOGLE, "linkedin": LINKEDIN, "shopify": SHOPIFY}
+FACTS = {"tiktok": "tiktok.md", "meta": "meta_google.md", "google": "meta_google.md",
+         "linkedin": "linkedin_shopify_oauth2.md", "shopify": "linkedin_shopify_oauth2.md"}
+KEYED = {"tiktok"}
 
 REFUSAL = re.compile(r"\b(tiktok_fail|meta_(?:error|absent)|google_fail|google_failure|google_oauth_fail|google_bad_request|"
-                     r"linkedin_(?:error|invalid)|refuse\w*|not_found|token_fail)\s*\(")
-CITE = re.compile(r"(?<![\w./\"-])(?!\d\.0)([AB][1-9]|\d\.\d{1,2}(?:\.\d)?)(?![\w.]*\d)(?!\.\d)\b")
-ELSE = re.compile(r"\[?assumed\]?|open question|open \(?\d+")
+                     r"linkedin_(?:error|invalid)|refuse\w*|not_found|token_fail|kit_fail)\s*\(")
+HANDLER = re.compile(r"\(struct sb_req \*r, const json_t \*args, json_t \*\w+\)")
+SECTION = r"(?<![\w./\"-])([AB][1-9]|\d(?:\.\d{1,2}){0,2})"
+KEY = re.compile(SECTION + r' ("[^"]+"(?:(?:, | and )"[^"]+")*)')
+PLAIN = re.compile(r"(?<![\w./\"-])(?!\d\.0)([AB][1-9]|\d\.\d{1,2}(?:\.\d)?)(?![\w.]*\d)(?!\.\d)\b")
+OPEN = re.compile(r"\bopen \(?(\d+)\b")
 FUNCTION = re.compile(r"((?:^/\*(?:[^*]|\*(?!/))*\*/\n)?)^((?:static |bool |void |const |json_t |int |int64_t |char )[^\n;{=]*\([^;{]*\))"
                       r"\n\{\n(.*?)^\}\n", re.S | re.M)
 COMMENT = re.compile(r"/\*(?:[^*]|\*(?!/))*\*/", re.S)
+HEADING = re.compile(r"#{1,4} (?:(Open questions)|([AB]?\d+(?:\.\d+)*)\.? )")
 
 
-def cites(text):
-    return any(CITE.search(comment) or ELSE.search(comment) for comment in COMMENT.findall(text))
+def sections(path):
+    """The lines of each numbered section, without those of the sections below it; "open" are the open questions."""
+    found, name = {}, None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        heading = HEADING.match(line)
+        if heading:
+            name = "open" if heading[1] else heading[2]
+        if name:
+            found.setdefault(name, []).append(line)
+    return found
 
 
-def unfounded(head, above, body):
+def words(comment):
+    """What a comment says, as one line."""
+    return re.sub(r"\s*\n\s*\*?\s*", " ", comment[2:-2])
+
+
+def keys(text):
+    """(section, words) of each line that the comments of a text cite."""
+    for comment in COMMENT.findall(text):
+        for section, quoted in KEY.findall(words(comment)):
+            for key in re.findall(r'"([^"]+)"', quoted):
+                yield section, key
+
+
+def founded(text, keyed):
+    said = " ".join(words(comment) for comment in COMMENT.findall(text))
+    return bool(OPEN.search(said) or re.search(r"\bassumed\b", said) or
+                (KEY if keyed else PLAIN).search(said))
+
+
+def unfounded(above, head, body, keyed):
     """Lines of a function that refuse something and do not say why."""
-    if cites(above):
+    if founded(above, keyed):
         return
     lines = body.splitlines()
     for i, line in enumerate(lines):
-        if REFUSAL.search(line) and not cites("\n".join(lines[max(0, i - 3):i + 3])):
+        if REFUSAL.search(line) and not founded("\n".join(lines[max(0, i - 3):i + 3]), keyed):
             yield head.splitlines()[0], line.strip()
+    if keyed and HANDLER.search(head):
+        yield head.splitlines()[0], "its parameters"
 
 
-def main(folder):
-    checks, wrong = 0, []
+def wrong_cites(path, text, facts):
+    """Citations of a stand-in that lead to no line, or to several."""
+    first = COMMENT.match(text)
+    if "struct sb_req" in text and FACTS[path.stem.partition("_")[0]] not in (first.group() if first else ""):
+        yield "its first comment does not name its facts"
+    if not facts:
+        return
+    for section, key in keys(text):
+        n = sum(key in line for line in facts.get(section, []))
+        if n != 1:
+            yield f'{section} "{key}" is on {n} lines'
+    for comment in COMMENT.findall(text):
+        yield from (f"no section {s}" for s in PLAIN.findall(re.sub(r'"[^"]*"', "", comment)) if s not in facts)
+        yield from (f"no open question {n}" for n in OPEN.findall(words(comment))
+                    if not any(line.startswith(f"{n}. ") for line in facts["open"]))
+
+
+def main(folder, where):
+    checks = cited = 0
+    wrong = []
     for path in sorted(pathlib.Path(folder).glob("*.c")):
-        sections = SECTIONS.get(path.stem.partition("_")[0])
-        if not sections:
+        platform = path.stem.partition("_")[0]
+        if platform not in FACTS:
             continue
-        text = path.read_text(encoding="utf-8")
-        for comment in COMMENT.findall(text):
-            wrong += [f"{path.name}: its facts have no section {c}" for c in CITE.findall(comment) if c not in sections]
-        if "struct sb_req" not in text and cites(COMMENT.match(text).group()):
+        text, keyed = path.read_text(encoding="utf-8"), platform in KEYED
+        source = pathlib.Path(where) / FACTS[platform]
+        facts = sections(source) if source.exists() else None
+        wrong += [f"{path.name}: {one}" for one in wrong_cites(path, text, facts)]
+        cited += len(set(keys(text)))
+        if "struct sb_req" not in text and founded(COMMENT.match(text).group(), keyed):
             continue  # a parser of a language
         for above, head, body in FUNCTION.findall(text):
             checks += bool(REFUSAL.search(body))
-            wrong += [f"{path.name}: {name}: {line}" for name, line in unfounded(head, above, body)]
-    print("\n".join(wrong) or f"{checks} functions that check something say where it comes from")
+            wrong += [f"{path.name}: {name}: {line}" for name, line in unfounded(above, head, body, keyed)]
+    print("\n".join(wrong) or f"{checks} functions that check something cite {cited} lines"
+          + ("" if pathlib.Path(where).is_dir() else "; the facts are not here, so only how they cite was looked at"))
     return 1 if wrong or checks < 100 else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

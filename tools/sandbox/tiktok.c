@@ -1,5 +1,5 @@
 /* tiktok.c - the stand-in for TikTok: the gateway of business-api.tiktok.com (paths, tokens, limits,
- * parameters, envelope), which checks in the order of tiktok.md 7.11. */
+ * parameters, envelope), which checks in the order of tiktok.md 7.11 "Check order per call". */
 #include "tiktok.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -11,8 +11,8 @@
 
 /* ---- answers ---- */
 
-/* tiktok.md 1.3: {"code","message","request_id","data"}, HTTP 200 for almost every application error;
- * response header X-TT-LOGID (1.2). */
+/* {"code","message","request_id","data"}: 1.3 "HTTP status is 200 for almost every application error"; 1.2
+ * "Response headers seen: X-TT-LOGID". */
 void tiktok_answer(struct sb_req *r, int code, const char *message, json_t *data)
 {
     const char *stamp = sb_time(r, sb_now(r), "%Y%m%d%H%M%S");
@@ -39,11 +39,11 @@ void tiktok_fail(struct sb_req *r, int code, const char *fmt, ...)
     va_start(ap, fmt);
     message = gd_arena_vstrf(r->arena, fmt, ap);
     va_end(ap);
-    /* tiktok.md 1.3: on an error data is {}; null is allowed too. */
+    /* 1.3 "on error `data` is `{}`": null is allowed too. */
     tiktok_answer(r, code, message, sb_option_bool(r, "null_data") ? json_null() : json_object());
 }
 
-/* tiktok.md 4, 6: page from 1, page_info {page, page_size, total_number, total_page}. */
+/* 4 "Paging: request page (>=1)"; 6 "page_info may be all zero". */
 void tiktok_page(struct sb_req *r, const json_t *args, const char *key, json_t *list, int64_t dflt_size)
 {
     int64_t page = gd_json_i64(args, "page", 1), size = gd_json_i64(args, "page_size", dflt_size);
@@ -52,7 +52,7 @@ void tiktok_page(struct sb_req *r, const json_t *args, const char *key, json_t *
 
     for (int64_t i = (page - 1) * size; i < total && i < page * size; i++)
         json_array_append(out, json_array_get(list, (size_t)i));
-    if (total == 0 && sb_option_bool(r, "zero_page_info")) /* 6: page_info may be all zero */
+    if (total == 0 && sb_option_bool(r, "zero_page_info"))
         page = size = 0;
     info = json_pack("{s:I, s:I, s:I, s:I}", "page", (json_int_t)page, "page_size", (json_int_t)size,
                      "total_number", (json_int_t)total, "total_page", (json_int_t)pages);
@@ -71,8 +71,8 @@ const char *tiktok_masked(struct sb_req *r, const char *email)
     return s;
 }
 
-/* tiktok.md 1.1: without the final slash the gateway answers 404 with plain text, not JSON.
- * 1.3: HTTP 4xx = wrong path or method. */
+/* 1.1 "Every Business API path ends in a slash": else 404 with plain text, not JSON; 1.3 "HTTP 4xx = wrong
+ * path or method". */
 static void missing(struct sb_req *r, bool wrong_method)
 {
     if (wrong_method)
@@ -93,7 +93,7 @@ static bool word_in(const char *words, const char *word)
     return false;
 }
 
-/* tiktok.md 1.2: all ids are decimal int64 carried as JSON strings (up to 19 digits). */
+/* 1.2 "All ids are decimal int64 carried as JSON strings" */
 static bool is_id(const json_t *v)
 {
     const char *s = json_string_value(v);
@@ -118,11 +118,20 @@ static bool is_list(const struct tt_param *p, const json_t *v)
     return json_is_array(v);
 }
 
+static bool is_text(const struct tt_param *p, const char *s)
+{
+    int64_t chars = 0;
+
+    for (const char *c = s; *c; c++)
+        chars += ((unsigned char)*c & 0xC0) != 0x80;
+    return (*s || !p->must) && (!p->max || chars <= p->max);
+}
+
 static bool is_kind(const struct tt_param *p, const json_t *v)
 {
     switch (p->kind) {
     case TT_TEXT:
-        return json_is_string(v) && (*json_string_value(v) || !p->must);
+        return json_is_string(v) && is_text(p, json_string_value(v));
     case TT_ID:
         return is_id(v);
     case TT_WORD:
@@ -156,7 +165,7 @@ static json_t *from_query(struct sb_req *r, const struct tt_param *p, const char
         return gd_parse_i64(text, &n) ? json_integer(n) : NULL;
     case TT_BOOL:
         return strcmp(text, "true") == 0 ? json_true() : strcmp(text, "false") == 0 ? json_false() : NULL;
-    default: /* 1.2: arrays and objects are JSON text */
+    default: /* 1.2 "Arrays and objects are JSON text" */
         return json_incref(sb_json_of(r, text));
     }
 }
@@ -183,8 +192,8 @@ static json_t *value_of(struct sb_req *r, const struct tt_param *p, const json_t
     return v;
 }
 
-/* Reads into args; false with the answer given. Codes: tiktok.md 1.4 (40002 is the catch-all for a missing
- * field and a bad enumeration, 40011 too many ids); the texts are [assumed]. */
+/* Reads into args; false with the answer given. 1.4 "| 40002 |" (missing field, bad enumeration) and "| 40011
+ * |"; the texts are [assumed]. Which parameters there are is cited at the function that takes them. */
 static bool read_args(struct sb_req *r, const struct tt_param *params, const json_t *body, json_t *args)
 {
     for (const struct tt_param *p = params; p && p->name; p++) {
@@ -209,8 +218,7 @@ static bool read_args(struct sb_req *r, const struct tt_param *params, const jso
     return true;
 }
 
-/* tiktok.md 1.2: POST takes Content-Type application/json with an object as its body; oauth/token also a
- * form. */
+/* 1.2 "JSON object body": oauth/token also takes a form; the code is [assumed]. */
 static bool read_body(struct sb_req *r, const struct tt_call *c, const json_t **ret)
 {
     json_t *body = sb_has_type(r, "application/json") ? sb_body_json(r) : NULL;
@@ -233,8 +241,8 @@ static bool read_body(struct sb_req *r, const struct tt_call *c, const json_t **
 
 /* ---- tokens and permissions ---- */
 
-/* tiktok.md 1.4 and 7.2: no header 40104, unknown or revoked 40105 (so also "Bearer ...", 1.2), expired
- * 40102. */
+/* 1.4 "| 40104 |", "| 40105 |" and "| 40102 |"; with a word before it the token is unknown: 1.2 "yields
+ * 40105". */
 static json_t *live_token(struct sb_req *r, enum tt_caller caller)
 {
     const char *value = sb_header(r, "Access-Token");
@@ -261,7 +269,7 @@ static bool holds(const json_t *scopes, int64_t id)
     return false;
 }
 
-/* tiktok.md 2.9: a parent includes its children: 1 > 10 > 100, 15 > 150, 2 > 23 > 230, 69 > 690. */
+/* 2.9 "parent includes children": 1 > 10 > 100, 15 > 150, 2 > 23 > 230, 69 > 690. */
 static bool scope_granted(const json_t *token, int64_t id)
 {
     const json_t *scopes = json_object_get(token, "scope");
@@ -280,16 +288,16 @@ bool tiktok_scope_word(const char *list, const char *word)
     return false;
 }
 
-/* 0.4: 40001 also means a missing permission; 1.4. */
+/* 1.4 "| 40130, 40131 |"; 0.4 "40001 also means a missing permission", with this form of text; the other way
+ * is 7.11 "permission by scope id (40130 or 40001)". */
 static bool permitted(struct sb_req *r, const struct tt_call *c, const json_t *token)
 {
     if (c->permission && !tiktok_scope_word(gd_json_text(token, "scope", ""), c->permission)) {
-        tiktok_fail(r, 40131, "the creator did not authorise %s", c->permission); /* 1.4: 40131 */
+        tiktok_fail(r, 40131, "the creator did not authorise %s", c->permission);
         return false;
     }
     if (!c->scope || scope_granted(token, c->scope))
         return true;
-    /* 0.4: 40001 also means a missing permission, with this form of text; 40130 is the other way (7.11). */
     if (sb_option_i64(r, "scope_error") == 40130)
         tiktok_fail(r, 40130, "scope %lld is not authorised", (long long)c->scope);
     else
@@ -300,7 +308,8 @@ static bool permitted(struct sb_req *r, const struct tt_call *c, const json_t *t
 
 /* ---- limits ---- */
 
-/* tiktok.md 6: per developer app, all endpoints together; no header tells it, only HTTP 200 with 40100. */
+/* 6 "per developer app, all endpoints together" and "only HTTP 200 + 40100"; 7.10 "App reaches the QPS
+ * limit". */
 static bool within_limit(struct sb_req *r, const char *app)
 {
     int64_t limit = sb_option_i64(r, "qps_limit"), second;
@@ -316,7 +325,7 @@ static bool within_limit(struct sb_req *r, const char *app)
     json_object_set_new(bucket, "count", json_integer(gd_json_i64(bucket, "count", 0) + 1));
     if (gd_json_i64(bucket, "count", 0) <= limit)
         return true;
-    tiktok_fail(r, 40100, "App reaches the QPS limit"); /* 7.10 */
+    tiktok_fail(r, 40100, "App reaches the QPS limit");
     return false;
 }
 
@@ -338,7 +347,7 @@ static const struct tt_call *find_call(struct sb_req *r, const char *path, bool 
     return NULL;
 }
 
-/* 1.4: 40002, catch-all; 1.2, percent-encoding. */
+/* A query that is not well encoded: 40002 [assumed]. */
 static void run_call(struct sb_req *r, const struct tt_call *c)
 {
     json_t *token = NULL, *args = sb_json_of(r, "{}");
@@ -368,7 +377,7 @@ static void gateway(struct sb_req *r)
         missing(r, false);
         return;
     }
-    if (strcmp(version, "v1.2") == 0) { /* 1.1: switched off Aug 2023; 1.4: 40006 wrong API version */
+    if (strcmp(version, "v1.2") == 0) { /* 1.1 "v1.2 switched off Aug 2023"; 1.4 "| 40006 / 40051 |" */
         tiktok_fail(r, 40006, "API version v1.2 is no longer supported");
         return;
     }
@@ -386,7 +395,7 @@ static const struct sb_route routes[] = {
 
 /* ---- faults ---- */
 
-/* 1.4: any row of the table. */
+/* Any row of 1.4 "| code | meaning | class |". */
 static void fault_code(struct sb_req *r, const json_t *f)
 {
     tiktok_fail(r, (int)gd_json_i64(f, "code", 50000), "%s",
@@ -396,23 +405,24 @@ static void fault_code(struct sb_req *r, const json_t *f)
 static void fault_qps(struct sb_req *r, const json_t *f)
 {
     (void)f;
-    tiktok_fail(r, 40100, "App reaches the QPS limit"); /* 7.10 */
+    tiktok_fail(r, 40100, "App reaches the QPS limit"); /* 7.10 "App reaches the QPS limit" */
 }
 
 static void fault_restricted(struct sb_req *r, const json_t *f)
 {
     (void)f;
     tiktok_fail(r, 40100,
-                "Requests made too frequently and temporarily restricted"); /* 1.4: the other text */
+                "Requests made too frequently and temporarily restricted"); /* 1.4 "requests being temporarily
+                                                                               restricted" */
 }
 
 static void fault_app_limit(struct sb_req *r, const json_t *f)
 {
     (void)f;
-    tiktok_fail(r, 40016, "the app reaches its limit"); /* 1.4, 6 */
+    tiktok_fail(r, 40016, "the app reaches its limit"); /* 1.4 "| 40016 |" */
 }
 
-/* 1.4: 40133. */
+/* 1.4 "| 40133 |" */
 static void fault_advertiser_limit(struct sb_req *r, const json_t *f)
 {
     tiktok_fail(r, 40133, "advertiser %s reaches the QPS limit",
@@ -422,27 +432,28 @@ static void fault_advertiser_limit(struct sb_req *r, const json_t *f)
 static void fault_frequent(struct sb_req *r, const json_t *f)
 {
     (void)f;
-    tiktok_fail(r, 40000,
-                "Too many requests, you are too frequent"); /* 1.4: 40000 with such a text is a limit */
+    tiktok_fail(r, 40000, "Too many requests, you are too frequent"); /* 1.4 "some texts mention frequency" */
 }
 
 static void fault_system(struct sb_req *r, const json_t *f)
 {
     (void)f;
-    tiktok_fail(r, 50000, "System error"); /* 1.4 */
+    tiktok_fail(r, 50000, "System error"); /* 1.4 "| 50000, 50002 |" */
 }
 
 static void fault_maintenance(struct sb_req *r, const json_t *f)
 {
     (void)f;
-    tiktok_fail(r, 60001, "System maintenance"); /* 1.4 */
+    tiktok_fail(r, 60001, "System maintenance"); /* 1.4 "| 60001 |" */
 }
 
 static void fault_no_request_id(struct sb_req *r, const json_t *f)
 {
     (void)f;
-    sb_json(r, 200,
-            json_pack("{s:i, s:s}", "code", 51010, "message", "inner timeout")); /* 1.3: both may be absent */
+    sb_json(
+        r, 200,
+        json_pack("{s:i, s:s}", "code", 51010, "message",
+                  "inner timeout")); /* 1.3 "some samples omit request_id" and "accept absent, null or {}" */
 }
 
 static const struct sb_fault_kind faults[] = {

@@ -15,7 +15,7 @@ struct tt_param {
     enum tt_kind kind;
     bool must;
     const char *words; /* TT_WORD, TT_WORDS: what there is, with blanks between */
-    int64_t min, max;  /* of a number; of the members of a list; 0, 0: any */
+    int64_t min, max;  /* of a number; of the members of a list; max: characters of a text; 0, 0: any */
 };
 
 /* Whose token the call takes: tiktok.md 1.2. */

@@ -335,7 +335,7 @@ json_t *tiktok_tt_asset_new(struct sb_req *r, const char *bc_id, const json_t *c
     return asset;
 }
 
-/* 4.6 */
+/* 4.6 "a BC may hold 800 accounts" */
 bool tiktok_tt_room(struct sb_req *r, const char *bc_id)
 {
     int64_t n = 0;

@@ -18,7 +18,7 @@ json_t *tiktok_account(struct sb_req *r, const char *id)
 
 int tiktok_rank(const char *role)
 {
-    static const char *const roles[] = { "ANALYST", "OPERATOR", "ADMIN" }; /* tiktok.md 4.3 */
+    static const char *const roles[] = { "ANALYST", "OPERATOR", "ADMIN" }; /* 4.3 "| advertiser_role |" */
 
     for (int i = 0; role && i < 3; i++)
         if (strcmp(roles[i], role) == 0)
@@ -39,7 +39,7 @@ json_t *tiktok_own_bc(struct sb_req *r, const json_t *args, const json_t *token,
     if (sb_same(gd_json_text(me, "relation_status", NULL), "BOUND") &&
         (!admin || sb_same(gd_json_text(me, "user_role", NULL), "ADMIN")))
         return bc;
-    tiktok_fail(r, 40001, "no permission to operate this Business Center"); /* 7.3 */
+    tiktok_fail(r, 40001, "no permission to operate this Business Center"); /* 7.3 "not a BC admin" */
     return NULL;
 }
 
@@ -56,7 +56,7 @@ const char *tiktok_reach(struct sb_req *r, const char *bc_id, const char *accoun
     return share && tiktok_share_live(share) ? gd_json_text(share, "role", "ANALYST") : NULL;
 }
 
-/* 4.1: changelog_list[{time, activity_type, operator_id, activity_log}] */
+/* 4.1 "GET /changelog/get/" */
 void tiktok_changed(struct sb_req *r, const char *bc_id, const json_t *token, const char *type,
                     const char *what)
 {
@@ -88,7 +88,7 @@ static json_t *copy_of(const json_t *from, const char *const *names)
     return out;
 }
 
-/* 4.1, 7.3 */
+/* 4.1 "GET /bc/get/" */
 static void bc_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     static const char *const names[] = {
@@ -145,7 +145,7 @@ static json_t *account_row(struct sb_req *r, const json_t *account, const char *
                      "tt_account_roles");
 }
 
-/* 4.1: the filters of bc/asset/admin/get; keyword may match the name only (open 15). */
+/* 4.1 "GET /bc/asset/admin/get/": its filters; keyword may match the name only (open 15). */
 static bool row_wanted(struct sb_req *r, const json_t *args, const json_t *row)
 {
     const char *status = filter(args, "relation_status"), *type = filter(args, "relation_type"),
@@ -168,8 +168,8 @@ static void add_row(struct sb_req *r, const json_t *args, json_t *list, json_t *
         json_decref(row);
 }
 
-/* 4.4: own accounts are OWNER_BC; requested ones carry the state of the request; shared ones are not here
- * (4.5). */
+/* Own accounts are OWNER_BC: 4.3 "| relation_type |"; requested ones carry the state of the request: 4.4
+ * "Watch with the AGENCY's token"; shared ones are not here: 4.5 "not as own assets". */
 static void admin_accounts(struct sb_req *r, const json_t *args, const char *bc, json_t *list)
 {
     size_t i;
@@ -189,7 +189,7 @@ static void admin_accounts(struct sb_req *r, const json_t *args, const char *bc,
     }
 }
 
-/* 7.9: a TikTok account has relation_status null; presence is the signal. */
+/* 5.9 "relation_status is null for this type; presence is the signal" */
 static void admin_tt_accounts(struct sb_req *r, const json_t *args, const char *bc, json_t *list)
 {
     size_t i;
@@ -203,7 +203,7 @@ static void admin_tt_accounts(struct sb_req *r, const json_t *args, const char *
                           "tt_account_roles", json_object_get(one, "roles")));
 }
 
-/* 4.1: BC admins only. Of the asset types the sandbox has ad accounts and TikTok accounts. */
+/* 4.1 "BC admins only". Of the asset types the sandbox has ad accounts and TikTok accounts. */
 static void asset_admin_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *type = gd_json_text(args, "asset_type", ""), *bc = gd_json_text(args, "bc_id", "");
@@ -219,7 +219,7 @@ static void asset_admin_get(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_page(r, args, "list", list, 10);
 }
 
-/* 4.1: what a member has; with no filter the token's own user is assumed. */
+/* 4.1 "GET /bc/asset/get/": what a member has; with no filter it is the token's own user. */
 static void asset_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", ""), *user = filter(args, "user_id");
@@ -249,7 +249,7 @@ static void asset_get(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_page(r, args, "list", list, 10);
 }
 
-/* 4.1, 7.5: members who were assigned to the asset. */
+/* 4.1 "GET /bc/asset/member/get/": members who were assigned to the asset. */
 static void asset_member_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", "");
@@ -276,7 +276,7 @@ static void asset_member_get(struct sb_req *r, const json_t *args, json_t *token
 
 /* ---- members ---- */
 
-/* 4.1, 7.5 */
+/* 4.1 "GET /bc/member/get/"; 0.4 "also exists on `bc/member/get`": child_bc_id. */
 static void member_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *own = tiktok_own_bc(r, args, token, true), *list, *m;
@@ -303,7 +303,7 @@ static void member_get(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_page(r, args, "list", list, 10);
 }
 
-/* 4.2: already invited ones are ignored; the assets are theirs once they accept (act accept_invitation). */
+/* 4.2 "already invited ones ignored": the assets are theirs once they accept (act accept_invitation). */
 static void member_invite(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *own = tiktok_own_bc(r, args, token, true), *email;
@@ -327,7 +327,8 @@ static void member_invite(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_ok(r, json_object());
 }
 
-/* 4.2: user_id; 1.4: 40002. */
+/* 4.2 "POST /bc/member/update/"; 0.4 "`bc/member/update` takes `user_name` and `child_bc_id`"; an unknown
+ * user: 1.4 "| 40002 |" and "| 40012 |". */
 static void member_update(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *own = tiktok_own_bc(r, args, token, true), *m;
@@ -341,7 +342,7 @@ static void member_update(struct sb_req *r, const json_t *args, json_t *token)
         return;
     }
     if (!json_object_get(args, "user_role") && !finance && !json_object_get(args, "user_name")) {
-        tiktok_fail(r, 40012, "nothing to update"); /* 1.4 */
+        tiktok_fail(r, 40012, "nothing to update");
         return;
     }
     if (json_object_get(args, "user_role"))
@@ -353,7 +354,7 @@ static void member_update(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_ok(r, json_object());
 }
 
-/* 4.2: user_id (joined) or user_email (pending) */
+/* 4.2 "POST /bc/member/delete/"; neither or both: 1.4 "| 40002 |"; an unknown one: 1.4 "| 40007 |". */
 static void member_delete(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *user = gd_json_text(args, "user_id", NULL), *email = gd_json_text(args, "user_email", NULL);
@@ -373,12 +374,12 @@ static void member_delete(struct sb_req *r, const json_t *args, json_t *token)
     if (n)
         tiktok_ok(r, json_object());
     else
-        tiktok_fail(r, 40007, "the member does not exist"); /* 1.4: object does not exist */
+        tiktok_fail(r, 40007, "the member does not exist");
 }
 
 /* ---- others ---- */
 
-/* 4.1: filtering{start_date, end_date, activity_type} */
+/* 4.1 "GET /changelog/get/" */
 static void changelog_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *type = filter(args, "activity_type");
@@ -399,7 +400,7 @@ static void changelog_get(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_page(r, args, "changelog_list", list, 10);
 }
 
-/* 2.8: role and owner_bc_id (only for admins of the owning BC) */
+/* 2.8 "owner_bc_id (only for admins of the owning BC)" */
 static json_t *advertiser_row(struct sb_req *r, const json_t *account, const json_t *token)
 {
     const char *bc = gd_json_text(account, "owner_bc", NULL);
@@ -431,7 +432,7 @@ static void keep_fields(json_t *row, const json_t *fields)
         json_object_del(row, name);
 }
 
-/* 2.8; 1.4: "No permission to operate advertiser <id>" */
+/* 2.8 "GET /advertiser/info/"; 1.4 "No permission to operate advertiser <id>"; at most 100 ids [assumed]. */
 static void advertiser_info(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *list = json_array(), *id;
@@ -470,7 +471,7 @@ static void advertiser_info(struct sb_req *r, const json_t *args, json_t *token)
         "filtering", TT_OBJECT \
     }
 #define ROLES "ADMIN OPERATOR ANALYST"
-/* 4.3 */
+/* 4.3 "| asset_type |" */
 #define TYPES "ADVERTISER CATALOG TIKTOK_SHOP PIXEL LEAD TT_ACCOUNT STOREFRONT MANAGED_BUSINESS_ACCOUNT"
 
 static const struct tt_param get_params[] = {
@@ -516,7 +517,7 @@ static const struct tt_param info_params[] = { { "advertiser_ids", TT_IDS, true,
                                                { "fields", TT_TEXTS },
                                                { 0 } };
 
-/* Scopes: tiktok.md 2.9 with 0.4. */
+/* Scopes: 2.9 "| 150 |", "| 153 |" and "| 156 |", 0.4 "`changelog/get` to 230". */
 const struct tt_call tiktok_bc_calls[] = {
     { "GET", "/bc/get/", TT_ADVERTISER, 150, NULL, get_params, bc_get },
     { "GET", "/bc/asset/get/", TT_ADVERTISER, 153, NULL, asset_params, asset_get },

@@ -7,7 +7,7 @@
 
 #define SECONDS "%Y-%m-%d %H:%M:%S"
 
-/* business_id = open_id (3.1); another's is not yours [assumed: 40001]. */
+/* 3.1 "passes as business_id"; another's is not yours [assumed: 40001]. */
 static bool own_business(struct sb_req *r, const json_t *args, const json_t *token)
 {
     if (sb_same(gd_json_text(args, "business_id", NULL), gd_json_text(token, "open_id", NULL)))
@@ -16,7 +16,7 @@ static bool own_business(struct sb_req *r, const json_t *args, const json_t *tok
     return false;
 }
 
-/* The creator's post, or NULL with the answer given. 5.5: item_id; 1.4: 40002. */
+/* The creator's post, or NULL with the answer given: 1.4 "| 40002 |". */
 static json_t *own_post(struct sb_req *r, const json_t *args, const json_t *token)
 {
     json_t *post;
@@ -31,7 +31,7 @@ static json_t *own_post(struct sb_req *r, const json_t *args, const json_t *toke
     return NULL;
 }
 
-/* 5.5: needs user-level ad authorisation switched on in the app. Text [assumed]. */
+/* 5.5 "Needs user-level ad authorisation switched on"; code and text [assumed]. */
 static bool switched_on(struct sb_req *r, const json_t *token)
 {
     if (gd_json_bool(tiktok_creator(r, gd_json_text(token, "open_id", "")), "ad_authorization", false))
@@ -40,7 +40,8 @@ static bool switched_on(struct sb_req *r, const json_t *token)
     return false;
 }
 
-/* 7.7: the five fields; 5.5: one vendor found the bodies empty in practice. */
+/* 5.5 "POST /business/post/authorize/setting/": the five fields; 5.5 "found response bodies EMPTY in
+ * practice". */
 static void answer_code(struct sb_req *r, const json_t *code, const char *status)
 {
     json_t *data = json_pack("{s:O, s:O, s:s, s:s, s:O}", "item_id", json_object_get(code, "item_id"),
@@ -57,7 +58,8 @@ static void answer_code(struct sb_req *r, const json_t *code, const char *status
     tiktok_ok(r, data);
 }
 
-/* 5.5: delete is refused while an active ad uses the post; so is switching the setting off. */
+/* 5.5 "Cannot switch the setting off while the post is used in Spark Ads": nor delete, on the same line; the
+ * code is [assumed]. */
 static bool free_of_ads(struct sb_req *r, const json_t *post)
 {
     if (!gd_json_bool(post, "in_active_ad", false))
@@ -74,7 +76,7 @@ static void delete_code(struct sb_req *r, const json_t *post)
         json_object_set_new(code, "state", json_string("DELETED"));
 }
 
-/* 5.5: when true the five fields; when false {}. */
+/* 5.5 "POST /business/post/authorize/setting/": when true the five fields; when false {}. */
 static void setting(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *post = own_post(r, args, token), *code;
@@ -95,7 +97,7 @@ static void setting(struct sb_req *r, const json_t *args, json_t *token)
     answer_code(r, code, NULL);
 }
 
-/* 5.5: ADDS days to an existing code (180 + 180 = 360), or mints a fresh one if the code was deleted. */
+/* 5.5 "ADDS days to an existing code", or mints a fresh one if the code was deleted. */
 static void extend(struct sb_req *r, const json_t *args, json_t *token)
 {
     int64_t days = gd_json_i64(args, "authorization_days", 30);
@@ -111,7 +113,8 @@ static void extend(struct sb_req *r, const json_t *args, json_t *token)
     answer_code(r, code, NULL);
 }
 
-/* 5.5: the five and auth_code_status; an error when the post has no code. */
+/* 5.5 "GET /business/post/authorize/status/": the five and auth_code_status; an error when the post has no
+ * code. */
 static void status(struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *code;
@@ -127,6 +130,7 @@ static void status(struct sb_req *r, const json_t *args, json_t *token)
         answer_code(r, code, tiktok_code_used(r, code) ? "IN_USE" : "NOT_USED");
 }
 
+/* 5.5 "POST /business/post/authorize/delete/": an error when there is no code. */
 static void delete (struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *post = own_post(r, args, token);
@@ -134,7 +138,7 @@ static void delete (struct sb_req *r, const json_t *args, json_t *token)
     if (!post)
         return;
     if (!tiktok_code_of(r, gd_json_text(args, "item_id", ""))) {
-        tiktok_fail(r, 40002, "the post has no authorization code"); /* 5.5: error when there is no code */
+        tiktok_fail(r, 40002, "the post has no authorization code");
         return;
     }
     if (!free_of_ads(r, post))
@@ -158,7 +162,8 @@ static bool video_wanted(const json_t *args, const json_t *post, const char *cre
            (!cursor || gd_json_i64(post, "create_time", 0) * 1000 < cursor);
 }
 
-/* 7.7: create_time is a text; item_id always comes. */
+/* create_time is a text: 7.7 "dawn ride"; item_id always comes, alone when no fields are asked for [assumed].
+ */
 static json_t *video_row(struct sb_req *r, const json_t *post, const json_t *fields)
 {
     json_t *all = json_pack("{s:O, s:O, s:s, s:s}", "item_id", json_object_get(post, "item_id"), "caption",
@@ -193,7 +198,7 @@ static const json_t *next_post(struct sb_req *r, const json_t *args, const char 
     return best;
 }
 
-/* 5.5, 6: cursor in milliseconds, has_more; max_count up to 20. */
+/* 5.5 "GET /business/video/list/": max_count up to 20; 6 "business/video/list (cursor = ms, has_more)". */
 static void video_list(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *creator = gd_json_text(token, "open_id", "");
@@ -215,7 +220,6 @@ static void video_list(struct sb_req *r, const json_t *args, json_t *token)
 
 /* ---- table ---- */
 
-/* 5.5: 7, 30, 60, 365; newer pages 180 too. A number is checked by days_fit below. */
 #define BUSINESS                      \
     { "business_id", TT_TEXT, true }, \
     {                                 \
@@ -226,7 +230,7 @@ static void video_list(struct sb_req *r, const json_t *args, json_t *token)
         "authorization_days", TT_INT \
     }
 
-/* 5.5: authorization_days; 1.4: 40002. */
+/* 5.5 "authorization_days 7/30/60/180/365"; 1.4 "| 40002 |". */
 static bool days_fit(struct sb_req *r, const json_t *args)
 {
     int64_t d = gd_json_i64(args, "authorization_days", 30);
@@ -237,12 +241,14 @@ static bool days_fit(struct sb_req *r, const json_t *args)
     return false;
 }
 
+/* 5.5 "POST /business/post/authorize/setting/" */
 static void setting_checked(struct sb_req *r, const json_t *args, json_t *token)
 {
     if (days_fit(r, args))
         setting(r, args, token);
 }
 
+/* 5.5 "POST /business/post/authorize/ |" */
 static void extend_checked(struct sb_req *r, const json_t *args, json_t *token)
 {
     if (days_fit(r, args))
@@ -255,13 +261,13 @@ static const struct tt_param setting_params[] = {
 static const struct tt_param extend_params[] = { BUSINESS, DAYS, { 0 } };
 static const struct tt_param post_params[] = { BUSINESS, { 0 } };
 static const struct tt_param list_params[] = { { "business_id", TT_TEXT, true },
-                                               { "fields", TT_TEXTS, true },
+                                               { "fields", TT_TEXTS },
                                                { "filters", TT_OBJECT },
                                                { "cursor", TT_INT },
                                                { "max_count", TT_INT, false, NULL, 1, 20 },
                                                { 0 } };
 
-/* 3.1: Spark needs biz.spark.auth; the list of posts video.list. */
+/* 3.1 "Spark needs": biz.spark.auth, and video.list for the list of posts. */
 const struct tt_call tiktok_creator_calls[] = {
     { "POST", "/business/post/authorize/setting/", TT_CREATOR, 0, "biz.spark.auth", setting_params,
       setting_checked },

@@ -4,21 +4,22 @@
 
 #include <string.h>
 
+/* 1.4 "| 40113 |" and "| 40101 |" */
 json_t *tiktok_app(struct sb_req *r, const char *id, const char *secret)
 {
     json_t *app = sb_find(sb_list(r, "apps"), "app_id", id);
 
     if (!app)
-        tiktok_fail(r, 40113, "the app does not exist"); /* 1.4 */
+        tiktok_fail(r, 40113, "the app does not exist");
     else if (!sb_same(gd_json_text(app, "secret", NULL), secret))
-        tiktok_fail(r, 40101, "invalid auth parameters: secret does not fit app_id"); /* 1.4, 7.1 */
+        tiktok_fail(r, 40101, "invalid auth parameters: secret does not fit app_id");
     else
         return app;
     return NULL;
 }
 
-/* A code that may be spent, marked as used; NULL with the answer given. 1.4: 40110 used or expired, 40115 a
- * code of the other kind, 40101 a bad code. */
+/* A code that may be spent, marked as used; NULL with the answer given. 1.4 "| 40110 |" (used or expired),
+ * "| 40115 |" (a code of the other kind), "| 40101 |" (a bad code) and "| 40113 |". */
 static json_t *spend_code(struct sb_req *r, const char *kind, const char *value, const char *app)
 {
     json_t *code = sb_token(r, NULL, value);
@@ -33,7 +34,7 @@ static json_t *spend_code(struct sb_req *r, const char *kind, const char *value,
     else if (sb_token_state(r, code) == SB_EXPIRED)
         tiktok_fail(r, 40110, "auth_code is expired, authorise again");
     else if (sb_token_state(r, code) != SB_LIVE)
-        tiktok_fail(r, 40110, "auth_code already used, authorise again"); /* 7.1 */
+        tiktok_fail(r, 40110, "auth_code already used, authorise again");
     else {
         sb_token_end(code, SB_USED);
         return code;
@@ -57,7 +58,7 @@ static const char *earlier_token(struct sb_req *r, const char *app, const char *
     return NULL;
 }
 
-/* 2.5: long-term, no expiry. What a second consent does to the first token is open (9). */
+/* 2.5 "Does not expire by time". What a second consent does to the first token is open (9). */
 static const char *advertiser_token(struct sb_req *r, const json_t *app, const json_t *code)
 {
     const char *id = gd_json_text(app, "app_id", ""), *user = gd_json_text(code, "user", "");
@@ -72,7 +73,7 @@ static const char *advertiser_token(struct sb_req *r, const json_t *app, const j
     return value;
 }
 
-/* 2.3: access_token, advertiser_ids, scope (array of number); no expires_in, no refresh_token. */
+/* 2.3 "return_advertiser_ids (bool, optional, default true" and "No expires_in, no refresh_token" */
 static void access_token(struct sb_req *r, const json_t *args, json_t *none)
 {
     json_t *app = tiktok_app(r, gd_json_text(args, "app_id", ""), gd_json_text(args, "secret", ""));
@@ -91,14 +92,14 @@ static void access_token(struct sb_req *r, const json_t *args, json_t *none)
     tiktok_ok(r, data);
 }
 
-/* 2.4: the alternative spelling; its answer is flat. */
+/* 2.4 "Answer is flat"; 1.4 "| 40108 |". */
 static void oauth_token(struct sb_req *r, const json_t *args, json_t *none)
 {
     json_t *app, *code;
 
     (void)none;
     if (strcmp(gd_json_text(args, "grant_type", ""), "authorization_code") != 0) {
-        tiktok_fail(r, 40108, "invalid grant_type"); /* 1.4 */
+        tiktok_fail(r, 40108, "invalid grant_type");
         return;
     }
     app = tiktok_app(r, gd_json_text(args, "client_id", ""), gd_json_text(args, "client_secret", ""));
@@ -114,7 +115,7 @@ static void oauth_token(struct sb_req *r, const json_t *args, json_t *none)
                       json_object_get(code, "advertiser_ids"), "scope", json_object_get(app, "scopes")));
 }
 
-/* 2.6: list[] of {advertiser_id, advertiser_name}; the secret travels in the query. */
+/* 2.6 "The secret travels in the query"; 1.4 "| 40113 |". */
 static void advertiser_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *app = tiktok_app(r, gd_json_text(args, "app_id", ""), gd_json_text(args, "secret", ""));
@@ -124,7 +125,7 @@ static void advertiser_get(struct sb_req *r, const json_t *args, json_t *token)
     if (!app)
         return;
     if (!sb_same(gd_json_text(token, "app", NULL), gd_json_text(app, "app_id", NULL))) {
-        tiktok_fail(r, 40113, "app_id is inconsistent with the access token"); /* 1.4 */
+        tiktok_fail(r, 40113, "app_id is inconsistent with the access token");
         return;
     }
     list = json_array();
@@ -139,7 +140,7 @@ static void advertiser_get(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_ok(r, json_pack("{s:o}", "list", list));
 }
 
-/* 2.7: data app_id and the accounts that the token has lost. */
+/* 2.7 "accounts the token has lost"; 1.4 "| 40105 |" and "| 40113 |". */
 static void revoke_token(struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *app = tiktok_app(r, gd_json_text(args, "app_id", ""), gd_json_text(args, "secret", ""));
@@ -161,7 +162,7 @@ static void revoke_token(struct sb_req *r, const json_t *args, json_t *token)
                            json_object_get(target, "advertiser_ids")));
 }
 
-/* 2.8, 7.2: who pressed "allow". */
+/* 2.8 "GET /user/info/"; 1.4 "| 40106 |". */
 static void user_info(struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *person = sb_find(sb_list(r, "people"), "user_id", gd_json_text(token, "user", ""));
@@ -204,15 +205,17 @@ static const char *new_creator_token(struct sb_req *r, const json_t *from)
     return value;
 }
 
+/* 1.4 "| 40108 |" */
 static bool grant_type_is(struct sb_req *r, const json_t *args, const char *want)
 {
     if (strcmp(gd_json_text(args, "grant_type", ""), want) == 0)
         return true;
-    tiktok_fail(r, 40108, "invalid grant_type"); /* 1.4 */
+    tiktok_fail(r, 40108, "invalid grant_type");
     return false;
 }
 
-/* 3.1: redirect_uri must be that of the authorisation; access a day, refresh a year. */
+/* 3.1 "POST /tt_user/oauth2/token/"; a redirect_uri that is not that of the authorisation: 1.4 "| 40002 |".
+ */
 static void creator_token(struct sb_req *r, const json_t *args, json_t *none)
 {
     const char *refresh;
@@ -240,7 +243,7 @@ static void creator_token(struct sb_req *r, const json_t *args, json_t *none)
     tiktok_ok(r, creator_answer(r, new_creator_token(r, code), refresh));
 }
 
-/* 3.1: refreshing appears not to restart the year; whether the refresh token changes is unverified. */
+/* 3.1 "refreshing appears not to restart the year" and "whether it differs is unverified" */
 static const char *next_refresh(struct sb_req *r, const char *value, json_t *old)
 {
     const char *fresh;
@@ -255,6 +258,7 @@ static const char *next_refresh(struct sb_req *r, const char *value, json_t *old
     return fresh;
 }
 
+/* 3.1 "POST /tt_user/oauth2/refresh_token/"; 1.4 "| 40103 |" and "| 40107 |" (so a long-term token too). */
 static void creator_refresh(struct sb_req *r, const json_t *args, json_t *none)
 {
     const char *value = gd_json_text(args, "refresh_token", ""), *access;
@@ -266,21 +270,22 @@ static void creator_refresh(struct sb_req *r, const json_t *args, json_t *none)
     app = tiktok_app(r, gd_json_text(args, "client_id", ""), gd_json_text(args, "client_secret", ""));
     if (!app)
         return;
-    t = sb_token(r, "creator_refresh", value); /* a long-term token is none: 1.4, 40107 */
+    t = sb_token(r, "creator_refresh", value);
     if (sb_token_state(r, t) == SB_EXPIRED) {
-        tiktok_fail(r, 40103, "refresh token is expired"); /* 1.4, 7.6 */
+        tiktok_fail(r, 40103, "refresh token is expired");
         return;
     }
     if (sb_token_state(r, t) != SB_LIVE ||
         !sb_same(gd_json_text(t, "app", ""), gd_json_text(app, "app_id", ""))) {
-        tiktok_fail(r, 40107, "invalid refresh token"); /* 1.4, 7.6 */
+        tiktok_fail(r, 40107, "invalid refresh token");
         return;
     }
     access = new_creator_token(r, t);
     tiktok_ok(r, creator_answer(r, access, next_refresh(r, value, t)));
 }
 
-/* 3.1: revokes; the refresh tokens of this creator and app go with it [assumed]. */
+/* 3.1 "POST /tt_user/oauth2/revoke/"; 1.4 "| 40105 |" and "| 40113 |"; the refresh tokens of this creator and
+ * app go with it [assumed]. */
 static void creator_revoke(struct sb_req *r, const json_t *args, json_t *none)
 {
     json_t *app = tiktok_app(r, gd_json_text(args, "client_id", ""), gd_json_text(args, "client_secret", ""));
@@ -294,12 +299,16 @@ static void creator_revoke(struct sb_req *r, const json_t *args, json_t *none)
         tiktok_fail(r, 40105, "access token is incorrect or revoked");
         return;
     }
+    if (!sb_same(gd_json_text(t, "app", ""), gd_json_text(app, "app_id", ""))) {
+        tiktok_fail(r, 40113, "app_id is inconsistent with the access token");
+        return;
+    }
     sb_tokens_end(r, "creator_refresh", "open_id", open_id, SB_REVOKED);
     sb_tokens_end(r, "creator", "open_id", open_id, SB_REVOKED);
     tiktok_ok(r, json_object());
 }
 
-/* 3.1: app_id, scope, creator_id (= open_id). */
+/* 3.1 "POST /tt_user/token_info/get/"; 1.4 "| 40102 |", "| 40105 |" and "| 40113 |". */
 static void token_info(struct sb_req *r, const json_t *args, json_t *none)
 {
     const json_t *t = sb_token(r, "creator", gd_json_text(args, "access_token", ""));
@@ -343,7 +352,8 @@ static const struct tt_param creator_revoke_params[] = {
 };
 static const struct tt_param info_params[] = { MUST("app_id"), MUST("access_token"), { 0 } };
 
-/* 0.4: user/info exists by GET (official page) and by POST (a Go client). */
+/* 0.4 "the SDK has no `user/info`; the Go client calls it by POST". Scopes: 0.4 "`oauth2/advertiser/get`
+ * needs scope 100". */
 const struct tt_call tiktok_oauth_calls[] = {
     { "POST", "/oauth2/access_token/", TT_NOBODY, 0, NULL, access_params, access_token },
     { "POST", "/oauth/token/", TT_NOBODY, 0, NULL, alternative_params, oauth_token },

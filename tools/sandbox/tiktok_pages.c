@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-#define CODE_ADVERTISER 3600 /* 2.2 */
-#define CODE_CREATOR    600  /* 3.1 */
+#define CODE_ADVERTISER 3600 /* 2.2 "auth_code: valid 1 hour, single use" */
+#define CODE_CREATOR    600  /* 3.1 "auth_code: 10 minutes, single use" */
 
-/* 2.1: up to 10 redirect URLs per app; localhost allowed. */
+/* 2.1 "up to 10 redirect URLs per app; localhost allowed" */
 static bool redirect_allowed(struct sb_req *r, const json_t *app, const char *uri)
 {
     const json_t *known = json_object_get(app, "redirect_uris");
@@ -50,7 +50,7 @@ static json_t *accounts_of(struct sb_req *r, const char *user)
     return out;
 }
 
-/* 2.1: app_id, state, redirect_uri; a scope has no effect. The person ticks which ad accounts to share. */
+/* 2.1 "app_id, state, redirect_uri are the parameters" and "the person ticks which ad accounts to share" */
 static void advertiser_page(struct sb_req *r)
 {
     const json_t *app = sb_find(sb_list(r, "apps"), "app_id", sb_query(r, "app_id"));
@@ -84,7 +84,7 @@ static void advertiser_page(struct sb_req *r)
                             r->host, "state", sb_query(r, "state")));
 }
 
-/* 2.2: auth_code and code with the same value; what a denial looks like is open (10): neither [assumed]. */
+/* 2.2 "both names are seen with the same value"; what a denial looks like is open (10): neither [assumed]. */
 static void advertiser_consent(struct sb_req *r, const struct sb_choice *c)
 {
     const char *uri = gd_json_text(c->page, "redirect_uri", ""),
@@ -138,7 +138,8 @@ static json_t *scopes_offered(struct sb_req *r, const char *asked, const char *k
     return out;
 }
 
-/* Redirect with the error words of 3.2 (Login Kit's list; that this flavour uses them too is [assumed]). */
+/* Redirect with the words of 3.2 "flat: error, error_description, log_id" (Login Kit's list; that this
+ * flavour uses them too is [assumed]). */
 static void page_error(struct sb_req *r, const char *error, const char *text)
 {
     sb_redirect(r, sb_query(r, "redirect_uri"), "error", error, "error_description", text, "state",
@@ -157,7 +158,8 @@ static bool agreed_before(struct sb_req *r, const char *app)
     return false;
 }
 
-/* 3.1: client_key (the app id), scope, response_type=code, redirect_uri, state, disable_auto_auth=1. */
+/* 3.1 "client_key=<APP_ID>"; 0.4 "bounced without a code when `disable_auto_auth` is missing": only by
+ * option. */
 static void creator_ask(struct sb_req *r, const json_t *app, const char *id, const char *known,
                         const char *purpose)
 {
@@ -184,6 +186,8 @@ static void creator_ask(struct sb_req *r, const json_t *app, const char *id, con
                             "app_id", id, "state", sb_query(r, "state")));
 }
 
+/* 3.1 "client_key here is the Business app id"; 3.2 "| authorise |"; the page of an unknown app is [assumed].
+ */
 static void creator_page(struct sb_req *r)
 {
     const char *key = sb_query(r, "client_key");
@@ -211,7 +215,7 @@ static const char *comma_list(struct sb_req *r, const json_t *words)
     return out;
 }
 
-/* 3.1: ?code=&scopes=&state=; the code can hold * and ! in percent form. Denial: error, error_description. */
+/* 3.1 "C can hold `*` and `!` in percent form"; what a denial is says the same line. */
 static void creator_consent(struct sb_req *r, const struct sb_choice *c, const char *kind)
 {
     const char *uri = gd_json_text(c->page, "redirect_uri", ""),
@@ -232,6 +236,8 @@ static void creator_consent(struct sb_req *r, const struct sb_choice *c, const c
 
 /* ---- the QR code of a Business Center ---- */
 
+/* The page behind the code: 5.9 "creator scans in the TikTok app, ticks permissions"; its life is open (11).
+ */
 static void qr_page(struct sb_req *r)
 {
     const char *ticket = sb_query(r, "t");
@@ -276,7 +282,7 @@ void tiktok_consent(struct sb_req *r, const struct sb_choice *c)
 
 /* ---- Login Kit (3.2) ---- */
 
-/* Flat: error, error_description, log_id. The HTTP status is open (12): 400 [assumed]. */
+/* 3.2 "flat: error, error_description, log_id"; the HTTP status is open (12): 400 [assumed]. */
 static void kit_fail(struct sb_req *r, const char *error, const char *text)
 {
     sb_json(r, 400,
@@ -284,6 +290,7 @@ static void kit_fail(struct sb_req *r, const char *error, const char *text)
                       sb_make(r, "request_id", sb_time(r, sb_now(r), "%Y%m%d%H%M%S"), 20)));
 }
 
+/* 3.2 "| token |" (form-urlencoded, client_key, client_secret) and "| error |" (their words). */
 static const json_t *kit_app(struct sb_req *r)
 {
     const struct sb_params *form = sb_form(r);
@@ -300,8 +307,8 @@ static const json_t *kit_app(struct sb_req *r)
     return NULL;
 }
 
-/* 3.2: by the pages of November 2026 access lives 2 h, refresh 180 d and always rotates; before, 24 h and 365
- * d. */
+/* 3.2 "| lifetimes |": by the pages of November 2026 access 2 h, refresh 180 d, rotating; before, 24 h and
+ * 365 d. */
 static void kit_answer(struct sb_req *r, const json_t *from, const char *refresh)
 {
     bool newer = sb_option_bool(r, "login_kit_2026");
@@ -323,6 +330,7 @@ static void kit_answer(struct sb_req *r, const json_t *from, const char *refresh
                       "token_type", "Bearer"));
 }
 
+/* 3.2 "| token |", "| refresh |" and "| error |" */
 static void kit_token(struct sb_req *r)
 {
     const json_t *app = kit_app(r);
@@ -364,14 +372,14 @@ static void kit_revoke(struct sb_req *r)
         sb_tokens_end(r, "login_refresh", "open_id", gd_json_text(t, "open_id", ""), SB_REVOKED);
         sb_token_end(t, SB_REVOKED);
     }
-    sb_empty(r, 200); /* 3.2: empty */
+    sb_empty(r, 200); /* 3.2 "| revoke |" */
 }
 
 const struct sb_route tiktok_page_routes[] = {
     { "GET", "business-api.tiktok.com", "/portal/auth", advertiser_page },
     { "GET", "ads.tiktok.com", "/marketing_api/auth", advertiser_page },
     { "GET", "www.tiktok.com", "/v2/auth/authorize", creator_page },
-    { "GET", "www.tiktok.com", "/v2/auth/authorize/", creator_page }, /* 1.1: both spellings are documented */
+    { "GET", "www.tiktok.com", "/v2/auth/authorize/", creator_page }, /* 1.1 "trailing slash in LK docs" */
     { "GET", "www.tiktok.com", "/bc-link", qr_page },
     { "POST", "open.tiktokapis.com", "/v2/oauth/token/", kit_token },
     { "POST", "open.tiktokapis.com", "/v2/oauth/revoke/", kit_revoke },

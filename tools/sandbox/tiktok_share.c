@@ -30,7 +30,9 @@ static size_t accounts_reached(struct sb_req *r, const char *bc)
     return json_object_size(ids);
 }
 
-/* False with the answer given: only assets owned by that Business Center can be shared (4.5). */
+/* False with the answer given: 4.5 "Only assets OWNED by that BC can be shared"; another's: 1.4 "| 40001 |";
+ * none: 1.4
+ * "| 40002 |". */
 static bool all_owned(struct sb_req *r, const char *bc, const json_t *ids)
 {
     size_t i;
@@ -49,7 +51,7 @@ static bool all_owned(struct sb_req *r, const char *bc, const json_t *ids)
     return true;
 }
 
-/* 4.5: raising a role works in place; lowering requires removing the share. False: that was refused. */
+/* 4.5 "raising works in place; lowering requires removing the share". False: that was refused. */
 static bool change_role(struct sb_req *r, json_t *share, const char *role)
 {
     if (tiktok_rank(role) > tiktok_rank(gd_json_text(share, "role", "")))
@@ -79,7 +81,7 @@ static bool share(struct sb_req *r, const char *bc, const char *partner, const j
     return true;
 }
 
-/* The checks of bc/partner/add in their order; false with the answer given. 4.2: partner_id; 1.4: 40002. */
+/* The checks of 4.2 "POST /bc/partner/add/" in their order; false with the answer given. */
 static bool may_add(struct sb_req *r, const json_t *args, const json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", ""), *partner = gd_json_text(args, "partner_id", "");
@@ -87,29 +89,30 @@ static bool may_add(struct sb_req *r, const json_t *args, const json_t *token)
 
     if (!tiktok_own_bc(r, args, token, true))
         return false;
-    if (!tiktok_bc(r, partner) || strcmp(bc, partner) == 0) { /* which code comes back is open (6) */
+    if (!tiktok_bc(r, partner) ||
+        strcmp(bc, partner) == 0) { /* which code comes back is open 6: 1.4 "| 40002 |" */
         tiktok_fail(r, 40002, "partner_id: no Business Center %s to be partner of", partner);
         return false;
     }
     if (!all_owned(r, bc, ids))
         return false;
-    if (sb_fault(r, "linked_elsewhere")) { /* 1.4: no public code; 40002 with explanatory text [assumed] */
+    if (sb_fault(r, "linked_elsewhere")) { /* 1.4 "Emulate as 40002 with explanatory text" [assumed] */
         tiktok_fail(r, 40002, "The ad account is already linked to another Business Center");
         return false;
     }
     if (accounts_reached(r, partner) + json_array_size(ids) >
-        (size_t)sb_option_i64(r, "max_accounts")) { /* 4.6 */
+        (size_t)sb_option_i64(r, "max_accounts")) { /* 4.6 "3000 ad accounts per BC"; the code is [assumed] */
         tiktok_fail(r, 40002, "the Business Center reaches its limit of ad accounts");
         return false;
     }
     return true;
 }
 
-/* 4.2; 4.5: lowering a role; its refusal is [assumed]. */
+/* 4.2 "POST /bc/partner/add/"; the refusal of a lower role is [assumed]. */
 static void partner_add(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", ""), *partner = gd_json_text(args, "partner_id", "");
-    const char *role = gd_json_text(args, "advertiser_role", "ANALYST"); /* 4.2: the default */
+    const char *role = gd_json_text(args, "advertiser_role", "ANALYST"); /* 4.2 "(default ANALYST)" */
     const json_t *ids = json_object_get(args, "asset_ids");
     size_t n = json_array_size(ids);
     bool partial;
@@ -128,12 +131,13 @@ static void partner_add(struct sb_req *r, const json_t *args, json_t *token)
                               json_pack("{s:s, s:s}", "bc_id", bc, "partner_id", partner));
     tiktok_changed(r, bc, token, "ASSET", "shared ad accounts with a partner");
     if (partial)
-        tiktok_answer(r, 20001, "Partial success", json_object()); /* 1.3 */
+        tiktok_answer(r, 20001, "Partial success", json_object()); /* 1.3 "20001 = partly succeeded" */
     else
         tiktok_ok(r, json_object());
 }
 
-/* 4.5: ends the whole partnership; the agency may call it with its own bc_id to leave [assumed]. */
+/* 4.2 "POST /bc/partner/delete/"; 4.5 "Revoke the whole partnership": the agency may call it with its own
+ * bc_id to leave [assumed]; 1.4 "| 40007 |". */
 static void partner_delete(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", ""), *partner = gd_json_text(args, "partner_id", "");
@@ -141,7 +145,7 @@ static void partner_delete(struct sb_req *r, const json_t *args, json_t *token)
     if (!tiktok_own_bc(r, args, token, true))
         return;
     if (!partners(r, bc, partner)) {
-        tiktok_fail(r, 40007, "the partner does not exist"); /* 1.4: for revoke, already gone */
+        tiktok_fail(r, 40007, "the partner does not exist");
         return;
     }
     sb_remove(sb_list(r, "partnerships"), "bc_id", bc, "partner_id", partner);
@@ -152,6 +156,7 @@ static void partner_delete(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_ok(r, json_object());
 }
 
+/* 4.2 "POST /bc/partner/asset/delete/"; 1.4 "| 40007 |"; at most 50 ids [assumed]. */
 static void partner_asset_delete(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", ""), *partner = gd_json_text(args, "partner_id", "");
@@ -170,7 +175,7 @@ static void partner_asset_delete(struct sb_req *r, const json_t *args, json_t *t
                            json_string_value(id));
     }
     if (!n) {
-        tiktok_fail(r, 40007, "the asset is not shared with this partner"); /* 1.4: already gone */
+        tiktok_fail(r, 40007, "the asset is not shared with this partner");
         return;
     }
     tiktok_changed(r, bc, token, "ASSET", "removed ad accounts from a partner");
@@ -193,6 +198,7 @@ static bool name_wanted(const json_t *args, const char *key, const char *name)
     return !want || strcasestr(name, want);
 }
 
+/* 4.1 "GET /bc/partner/get/" */
 static void partner_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", "");
@@ -213,7 +219,8 @@ static void partner_get(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_page(r, args, "list", list, 10);
 }
 
-/* 4.1: share_type SHARED (partner to me), SHARING (me to partner) */
+/* 4.1 "GET /bc/partner/asset/get/": SHARED (partner to me), SHARING (me to partner); at most 50 a page
+ * [assumed]. */
 static void partner_asset_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     bool mine = strcmp(gd_json_text(args, "share_type", ""), "SHARING") == 0;
@@ -245,7 +252,7 @@ static void partner_asset_get(struct sb_req *r, const json_t *args, json_t *toke
     tiktok_page(r, args, "list", list, 10);
 }
 
-/* 4.1: who this asset is shared with */
+/* 4.1 "GET /bc/asset/partner/get/": who this asset is shared with; 0.4 "enumerations are wider". */
 static void asset_partner_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", "");
@@ -284,8 +291,8 @@ static const json_t *tt_asset(struct sb_req *r, const json_t *args)
                     gd_json_text(args, "asset_id", ""));
 }
 
-/* 0.4: too many roles is 40002. 4.2: advertiser_role is required for ADVERTISER, tt_account_roles for
- * TT_ACCOUNT. */
+/* 0.4 "too many roles is 40002"; 4.2 "POST /bc/asset/assign/": advertiser_role is required for ADVERTISER,
+ * tt_account_roles for TT_ACCOUNT. */
 static bool roles_fit(struct sb_req *r, const json_t *args)
 {
     static const char *const names[] = { "advertiser_role", "catalog_role",     "form_library_role",
@@ -324,7 +331,7 @@ static bool reaches(struct sb_req *r, const json_t *args)
     return false;
 }
 
-/* 4.2: user_id; 1.4: 40002. */
+/* 4.2 "POST /bc/asset/assign/", of its types those that the sandbox has; an unknown user: 1.4 "| 40002 |". */
 static void asset_assign(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *own = tiktok_own_bc(r, args, token, true), *one;
@@ -352,6 +359,7 @@ static void asset_assign(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_ok(r, json_object());
 }
 
+/* 4.2 "POST /bc/asset/unassign/"; 1.4 "| 40007 |" */
 static void asset_unassign(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *list = sb_list(r, "assignments"), *one;
@@ -361,7 +369,7 @@ static void asset_unassign(struct sb_req *r, const json_t *args, json_t *token)
         return;
     one = assignment(r, args);
     if (!one) {
-        tiktok_fail(r, 40007, "the asset is not assigned to this user"); /* 1.4: already gone */
+        tiktok_fail(r, 40007, "the asset is not assigned to this user");
         return;
     }
     for (i = 0; json_array_get(list, i) != one; i++)
@@ -372,7 +380,8 @@ static void asset_unassign(struct sb_req *r, const json_t *args, json_t *token)
 
 /* ---- TikTok accounts in the Business Center (5.9) ---- */
 
-/* The URL's shape is unknown (open 11). Whoever opens it as a creator joins the Business Center. */
+/* 4.1 "GET /bc/asset/account/authorization/"; the URL's shape is open (11). Whoever opens it as a creator
+ * joins the Business Center. */
 static void account_authorization(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *ticket;
@@ -385,7 +394,7 @@ static void account_authorization(struct sb_req *r, const json_t *args, json_t *
         r, json_pack("{s:s}", "bc_auth_qr_code", sb_strf(r, "https://www.tiktok.com/bc-link?t=%s", ticket)));
 }
 
-/* 4.2: exactly one; removes a TikTok account from the Business Center (and so its links [assumed]). */
+/* 4.2 "POST /bc/asset/admin/delete/": exactly one (and so its links [assumed]); 1.4 "| 40007 |". */
 static void admin_delete(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *id = json_string_value(json_array_get(json_object_get(args, "asset_ids"), 0));
@@ -408,7 +417,8 @@ static json_t *link_of(struct sb_req *r, const json_t *args)
                     gd_json_text(args, "advertiser_id", ""));
 }
 
-/* 4.2: advertiser_id of the same Business Center */
+/* 4.2 "POST /bc/asset/advertiser/assign/": one of the same Business Center, else 1.4 "| 40001 |"; no such
+ * TikTok account: 1.4 "| 40002 |". */
 static void advertiser_assign(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *bc = gd_json_text(args, "bc_id", ""), *account = gd_json_text(args, "advertiser_id", "");
@@ -430,6 +440,7 @@ static void advertiser_assign(struct sb_req *r, const json_t *args, json_t *toke
     tiktok_ok(r, json_object());
 }
 
+/* 4.2 "POST /bc/asset/advertiser/unassign/"; 1.4 "| 40007 |" */
 static void advertiser_unassign(struct sb_req *r, const json_t *args, json_t *token)
 {
     if (!tiktok_own_bc(r, args, token, true))
@@ -438,9 +449,10 @@ static void advertiser_unassign(struct sb_req *r, const json_t *args, json_t *to
                   gd_json_text(args, "advertiser_id", "")))
         tiktok_ok(r, json_object());
     else
-        tiktok_fail(r, 40007, "the TikTok account is not linked to this advertiser"); /* 1.4: already gone */
+        tiktok_fail(r, 40007, "the TikTok account is not linked to this advertiser");
 }
 
+/* 4.1 "GET /bc/asset/advertiser/assigned/" */
 static void advertiser_assigned(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *list, *one;
@@ -473,8 +485,7 @@ static void advertiser_assigned(struct sb_req *r, const json_t *args, json_t *to
     }
 #define ROLES "ADMIN OPERATOR ANALYST"
 
-/* 4.2: the specification marks only bc_id as required, the documentation partner_id and asset_type too; other
- * asset types are in the enumeration but disabled. */
+/* 4.2 "docs require partner_id and asset_type too": other asset types are in the enumeration but disabled. */
 static const struct tt_param add_params[] = { ID("bc_id"),
                                               ID("partner_id"),
                                               { "asset_type", TT_WORD, true, "ADVERTISER" },
@@ -502,7 +513,6 @@ static const struct tt_param partner_asset_params[] = { ID("bc_id"),
                                                         { "filtering", TT_OBJECT },
                                                         PAGES(50),
                                                         { 0 } };
-/* 0.4: the SDK's enumeration of bc/asset/partner/get is wider */
 static const struct tt_param asset_partner_params[] = {
     ID("bc_id"),    { "asset_type", TT_WORD, true, "ADVERTISER CATALOG TIKTOK_SHOP PIXEL" },
     ID("asset_id"), { "filtering", TT_OBJECT },

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define SECONDS "%Y-%m-%d %H:%M:%S"  /* tiktok.md 5.3: the documented format, UTC */
-#define RFC3339 "%Y-%m-%dT%H:%M:%SZ" /* 5.3: what identity/video/info answered */
+#define SECONDS "%Y-%m-%d %H:%M:%S"  /* 5.3 "Documented time format" */
+#define RFC3339 "%Y-%m-%dT%H:%M:%SZ" /* 5.3 "used RFC 3339 with Z" */
 
 json_t *tiktok_creator(struct sb_req *r, const char *open_id)
 {
@@ -26,7 +26,7 @@ json_t *tiktok_code_of(struct sb_req *r, const char *item_id)
     return sb_find2(sb_list(r, "spark_codes"), "item_id", item_id, "state", "ACTIVE");
 }
 
-/* 5.4: a leading '#', base64-like text, '=' at the end, about 65 characters. */
+/* 5.4 "Leading '#', then base64-like text" */
 json_t *tiktok_code_new(struct sb_req *r, const char *item_id, int64_t days)
 {
     const char *seed = sb_make(r, "spark_seed", "", 32);
@@ -42,7 +42,7 @@ json_t *tiktok_code_new(struct sb_req *r, const char *item_id, int64_t days)
     return one;
 }
 
-/* 5.5: ADDS days to an existing code */
+/* 5.5 "ADDS days to an existing code" */
 void tiktok_code_extend(json_t *code, int64_t days)
 {
     json_object_set_new(code, "days", json_integer(gd_json_i64(code, "days", 0) + days));
@@ -54,7 +54,7 @@ bool tiktok_code_used(struct sb_req *r, const json_t *code)
     return sb_find(sb_list(r, "redemptions"), "code", gd_json_text(code, "code", "")) != NULL;
 }
 
-/* 5.3: the documented format, though a live answer had the other one. */
+/* 5.3 "Documented time format": a live answer had the other one. */
 static const char *moment(struct sb_req *r, int64_t at)
 {
     return sb_option_bool(r, "rfc3339_times") ? sb_time(r, at, RFC3339) : sb_time(r, at, SECONDS);
@@ -65,7 +65,7 @@ static bool expired(struct sb_req *r, const json_t *code)
     return gd_json_i64(code, "end", 0) <= sb_now(r);
 }
 
-/* 5.3: outside of these three the post is not to be seen. */
+/* 5.3 "outside the three visible ones": which three is [assumed]. */
 static bool visible(const json_t *post)
 {
     const char *s = gd_json_text(post, "status", "");
@@ -76,7 +76,7 @@ static bool visible(const json_t *post)
 
 /* ---- rows ---- */
 
-/* 5.2, 5.3: video_info fields come null, 0 or empty for a post that is not to be seen. */
+/* 5.3 "video_info fields come null, 0 or empty" for a post that is not to be seen. */
 static json_t *video_info(const json_t *post)
 {
     static const char *const texts[] = { "video_id", "file_name", "signature", "poster_url", "preview_url" };
@@ -114,8 +114,10 @@ static json_t *item_info(const json_t *post, const char *code)
 
 /* ---- the code that a call names ---- */
 
-/* 5.7: the causes that Ads Manager tells apart. Which code and text the API has for them is open (2): 40002
- * with a text in which a classifier finds its words [assumed]. */
+/* The causes that Ads Manager tells apart: 5.7 "4002 video_deleted", "4002 video_unavailable", "4027
+ * story_video_not_supported", "4042 carousel_duet_not_supported", "930002 mention_multiple_videos" and
+ * "900003 multi_duet_stitch_refus". Which code and text the API has for them is open (2): 40002 with a text
+ * in which 5.7 "Text classifier used by third-party code" finds its words [assumed]. */
 static bool post_usable(struct sb_req *r, const json_t *post)
 {
     const char *status = gd_json_text(post, "status", ""), *kind = gd_json_text(post, "kind", "");
@@ -139,7 +141,7 @@ static bool post_usable(struct sb_req *r, const json_t *post)
     return false;
 }
 
-/* 5.4 */
+/* 5.4 "length 20–200, first char '#'" */
 static bool well_formed(const char *code)
 {
     size_t n = strlen(code);
@@ -148,7 +150,8 @@ static bool well_formed(const char *code)
            strspn(code + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == n - 1;
 }
 
-/* The living code, or NULL with the answer given. 5.4; 5.7: words of Ads Manager, as 40002. */
+/* The living code, or NULL with the answer given: 5.7 "4013 auth_code_format_error", "auth_code_not_found",
+ * "4025 auth_code_expired" and "Text classifier used by third-party code", as 40002 (open 2). */
 static json_t *named_code(struct sb_req *r, const json_t *args)
 {
     const char *text = gd_json_text(args, "auth_code", "");
@@ -161,7 +164,8 @@ static json_t *named_code(struct sb_req *r, const json_t *args)
     else if (strcmp(gd_json_text(code, "state", ""), "DELETED") == 0)
         tiktok_fail(r, 40002, "auth_code_not_found: the authorization code was cancelled by the creator");
     else if (expired(r, code))
-        tiktok_fail(r, 40002, "the authorization code has expired"); /* 7.8 */
+        tiktok_fail(r, 40002,
+                    "the authorization code has expired"); /* 7.8 "expired code (emulator choice)" */
     else if (sb_fault(r, "not_indexed"))
         tiktok_fail(r, 40002, "the post is not found or not indexed yet");
     else
@@ -169,13 +173,13 @@ static json_t *named_code(struct sb_req *r, const json_t *args)
     return NULL;
 }
 
-/* 1.4: "No permission to operate advertiser <id>" */
+/* 1.4 "No permission to operate advertiser <id>" and "nonexistent advertiser" */
 static bool own_advertiser(struct sb_req *r, const json_t *args, const json_t *token)
 {
     const char *id = gd_json_text(args, "advertiser_id", "");
 
     if (!tiktok_account(r, id)) {
-        tiktok_fail(r, 40002, "advertiser %s does not exist", id); /* 1.4: 40002 nonexistent advertiser */
+        tiktok_fail(r, 40002, "advertiser %s does not exist", id);
         return false;
     }
     if (sb_has_text(json_object_get(token, "advertiser_ids"), id))
@@ -191,7 +195,7 @@ static json_t *redemption(struct sb_req *r, const char *advertiser, const char *
 
 /* ---- tt_video ---- */
 
-/* 5.2: looks up a post by the code received from its owner; before authorize too [assumed]. */
+/* 5.2 "GET /tt_video/info/"; before authorize too [assumed]. */
 static void video_get_info(struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *code = own_advertiser(r, args, token) ? named_code(r, args) : NULL;
@@ -221,7 +225,8 @@ static void video_get_info(struct sb_req *r, const json_t *args, json_t *token)
                            user_info(r, post), "video_info", video_info(post)));
 }
 
-/* 5.2: takes effect for this ad account only after this call connects the two. */
+/* 5.2 "POST /tt_video/authorize/" and "takes effect for an ad account only after authorize connects the two";
+ * what comes back for a second one is open 2, whether a code serves several accounts open 4. */
 static void video_authorize(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *advertiser = gd_json_text(args, "advertiser_id", ""), *text, *item;
@@ -233,7 +238,7 @@ static void video_authorize(struct sb_req *r, const json_t *args, json_t *token)
     text = gd_json_text(code, "code", "");
     item = gd_json_text(code, "item_id", "");
     other = sb_find(sb_list(r, "redemptions"), "code", text);
-    if (redemption(r, advertiser, item)) { /* 5.7: "already" with "authoriz" */
+    if (redemption(r, advertiser, item)) { /* 5.7 "treat as success and read back" */
         tiktok_fail(r, 40002, "the post is already authorized");
         return;
     }
@@ -247,7 +252,8 @@ static void video_authorize(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_ok(r, json_object());
 }
 
-/* 5.3: AUTHORIZED, EXPIRED; what a code shows that its creator deleted is unverified. NULL: no row. */
+/* 5.3 "ad_auth_status: AUTHORIZED": what a code shows that its creator deleted is unverified. NULL: no row.
+ */
 static const char *auth_status(struct sb_req *r, const json_t *code)
 {
     const char *deleted = sb_option_text(r, "deleted_code_shows");
@@ -265,7 +271,7 @@ static json_t *auth_info(struct sb_req *r, const json_t *done, const json_t *cod
                      moment(r, gd_json_i64(code, "end", 0)));
 }
 
-/* 5.2: keyword is text, or an exact post id of 19 digits and more. */
+/* 5.2 "exact post id >=19 digits" */
 static bool list_wanted(const json_t *args, const json_t *post)
 {
     const char *keyword = gd_json_text(args, "keyword", NULL);
@@ -280,6 +286,7 @@ static bool list_wanted(const json_t *args, const json_t *post)
     return strcasestr(gd_json_text(post, "text", ""), keyword) != NULL;
 }
 
+/* 5.2 "GET /tt_video/list/" */
 static void video_list(struct sb_req *r, const json_t *args, json_t *token)
 {
     json_t *list, *one;
@@ -304,7 +311,8 @@ static void video_list(struct sb_req *r, const json_t *args, json_t *token)
     tiktok_page(r, args, "list", list, 20);
 }
 
-/* 5.2: described for authorisations that ended; whether it works on a live one is unverified (open 4). */
+/* 5.2 "POST /tt_video/unbind/": described for authorisations that ended, on a live one it is open (4); 1.4 "|
+ * 40007 |". */
 static void video_unbind(struct sb_req *r, const json_t *args, json_t *token)
 {
     const char *advertiser = gd_json_text(args, "advertiser_id", ""),
@@ -316,7 +324,7 @@ static void video_unbind(struct sb_req *r, const json_t *args, json_t *token)
     done = redemption(r, advertiser, item);
     code = sb_find(sb_list(r, "spark_codes"), "code", gd_json_text(done, "code", NULL));
     if (!done) {
-        tiktok_fail(r, 40007, "the post is not authorized for this advertiser"); /* 1.4: already gone */
+        tiktok_fail(r, 40007, "the post is not authorized for this advertiser");
         return;
     }
     if (!sb_option_bool(r, "unbind_live") && sb_same(auth_status(r, code), "AUTHORIZED")) {
@@ -329,7 +337,7 @@ static void video_unbind(struct sb_req *r, const json_t *args, json_t *token)
 
 /* ---- identities ---- */
 
-/* 7.9 */
+/* 7.9 "GET /open_api/v1.3/identity/get/" */
 static json_t *identity_row(const char *id, const char *type, const char *bc, const json_t *creator)
 {
     return json_pack("{s:s, s:s, s:s?, s:O?, s:O?, s:s, s:b, s:b, s:b, s:b}", "identity_id", id,
@@ -376,7 +384,7 @@ static void add_bc_identities(struct sb_req *r, const char *advertiser, const ch
     }
 }
 
-/* 5.1: a TikTok account linked in Ads Manager to one user; UI only (act link_user) */
+/* 5.1 "linked in Ads Manager to one user": by hand only (act link_user). */
 static void add_user_identities(struct sb_req *r, const char *advertiser, json_t *list)
 {
     size_t i;
@@ -403,7 +411,7 @@ static json_t *identities(struct sb_req *r, const json_t *args)
     return list;
 }
 
-/* 5.6: identity_authorized_bc_id is needed with BC_AUTH_TT */
+/* 5.6 "identity_authorized_bc_id (needed with BC_AUTH_TT)" */
 static void identity_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     if (!own_advertiser(r, args, token))
@@ -415,7 +423,7 @@ static void identity_get(struct sb_req *r, const json_t *args, json_t *token)
         tiktok_page(r, args, "identity_list", identities(r, args), 20);
 }
 
-/* 5.6; 1.4: 40002. */
+/* 5.6 "identity_id looks like a UUID"; an unknown one: 1.4 "| 40002 |". */
 static const json_t *own_identity(struct sb_req *r, const json_t *args, const json_t *token)
 {
     json_t *one, *list;
@@ -435,6 +443,7 @@ static const json_t *own_identity(struct sb_req *r, const json_t *args, const js
     return NULL;
 }
 
+/* 5.6 "GET /identity/info/" */
 static void identity_info(struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *one = own_identity(r, args, token);
@@ -443,8 +452,8 @@ static void identity_info(struct sb_req *r, const json_t *args, json_t *token)
         tiktok_ok(r, json_pack("{s:O}", "identity_info", one));
 }
 
-/* 5.3: identity endpoints prefix the status (ITEM_STATUS_...), and answer RFC 3339. 5.6: auth_info filled for
- * AUTH_CODE only. */
+/* 5.3 "identity endpoints prefix" (the status) and "used RFC 3339 with Z"; 5.6 "auth_info filled for
+ * AUTH_CODE only" */
 static json_t *identity_video(struct sb_req *r, const json_t *args, const json_t *post)
 {
     const json_t *done =
@@ -489,7 +498,9 @@ static json_t *videos_of(struct sb_req *r, const json_t *args, const json_t *ide
     return list;
 }
 
-/* 5.6: item_id gives video_detail, item_ids (up to 20) video_details */
+/* 5.6 "GET /identity/video/info/": item_id gives video_detail, item_ids (up to 20) video_details; neither or
+ * both: 1.4
+ * "| 40002 |". */
 static void identity_video_info(struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *identity = own_identity(r, args, token);
@@ -514,7 +525,7 @@ static void identity_video_info(struct sb_req *r, const json_t *args, json_t *to
         json_decref(list);
 }
 
-/* 5.6: cursor, count up to 20, video_list[], has_more */
+/* 5.6 "GET /identity/video/get/" */
 static void identity_video_get(struct sb_req *r, const json_t *args, json_t *token)
 {
     const json_t *identity = own_identity(r, args, token);
@@ -533,7 +544,7 @@ static void identity_video_get(struct sb_req *r, const json_t *args, json_t *tok
                            "has_more", (int)(from + count < total)));
 }
 
-/* 5.6: how many ads an identity may carry */
+/* 5.6 "GET /asset/bind/quota/"; that it needs 153 is [assumed]. */
 static void bind_quota(struct sb_req *r, const json_t *args, json_t *token)
 {
     if (own_advertiser(r, args, token))
@@ -563,9 +574,11 @@ static const struct tt_param code_params[] = { ADVERTISER, { "auth_code", TT_TEX
 static const struct tt_param authorize_params[] = {
     ADVERTISER, { "auth_code", TT_TEXT, true }, { "original_post_auth_code", TT_TEXT }, { 0 }
 };
-static const struct tt_param list_params[] = {
-    ADVERTISER, { "item_types", TT_WORDS, false, "VIDEO CAROUSEL" }, { "keyword", TT_TEXT }, PAGES(50), { 0 }
-};
+static const struct tt_param list_params[] = { ADVERTISER,
+                                               { "item_types", TT_WORDS, false, "VIDEO CAROUSEL" },
+                                               { "keyword", TT_TEXT, false, NULL, 0, 500 },
+                                               PAGES(50),
+                                               { 0 } };
 static const struct tt_param unbind_params[] = { ADVERTISER, { "item_id", TT_ID, true }, { 0 } };
 static const struct tt_param identity_params[] = { ADVERTISER,
                                                    { "identity_type", TT_WORD, false, IDENTITIES },
@@ -587,7 +600,8 @@ static const struct tt_param quota_params[] = {
     ADVERTISER, { "asset_id", TT_TEXT, true }, { "asset_type", TT_WORD, true, "IDENTITY" }, { 0 }
 };
 
-/* Scopes: tiktok.md 2.9 and 5.2; 693 for identities. */
+/* Scopes: 5.2 "Permission: info = 690; authorize/list/unbind = 691", 2.9 "| 692 / 693 / 7176842096345694209
+ * |". */
 const struct tt_call tiktok_spark_calls[] = {
     { "GET", "/tt_video/info/", TT_ADVERTISER, 690, NULL, code_params, video_get_info },
     { "POST", "/tt_video/authorize/", TT_ADVERTISER, 691, NULL, authorize_params, video_authorize },
