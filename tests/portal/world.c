@@ -29,6 +29,31 @@ int64_t ms_now(void)
     return gd_mono(gd_clock_system());
 }
 
+/* ---- the portal's clock ---- */
+
+static _Atomic int64_t stands_at; /* 0: it goes */
+
+static int64_t world_unix(const struct gd_clock *c)
+{
+    (void)c;
+    return gd_now(gd_clock_system());
+}
+
+static int64_t world_mono(const struct gd_clock *c)
+{
+    int64_t at = stands_at;
+
+    (void)c;
+    return at ? at : ms_now();
+}
+
+static const struct gd_clock world_clock = { world_unix, world_mono };
+
+void world_stop_clock(void)
+{
+    stands_at = ms_now();
+}
+
 /* ---- the loop's thread ---- */
 
 static void on_wake(uv_async_t *a)
@@ -73,7 +98,7 @@ void world_start(struct world *w)
     w->wake.data = w;
     assert_int_equal(uv_async_init(&w->loop, &w->wake, on_wake), 0);
     assert_int_equal(uv_sem_init(&w->done, 0), 0);
-    if (gd_portal_open(&w->portal, &w->loop, &w->options, &w->broker, gd_clock_system(), &w->rng.rng, w->log,
+    if (gd_portal_open(&w->portal, &w->loop, &w->options, &w->broker, &world_clock, &w->rng.rng, w->log,
                        &w->err) < 0)
         fail_msg("%s", w->err.text);
     w->port = gd_portal_port(w->portal);
@@ -106,6 +131,7 @@ static void stop(struct world *w)
 
 void world_stop(struct world *w)
 {
+    stands_at = 0;
     world_do(w, stop);
     assert_int_equal(uv_thread_join(&w->thread), 0);
     assert_int_equal(uv_loop_close(&w->loop), 0);

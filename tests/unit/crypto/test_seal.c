@@ -211,10 +211,10 @@ static double ns_per_open(struct gd_memseal *m, const unsigned char *sealed, siz
     unsigned char back[300];
     struct timespec a, b;
 
-    clock_gettime(CLOCK_MONOTONIC, &a);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a); /* what else the machine does is not counted */
     for (int i = 0; i < rounds; i++)
         assert_true(gd_memseal_open(m, back, "0123456789abcdef", 16, sealed, n));
-    clock_gettime(CLOCK_MONOTONIC, &b);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
     return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / rounds;
 }
 

@@ -1,10 +1,14 @@
 /* tokens_test.c - the token cache: what is in it comes back as it was, whichever level holds it; what was
- * dropped, belongs to an older generation or was touched on the disk does not. */
+ * dropped, belongs to an older generation or was touched on the disk does not. What the kernel holds of a
+ * file in memory is its own affair, and differs from one machine and moment to the next: preadv2 and
+ * posix_fadvise stand in front of the C library's, so that a page is taken back when a test says so, and else
+ * is there. */
 #include "base/mem.h"
 #include "crypto/crypto.h"
 #include "grant/tokens.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,11 +18,35 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#define PLACE 512
+#define PLACE    512
+#define EXPORTED __attribute__((visibility("default")))
+
+static bool taken_back;               /* nothing of the file is in memory but what was asked for since */
+static off_t back_from = -1, back_to; /* what was asked for */
+
+EXPORTED ssize_t preadv2(int fd, const struct iovec *v, int n, off_t at, int flags)
+{
+    if ((flags & RWF_NOWAIT) && taken_back && (at < back_from || at >= back_to)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return preadv(fd, v, n, at);
+}
+
+EXPORTED int posix_fadvise(int fd, off_t at, off_t n, int advice)
+{
+    (void)fd;
+    if (advice == POSIX_FADV_WILLNEED) {
+        back_from = at;
+        back_to = at + n;
+    }
+    return 0;
+}
 
 struct world {
     struct gd_index ix;
@@ -269,7 +297,7 @@ static void taken_back_comes_back(void **state)
 {
     struct stat before, after;
     struct world w;
-    int fd, tries = 0;
+    int fd;
 
     (void)state;
     make(&w, 1024, 100, true); /* memory for none */
@@ -277,19 +305,16 @@ static void taken_back_comes_back(void **state)
         put(&w, i, i, 300);
     fd = find_file();
     assert_int_equal(fdatasync(fd), 0);
-    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
     assert_int_equal(fstat(fd, &before), 0);
-    if (gd_tokens_get(w.t, 512, w.out, sizeof w.out) > 0) { /* a file system that lives in memory */
-        unmake(&w);
-        skip();
-    }
+    taken_back = true;
+    expect_none(&w, 512);
     put_found(&w, 512, 512, 300);
     assert_int_equal(fstat(fd, &after), 0);
     assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof before.st_mtim);
-    while (gd_tokens_get(w.t, 512, w.out, sizeof w.out) < 0 && tries++ < 5000)
-        (void)usleep(1000);
     for (uint32_t i = 512; i < 512 + 64; i++)
         expect(&w, i, i, 300);
+    expect_none(&w, 0); /* far away from it */
+    taken_back = false;
     unmake(&w);
 }
 

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-atomic_uint resolver_calls;
+atomic_uint resolver_calls, resolver_slow_over;
+atomic_bool resolver_let_go;
 static char resolver_list[1024];
 static unsigned resolver_next;
 
@@ -29,19 +30,27 @@ static void pick_address(char *out, size_t cap)
     snprintf(out, cap, "%.*s", (int)strcspn(p, ","), p);
 }
 
+static void wait_let_go(void)
+{
+    const struct timespec ts = { 0, 5000000 };
+
+    for (int i = 0; i < 2000 && !resolver_let_go; i++)
+        nanosleep(&ts, NULL);
+    resolver_slow_over++;
+}
+
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
                                                        const struct addrinfo *hints, struct addrinfo **res)
 {
     static _Thread_local int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     struct addrinfo h = hints ? *hints : (struct addrinfo){ 0 };
-    struct timespec slow = { 1, 500000000 };
     char address[64];
 
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
     resolver_calls++;
     if (!strcmp(node, "slow.test")) {
-        nanosleep(&slow, NULL);
+        wait_let_go();
         return EAI_AGAIN;
     }
     if (!strcmp(node, "good.test") || !strcmp(node, "evil.test") || !strcmp(node, "localhost."))
@@ -183,6 +192,17 @@ void fixture_wait(struct fixture *f, struct got *g)
 void fixture_turn(struct fixture *f, int ms)
 {
     (void)run(f, NULL, ms);
+}
+
+void fixture_reaches(struct fixture *f, unsigned n)
+{
+    int64_t end = gd_mono(gd_clock_system()) + 10000;
+
+    while (server_requests(f->server) < n) {
+        if (gd_mono(gd_clock_system()) > end)
+            fail_msg("%u requests at the server within 10 s, not %u", server_requests(f->server), n);
+        fixture_turn(f, 1);
+    }
 }
 
 void fixture_get(struct fixture *f, struct got *g, const char *url)

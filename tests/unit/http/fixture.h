@@ -54,10 +54,15 @@ void fixture_send(struct fixture *f, struct got *g, const struct gd_http_request
 void fixture_wait(struct fixture *f, struct got *g);                 /* until it came; fails after 10 s */
 void fixture_get(struct fixture *f, struct got *g, const char *url); /* send and wait */
 void fixture_turn(struct fixture *f, int ms);                        /* lets the loop run for so long */
+void fixture_reaches(struct fixture *f,
+                     unsigned n); /* until n requests are at the server; fails after 10 s */
 void got_free(struct got *g);
 
 /* Names below .test that the resolver of these programs knows; everything else does not exist. */
 extern atomic_uint resolver_calls; /* curl asks on threads of its own */
+/* slow.test: nobody hears of it until this is set, or 10 s are over; how often that was. */
+extern atomic_bool resolver_let_go;
+extern atomic_uint resolver_slow_over;
 /* What names below fixed.test lead to: numeric addresses, separated by commas, a new one each time. */
 void resolver_set(const char *addresses);
 

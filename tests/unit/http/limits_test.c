@@ -355,7 +355,8 @@ static void test_client_order(void **state)
         r.due_mono_ms = due[i];
         fixture_send(f, &all[i], &r);
     }
-    fixture_turn(f, 50);
+    fixture_reaches(f, 1);
+    fixture_turn(f, 20);
     assert_int_equal(server_requests(f->server), 1);
     r = fixture_request("https://good.test/person");
     r.interactive = true;

@@ -1,6 +1,6 @@
 /* test_beside.c - the answers of a group are synced while its statements run, and the commit waits for them.
  * fdatasync stands in front of the C library's: it tells which file is on disk, and the one of the spool is
- * slow; the clock is asked by the statements. */
+ * slow; the clock is asked by the statements, and the two wait for each other where they must overlap. */
 #include "kit.h"
 
 #include <stdatomic.h>
@@ -9,10 +9,11 @@
 #include <unistd.h>
 
 #define SLOW_MS 50
+#define END_MS  10000 /* of waiting for what never comes */
 
 static struct kit k;
 static atomic_int spool_syncing, spool_synced, log_synced_before, asked_meanwhile;
-static atomic_bool watching;
+static atomic_bool watching, meeting;
 
 static void nap(long ms)
 {
@@ -37,7 +38,9 @@ __attribute__((visibility("default"))) int fdatasync(int fd)
         return (int)syscall(SYS_fdatasync, fd);
     if (ends_with(name, "/spool")) {
         spool_syncing = 1;
-        nap(SLOW_MS);
+        for (int i = 0; meeting && !asked_meanwhile && i < END_MS; i++)
+            nap(1);
+        nap(meeting ? 0 : SLOW_MS);
         spool_syncing = 0;
         spool_synced++;
     } else if (ends_with(name, "-wal") && !spool_synced) {
@@ -46,11 +49,12 @@ __attribute__((visibility("default"))) int fdatasync(int fd)
     return (int)syscall(SYS_fdatasync, fd);
 }
 
-/* Called by gd_now() in a statement. The sync may begin a moment later than the statement. */
+/* Called by gd_now() in a statement. The sync may begin later than the statement, and it stays until this was
+ * asked: that can only be when the two are under way together. */
 static int64_t on_ask(const struct gd_clock *c)
 {
     (void)c;
-    for (int i = 0; watching && !spool_syncing && !spool_synced && i < SLOW_MS; i++)
+    for (int i = 0; watching && meeting && !spool_syncing && !spool_synced && i < END_MS; i++)
         nap(1);
     if (watching && spool_syncing)
         asked_meanwhile++;
@@ -87,7 +91,9 @@ static void statements_run_beside_the_sync(void **state)
 {
     (void)state;
     begin_watching();
+    meeting = true;
     assert_int_equal(kit_commit(&k, answer("a"), NULL), GD_STORE_OK);
+    meeting = false;
     assert_int_equal(spool_synced, 1);
     assert_int_equal(asked_meanwhile, 1);
     watching = false;
@@ -133,7 +139,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    watching = false;
+    watching = meeting = false;
     kit_done(&k);
     return 0;
 }
