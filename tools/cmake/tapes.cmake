@@ -12,3 +12,15 @@ function(gd_tape_test platform)
   endif()
   set_tests_properties(tapes.${platform} PROPERTIES TIMEOUT ${R_TIMEOUT})
 endfunction()
+
+# gd_sandboxed_test(PLATFORM): test_through_daemon.py of the calling folder, on SQLite and, in the deep tier, on PostgreSQL.
+function(gd_sandboxed_test platform)
+  find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
+  foreach(end "" _pg)
+    add_test(NAME sandboxed.${platform}${end} COMMAND ${Python3_EXECUTABLE} -B -m unittest -v test_through_daemon
+             WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  endforeach()
+  set_tests_properties(sandboxed.${platform} PROPERTIES TIMEOUT 300 ENVIRONMENT GRANTD_BUILD=${PROJECT_BINARY_DIR})
+  set_tests_properties(sandboxed.${platform}_pg PROPERTIES TIMEOUT 600 LABELS deep
+                       ENVIRONMENT "GRANTD_BUILD=${PROJECT_BINARY_DIR};GRANTD_TEST_STORE=postgresql")
+endfunction()

@@ -166,7 +166,8 @@ static int scan_rows(struct gd_pg_conn *c, const char *text, gd_row_fn *fn, void
     return rc;
 }
 
-/* A connection in the middle of a transaction that only reads; everything it is asked sees one state. */
+/* A connection in the middle of a transaction that only reads; everything it is asked sees one state, that of
+ * now: the server takes its snapshot with the first question, not with BEGIN. */
 static int look(struct gd_pg_conn *c, struct gd_err *err)
 {
     struct gd_pg_run r;
@@ -176,6 +177,7 @@ static int look(struct gd_pg_conn *c, struct gd_err *err)
         return -1;
     gd_pg_run_init(&r, c, gd_pg_now() + c->engine->deadline_ms);
     gd_pg_begin(&r, "REPEATABLE READ READ ONLY");
+    gd_pg_command(&r, "SELECT 1");
     rc = gd_pg_end(&r);
     if (rc < 0)
         gd_err_set(err, r.err.reason, "%s", r.err.text);

@@ -39,13 +39,15 @@ static void name_schema(struct kit *k)
         (void)snprintf(k->schema + strlen(k->schema), 3, "%02x", (unsigned)(unsigned char)*c);
 }
 
+/* A test may have named another schema. */
 static void use_postgresql(struct kit *k)
 {
-    name_schema(k);
+    if (!k->o.schema || k->o.schema == k->schema)
+        name_schema(k);
     k->o.url = getenv("GRANTD_TEST_PG");
     k->o.module_dir = getenv("GRANTD_TEST_MODULES");
     k->o.own_modules = true;
-    k->o.schema = k->schema;
+    k->o.schema = k->o.schema ? k->o.schema : k->schema;
     k->o.node = "n1";
 }
 

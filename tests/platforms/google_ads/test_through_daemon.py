@@ -2,10 +2,13 @@
 """Google Ads from ask to end, through a real grantd and against the sandbox."""
 import contextlib
 import json
+import os
+import sys
 import unittest
 
-from harness import RpcError, has_faults, wait_for
-from sandboxed import PlatformTest
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "daemon"))
+from harness import RpcError, has_faults, wait_for  # noqa: E402
+from sandboxed import PlatformTest  # noqa: E402
 
 BAKERY, SECOND, MANAGER = "1234567890", "5550009999", "9001112222"
 
