@@ -234,6 +234,9 @@ static void free_texts(struct gd_config *c)
     gd_free(c->key_file);
     gd_free(c->key_credential);
     gd_free(c->key_passphrase_file);
+    gd_free(c->previous_file);
+    gd_free(c->previous_credential);
+    gd_free(c->previous_passphrase_file);
     gd_free(c->ca_file);
     gd_free(c->mail_url);
     gd_free(c->mail_from);
@@ -353,8 +356,10 @@ json_t *gd_config_json(const struct gd_config *c)
     json_object_set(j, "titles", c->titles);
     json_object_set_new(j, "store", store_json(c));
     json_object_set_new(j, "key",
-                        json_pack("{s:s?,s:s?,s:s?}", "file", c->key_file, "credential", c->key_credential,
-                                  "passphrase_file", c->key_passphrase_file));
+                        json_pack("{s:s?,s:s?,s:s?,s:{s:s?,s:s?,s:s?}}", "file", c->key_file, "credential",
+                                  c->key_credential, "passphrase_file", c->key_passphrase_file, "previous",
+                                  "file", c->previous_file, "credential", c->previous_credential,
+                                  "passphrase_file", c->previous_passphrase_file));
     json_object_set_new(j, "apps", apps_json(c));
     json_object_set_new(j, "hubs", hubs_json(c));
     json_object_set_new(j, "limits", limits_json(c));

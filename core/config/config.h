@@ -45,8 +45,9 @@ struct gd_config {
     char *store_module_dir;        /* NULL: where it was installed */
     int64_t store_deadline_ms;
     bool store_unprepared, store_accept_async;
-    char *key_file, *key_credential, *key_passphrase_file; /* exactly one */
-    char **workspaces;                                     /* ends with NULL; at least one */
+    char *key_file, *key_credential, *key_passphrase_file;                /* exactly one */
+    char *previous_file, *previous_credential, *previous_passphrase_file; /* key.previous: at most one */
+    char **workspaces;                                                    /* ends with NULL; at least one */
     struct gd_config_app *apps;
     size_t napps;
     struct gd_config_hub *hubs;

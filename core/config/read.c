@@ -418,10 +418,17 @@ static const struct key store_keys[] = {
     { "accept_async", gd_read_bool, AT(store_accept_async), NULL, 0, 0 },
     END,
 };
+static const struct key previous_keys[] = {
+    { "file", gd_read_path, AT(previous_file), NULL, 0, 0 },
+    { "credential", gd_read_text, AT(previous_credential), NULL, 0, 0 },
+    { "passphrase_file", gd_read_path, AT(previous_passphrase_file), NULL, 0, 0 },
+    END,
+};
 static const struct key key_keys[] = {
     { "file", gd_read_path, AT(key_file), NULL, 0, 0 },
     { "credential", gd_read_text, AT(key_credential), NULL, 0, 0 },
     { "passphrase_file", gd_read_path, AT(key_passphrase_file), NULL, 0, 0 },
+    { "previous", gd_read_sub, 0, previous_keys, 0, 0 },
     END,
 };
 static const struct key limits_keys[] = {
@@ -490,6 +497,9 @@ static void check_together(struct ctx *c, yaml_node_t *root)
     if (!!g->key_file + !!g->key_credential + !!g->key_passphrase_file > 1)
         gd_config_fail(c, gd_config_find(c, root, "key"), GD_R_CONFIG_VALUE_INVALID,
                        "key takes one of file, credential and passphrase_file");
+    if (!!g->previous_file + !!g->previous_credential + !!g->previous_passphrase_file > 1)
+        gd_config_fail(c, gd_config_find(c, root, "key"), GD_R_CONFIG_VALUE_INVALID,
+                       "key.previous takes one of file, credential and passphrase_file");
     if (gd_config_find(c, root, "mail") && (!g->mail_url || !g->mail_from) && c->errors->count == 0)
         gd_config_fail(c, gd_config_find(c, root, "mail"), GD_R_CONFIG_MISSING, "mail needs url and from");
     if (g->store_engine && strcmp(g->store_engine, g->store_url ? "postgresql" : "sqlite") != 0)

@@ -46,9 +46,8 @@ static int make_file(const char *dir, const char *path, const unsigned char *byt
     return rc;
 }
 
-/* Reads exactly n bytes of dir/name; makes the file from random bytes when it is missing. */
-static int small_file(const struct gd_daemon *d, const char *name, unsigned char *bytes, size_t n,
-                      struct gd_err *err)
+int gd_daemon_small_file(const struct gd_daemon *d, const char *name, unsigned char *bytes, size_t n,
+                         struct gd_err *err)
 {
     GD_AUTO_FREE char *path = gd_strf("%s/%s", d->config->state_dir, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -177,7 +176,7 @@ static int boot_node(struct gd_daemon *d, struct gd_err *err)
     unsigned char node[16];
     char text[GD_ID_TEXT_MAX];
 
-    if (small_file(d, "node", node, sizeof node, err))
+    if (gd_daemon_small_file(d, "node", node, sizeof node, err))
         return -1;
     gd_id_text(text, "nd", (const struct gd_id *)node);
     d->node = gd_strdup(text);
@@ -202,29 +201,6 @@ static int boot_nodes(struct gd_daemon *d, struct gd_err *err)
     place = gd_strf("%s:%s", host, d->config->state_dir);
     o.place = place;
     return gd_nodes_open(&d->nodes, &d->loop, d->store, &o, d->clock, d->log, err);
-}
-
-static int boot_keys(struct gd_daemon *d, bool create, struct gd_err *err)
-{
-    struct gd_key_source src = { .file = d->config->key_file,
-                                 .credential = d->config->key_credential,
-                                 .passphrase_file = d->config->key_passphrase_file };
-    unsigned char kek[32], salt[16] = { 0 };
-    bool created = false;
-    int rc;
-
-    if (src.passphrase_file && small_file(d, "kek.salt", salt, sizeof salt, err))
-        return -1;
-    rc = gd_key_source_read(kek, &src, salt, create, &created, err);
-    if (rc == 0) {
-        d->keyring = gd_keyring_new(kek, 1);
-        if (created)
-            GD_LOG(d->log, GD_LOG_WARN, "key.created", GD_F_STR("path", src.file),
-                   GD_F_STR("text", "the key lies beside the data that it protects; move it elsewhere and "
-                                    "name it under key"));
-    }
-    gd_wipe(kek, sizeof kek);
-    return rc;
 }
 
 struct gd_store_options gd_daemon_store_options(const struct gd_daemon *d, bool keys)
@@ -271,13 +247,25 @@ static int boot_stores(struct gd_daemon *d, struct gd_err *err)
     return open_store(d, &d->keys, true, err) || open_store(d, &d->store, false, err) ? -1 : 0;
 }
 
+static int boot_root(struct gd_daemon *d, struct gd_err *err)
+{
+    struct gd_broker_deps deps = { .loop = &d->loop,
+                                   .store = d->store,
+                                   .keys = d->keys,
+                                   .keyring = d->keyring,
+                                   .clock = d->clock,
+                                   .rng = d->rng };
+
+    d->audit_path = gd_strf("%s/audit.log", d->config->state_dir);
+    return gd_key_start(&deps, d->kek, access(d->audit_path, F_OK) == 0, err);
+}
+
 static int boot_audit(struct gd_daemon *d, struct gd_err *err)
 {
     unsigned char seed[32], hash[32];
     struct gd_audit_options o = { .sign_seed = seed, .hash_key = hash };
     int rc;
 
-    d->audit_path = gd_strf("%s/audit.log", d->config->state_dir);
     o.path = d->audit_path;
     o.node = d->node;
     gd_keyring_derive(d->keyring, "audit", seed);
@@ -520,8 +508,8 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
     harden();
     d->started_at = gd_now(d->clock);
     if (boot_config(d, err) || gd_daemon_virtual(d, err) || make_state_dir(d->config->state_dir, err) ||
-        boot_keys(d, true, err) || boot_node(d, err) || boot_stores(d, err) || gd_daemon_look_first(d, err) ||
-        gd_key_check(&d->loop, d->keyring, d->keys, err) || boot_nodes(d, err) || boot_audit(d, err) ||
+        gd_daemon_boot_keks(d, true, err) || boot_node(d, err) || boot_stores(d, err) ||
+        gd_daemon_look_first(d, err) || boot_root(d, err) || boot_nodes(d, err) || boot_audit(d, err) ||
         boot_http(d, err))
         return -1;
     d->events = gd_events_new(d->store, d->clock, d->rng);
@@ -531,8 +519,8 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
 int gd_daemon_boot_offline(struct gd_daemon *d, struct gd_err *err)
 {
     harden();
-    if (boot_config(d, err) || make_state_dir(d->config->state_dir, err) || boot_keys(d, false, err) ||
-        boot_node(d, err))
+    if (boot_config(d, err) || make_state_dir(d->config->state_dir, err) ||
+        gd_daemon_boot_keks(d, false, err) || boot_node(d, err))
         return -1;
     name_files(d);
     return 0;

@@ -4,6 +4,7 @@
 #define GD_DAEMON_DAEMON_H
 
 #include "config/config.h"
+#include "crypto/keyring.h"
 #include "http/http.h"
 #include "http/mail.h"
 #include "portal/portal.h"
@@ -29,6 +30,7 @@ struct gd_daemon {
     struct gd_config *config;
     struct gd_platforms platforms;
     struct gd_keyring *keyring;
+    char kek[GD_KEK_ID]; /* the one that is named under key */
     struct gd_store *store, *keys;
     struct gd_nodes *nodes;
     struct gd_audit *audit;
@@ -64,6 +66,12 @@ struct gd_daemon {
 int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err);
 /* The configuration and the key, and no more: for what is done while no daemon runs. */
 int gd_daemon_boot_offline(struct gd_daemon *d, struct gd_err *err);
+/* Reads exactly n bytes of a file of the state directory; makes it from random bytes when it is missing. Any
+ * thread. */
+int gd_daemon_small_file(const struct gd_daemon *d, const char *name, unsigned char *bytes, size_t n,
+                         struct gd_err *err);
+/* keks.c: the KEKs that the configuration names. With create, a missing key file is made. */
+int gd_daemon_boot_keks(struct gd_daemon *d, bool create, struct gd_err *err);
 /* restore.c: fills the stores of the configuration from backups; either may be NULL. Prints what it did. */
 int gd_daemon_restore(struct gd_daemon *d, const char *data, const char *keys, struct gd_err *err);
 /* moving.c: another store than the daemon's own, as a person names it: a URL without a password, or the

@@ -161,9 +161,9 @@ static int check_backup(struct job *j, const char *dir)
 {
     struct gd_store_options o;
     GD_AUTO_JSON m = NULL;
-    char kind[16];
+    GD_AUTO_JSON said = gd_backup_manifest(dir);
+    const char *kind = gd_json_text(said, "kind", "");
 
-    gd_backup_kind(dir, kind);
     o = gd_daemon_store_options(j->d, !strcmp(kind, "keyring"));
     if (gd_backup_check(dir, strcmp(kind, "keyring") != 0 ? "data" : kind, j->pub, o.migrations,
                         o.nmigrations, &m, &j->err) < 0)
@@ -269,9 +269,10 @@ static json_t *about(struct gd_daemon *d)
 
     gd_id_make(id, "bk", gd_now(d->clock), d->rng);
     gd_time_text(at, gd_now(d->clock));
-    return json_pack("{s:s, s:s, s:s, s:s, s:{s:O, s:O, s:O}}", "id", id, "made_at", at, "node", d->node,
-                     "by", "grantd " GRANTD_VERSION, "audit", "records", json_object_get(audit, "records"),
-                     "head", json_object_get(audit, "head"), "checkpoint",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:{s:O, s:O, s:O}}", "id", id, "made_at", at, "node", d->node,
+                     "by", "grantd " GRANTD_VERSION, "root",
+                     gd_key_root(d->keyring, d->rng, gd_now(d->clock)), "audit", "records",
+                     json_object_get(audit, "records"), "head", json_object_get(audit, "head"), "checkpoint",
                      json_object_get(audit, "checkpoint"));
 }
 

@@ -88,10 +88,15 @@ struct gd_broker_deps { /* all outlive the broker */
 extern const struct gd_migration gd_broker_migrations[], gd_keys_migrations[];
 extern const size_t gd_broker_nmigrations, gd_keys_nmigrations;
 
-/* Blocking, before anything else is read or written: is this the key that the keyring was made with? The
- * first one is. KEY_WRONG. */
-int gd_key_check(uv_loop_t *loop, const struct gd_keyring *keyring, struct gd_store *keys,
-                 struct gd_err *err);
+/* Blocking, before anything else is read or written: are the KEKs here that the keyring was wrapped by? Of d
+ * only loop, stores, keyring, clock and rng are needed. The first start makes the root, wrapped by kek; one
+ * that has begun before (there is an audit log) does not. KEY_WRONG, KEYRING_LOST, STORE_UNFINISHED,
+ * STORE_MOVED. */
+int gd_key_start(const struct gd_broker_deps *d, const char *kek, bool begun, struct gd_err *err);
+/* The root as a backup carries it, wrapped by the KEK in use: {"id","made_at","wrapped"}, new reference. */
+json_t *gd_key_root(const struct gd_keyring *k, struct gd_rng *rng, int64_t now);
+/* For a restore: opens the root that a backup carries. KEY_WRONG. */
+int gd_key_open_root(struct gd_keyring *k, const json_t *root, struct gd_err *err);
 /* Blocking start: loads data keys and index, replays the spool, looks at open intents. Nothing is sent yet:
  * gd_sched_start does that. */
 int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, const struct gd_broker_deps *d,

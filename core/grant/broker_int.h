@@ -2,7 +2,7 @@
  *
  *   broker.c   opening, apps, calls, the ready queue      journal.c  a record of an answer -> one transaction
  *   load.c     start-up: keys, spool, intents, index      refresh.c  the refresh protocol, single flight
- *   keys.c     data keys of clients                       vend.c     the hot path and grant.token
+ *   root.c keys.c  the keyring's root, data keys          vend.c     the hot path and grant.token
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
  *   exchange.c made.c settle.c  one run of grant, what comes of it
  *   close.c    revoke                                     look.c     verify, polls of pending asks
@@ -221,8 +221,8 @@ void gd_given_app(struct gd_broker *b, const struct gd_app_state *a, struct gd_o
 int gd_load(struct gd_broker *b, struct gd_err *err);
 
 /* ---- restored.c ---- */
-int gd_restored_refuse(struct gd_broker *b,
-                       struct gd_err *err); /* a store that has moved, or is half filled */
+int gd_restored_refuse(struct gd_store *keys, struct gd_store *data,
+                       struct gd_err *err); /* one that has moved, or is half filled */
 /* Before the spool is replayed: does the store show an older state? Each record that was looked at. After it:
  * holds what may have been spent since. */
 int gd_restored_begin(struct gd_broker *b, struct gd_err *err);

@@ -47,8 +47,8 @@ GD_SQL(sql_flows, "DELETE FROM flows WHERE workspace = $1 AND client_id = $2" CL
 
 GD_SQL(sql_keys, "DELETE FROM data_keys WHERE workspace = $1 AND client_id = $2 AND state <> 'erased'");
 GD_SQL(sql_tombstone,
-       "INSERT INTO data_keys (workspace, client_id, id, state, kek_version, wrapped, created_at)"
-       " VALUES ($1, $2, 'erased', 'erased', 0, $3, $4) ON CONFLICT (workspace, client_id, id) DO NOTHING");
+       "INSERT INTO data_keys (workspace, client_id, id, state, kek, wrapped, created_at)"
+       " VALUES ($1, $2, 'erased', 'erased', '', $3, $4) ON CONFLICT (workspace, client_id, id) DO NOTHING");
 
 GD_SQL(sql_versions,
        "DELETE FROM token_versions WHERE workspace = $1 AND credential_id IN " ITS_CREDS CLIENT_ERASING);

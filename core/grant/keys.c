@@ -4,13 +4,16 @@
 
 #include <string.h>
 
+/* Held until the commit: from the moment on when another KEK is in use nothing comes to be under this one. */
+GD_SQL(sql_kek_hold, "UPDATE meta SET value = value WHERE name = 'kek' AND value = $1");
+GD_SQL(sql_kek, "SELECT value FROM meta WHERE name = 'kek'");
 /* One for each client, whoever comes first: nodes that make one at the same time agree on the name of its
  * row. */
-GD_SQL(sql_key_insert,
-       "INSERT INTO data_keys (workspace, client_id, id, state, kek_version, wrapped, created_at)"
-       " SELECT $1, $2, 'first', 'active', $3, $4, $5 WHERE NOT EXISTS"
-       " (SELECT 1 FROM data_keys WHERE workspace = $1 AND client_id = $2)"
-       " ON CONFLICT (workspace, client_id, id) DO NOTHING");
+GD_SQL(sql_key_insert, "INSERT INTO data_keys (workspace, client_id, id, state, kek, wrapped, created_at)"
+                       " SELECT $1, $2, 'first', 'active', $3, $4, $5 WHERE NOT EXISTS"
+                       " (SELECT 1 FROM data_keys WHERE workspace = $1 AND client_id = $2)"
+                       " AND EXISTS (SELECT 1 FROM meta WHERE name = 'kek' AND value = $3)"
+                       " ON CONFLICT (workspace, client_id, id) DO NOTHING");
 GD_SQL(sql_key_there, "SELECT state, wrapped FROM data_keys WHERE workspace = $1 AND client_id = $2"
                       " ORDER BY CASE WHEN state = 'erased' THEN 0 ELSE 1 END, created_at");
 
@@ -23,6 +26,8 @@ struct need {
     struct gd_err err;
     bool failed;
 };
+/* Statements of the transaction that makes one. */
+enum { KEK_HOLD, KEY_INSERT, KEY_THERE, KEK_NOW };
 /* A data key that is being made durable: nothing is sealed under it before it is. */
 struct making {
     struct gd_broker *b;
@@ -66,16 +71,30 @@ static void making_end(struct making *m, const struct gd_err *err)
 static bool take_theirs(struct making *m, const struct gd_tx *tx, struct gd_err *err)
 {
     size_t n = 0;
-    const void *wrapped = gd_tx_rows(tx, 1) ? gd_tx_bytes(tx, 1, 0, 1, &n) : NULL;
+    const void *wrapped = gd_tx_rows(tx, KEY_THERE) ? gd_tx_bytes(tx, KEY_THERE, 0, 1, &n) : NULL;
 
     gd_keyring_forget(m->b->d.keyring, m->workspace, m->client);
-    if (!wrapped || !strcmp(gd_tx_text(tx, 1, 0, 0), "erased"))
+    if (!wrapped || !strcmp(gd_tx_text(tx, KEY_THERE, 0, 0), "erased"))
         return false;
-    if (n != GD_WRAPPED_DEK) {
+    if (n != GD_WRAPPED_KEY) {
         gd_err_set(err, GD_R_SEAL_TAMPERED, "a data key in the keyring has %zu bytes", n);
         return false;
     }
     return gd_keyring_add_dek(m->b->d.keyring, m->workspace, m->client, wrapped, err) != NULL;
+}
+
+static void store_key(struct making *m);
+
+/* Another KEK is in use since: the key is made once more, under that one. False: it is not here. */
+static bool follow(struct making *m, const struct gd_tx *tx, struct gd_err *err)
+{
+    const char *kek = gd_tx_rows(tx, KEK_NOW) ? gd_tx_text(tx, KEK_NOW, 0, 0) : "";
+
+    if (gd_keyring_use(m->b->d.keyring, kek)) {
+        store_key(m);
+        return true;
+    }
+    return gd_err_set(err, GD_R_KEY_WRONG, "new keys are wrapped by key %s, which is not here", kek) == 0;
 }
 
 static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
@@ -83,7 +102,10 @@ static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     struct making *m = arg;
     struct gd_err e = { 0 };
 
-    if (r == GD_STORE_OK && (gd_tx_changes(tx, 0) > 0 || take_theirs(m, tx, &e))) {
+    if (r == GD_STORE_OK && gd_tx_changes(tx, KEK_HOLD) == 0 && gd_tx_rows(tx, KEY_THERE) == 0) {
+        if (follow(m, tx, &e))
+            return;
+    } else if (r == GD_STORE_OK && (gd_tx_changes(tx, KEY_INSERT) > 0 || take_theirs(m, tx, &e))) {
         making_end(m, NULL);
         return;
     }
@@ -97,25 +119,34 @@ static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     making_end(m, &e);
 }
 
+static void store_key(struct making *m)
+{
+    struct gd_broker *b = m->b;
+    unsigned char wrapped[GD_WRAPPED_KEY];
+    struct gd_tx *tx = gd_tx_new(b->d.keys);
+    const char *kek = gd_keyring_used(b->d.keyring);
+
+    (void)gd_keyring_make_dek(b->d.keyring, m->workspace, m->client, wrapped, b->d.rng);
+    gd_tx_add(tx, &sql_kek_hold, GD_P_TEXT(kek));
+    gd_tx_add(tx, &sql_key_insert, GD_P_TEXT(m->workspace), GD_P_TEXT(m->client), GD_P_TEXT(kek),
+              GD_P_BYTES(wrapped, sizeof wrapped), GD_P_INT(gd_now(b->d.clock)));
+    gd_tx_add(tx, &sql_key_there, GD_P_TEXT(m->workspace), GD_P_TEXT(m->client));
+    gd_tx_add_(tx, &sql_kek, NULL, 0);
+    gd_tx_news(tx, m->workspace, m->client);
+    gd_store_commit(b->d.keys, tx, on_stored, m);
+}
+
 static struct making *make_key(struct gd_broker *b, const char *workspace, const char *client,
                                const char *name)
 {
     struct making *m = gd_new(sizeof *m);
-    unsigned char wrapped[GD_WRAPPED_DEK];
-    struct gd_tx *tx = gd_tx_new(b->d.keys);
 
     *m = (struct making){
         .b = b, .workspace = gd_strdup(workspace), .client = gd_strdup(client), .name = gd_strdup(name)
     };
     gd_list_init(&m->needs);
     (void)gd_map_set(&b->deks, m->name, m);
-    (void)gd_keyring_make_dek(b->d.keyring, workspace, client, wrapped, b->d.rng);
-    gd_tx_add(tx, &sql_key_insert, GD_P_TEXT(workspace), GD_P_TEXT(client),
-              GD_P_INT(gd_keyring_version(b->d.keyring)), GD_P_BYTES(wrapped, sizeof wrapped),
-              GD_P_INT(gd_now(b->d.clock)));
-    gd_tx_add(tx, &sql_key_there, GD_P_TEXT(workspace), GD_P_TEXT(client));
-    gd_tx_news(tx, workspace, client);
-    gd_store_commit(b->d.keys, tx, on_stored, m);
+    store_key(m);
     return m;
 }
 
@@ -173,59 +204,4 @@ char *gd_open_text(struct gd_broker *b, const struct gd_seal_name *name, const v
     }
     out[len] = '\0';
     return out;
-}
-
-/* ---- the right key-encryption key ---- */
-
-GD_SQL(sql_check_value, "SELECT value FROM meta WHERE name = 'kcv'");
-GD_SQL(sql_check_value_set,
-       "INSERT INTO meta (name, value) VALUES ('kcv', $1) ON CONFLICT (name) DO NOTHING");
-
-struct checking {
-    char text[33], stored[33];
-    bool done, ok;
-    struct gd_err *err;
-};
-
-static void on_check_value(void *arg, const struct gd_row *row)
-{
-    struct checking *k = arg;
-
-    (void)snprintf(k->stored, sizeof k->stored, "%s", gd_row_text(row, 0));
-}
-
-static void on_check_value_set(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
-{
-    struct checking *k = arg;
-
-    (void)tx;
-    k->done = true;
-    k->ok = r == GD_STORE_OK;
-    if (!k->ok && err)
-        *k->err = *err;
-}
-
-int gd_key_check(uv_loop_t *loop, const struct gd_keyring *keyring, struct gd_store *keys, struct gd_err *err)
-{
-    struct checking k = { .err = err };
-    unsigned char value[16];
-    struct gd_tx *tx;
-
-    gd_keyring_check_value(keyring, value);
-    gd_hex(k.text, value, sizeof value);
-    if (gd_store_scan(keys, &sql_check_value, on_check_value, &k, err))
-        return -1;
-    if (!k.stored[0]) {
-        tx = gd_tx_new(keys);
-        gd_tx_add(tx, &sql_check_value_set, GD_P_TEXT(k.text));
-        gd_store_commit(keys, tx, on_check_value_set, &k);
-        while (!k.done)
-            uv_run(loop, UV_RUN_ONCE);
-        if (!k.ok || gd_store_scan(keys, &sql_check_value, on_check_value, &k, err))
-            return -1; /* another node may have been first, with another key */
-    }
-    return gd_same_text(k.text, k.stored)
-               ? 0
-               : gd_err_set(err, GD_R_KEY_WRONG,
-                            "this is not the key that the keyring was made with; nothing was touched");
 }

@@ -1,4 +1,4 @@
-/* grant/load.c - start-up, in this order: the right KEK, the data keys, what the spool holds, what was
+/* grant/load.c - start-up, in this order: the data keys, what the spool holds, what was
  * interrupted (takeover.c), then the index. Blocking: the loop is run until each step is durable;
  * nothing is sent to a platform. */
 #include "base/fault.h"
@@ -66,7 +66,7 @@ static void on_data_key(void *arg, const struct gd_row *row)
 
     if (l->failed)
         return;
-    if (n != GD_WRAPPED_DEK)
+    if (n != GD_WRAPPED_KEY)
         l->failed = gd_err_set(l->err, GD_R_SEAL_TAMPERED, "a data key in the keyring has %zu bytes", n) != 0;
     else
         l->failed =
@@ -433,8 +433,8 @@ static int load_all(struct loading *l)
 {
     struct gd_store *keys = l->b->d.keys;
 
-    if (gd_restored_refuse(l->b, l->err) || gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) ||
-        l->failed || gd_store_scan(keys, &sql_tombstones, on_tombstone, l, l->err))
+    if (gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) || l->failed ||
+        gd_store_scan(keys, &sql_tombstones, on_tombstone, l, l->err))
         return -1;
     if (gd_restored_begin(l->b, l->err) || replay(l) || take_over(l) || gd_restored_end(l->b, l->err))
         return -1;

@@ -126,7 +126,7 @@ static void on_keys(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
             forget(b, k->workspace, k->client);
             break;
         }
-        if (n == GD_WRAPPED_DEK && !gd_keyring_dek(b->d.keyring, k->workspace, k->client) &&
+        if (n == GD_WRAPPED_KEY && !gd_keyring_dek(b->d.keyring, k->workspace, k->client) &&
             !gd_keyring_add_dek(b->d.keyring, k->workspace, k->client, wrapped, &e))
             GD_LOG(b->d.log, GD_LOG_ERROR, "peers.key", GD_F_ERR(&e));
     }

@@ -79,9 +79,9 @@ static int refuse_one(struct gd_store *s, struct gd_err *err)
     return rc;
 }
 
-int gd_restored_refuse(struct gd_broker *b, struct gd_err *err)
+int gd_restored_refuse(struct gd_store *keys, struct gd_store *data, struct gd_err *err)
 {
-    return refuse_one(b->d.keys, err) < 0 ? -1 : refuse_one(b->d.store, err);
+    return refuse_one(keys, err) < 0 ? -1 : refuse_one(data, err);
 }
 
 /* ---- blocking, at start ---- */

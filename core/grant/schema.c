@@ -199,17 +199,20 @@ const struct gd_migration gd_broker_migrations[] = {
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 
 /* The keyring lives in a database of its own, with a retention of its own: a backup of the data is worth
- * nothing without it, and erasing a client is deleting its key here. */
+ * nothing without it, and erasing a client is deleting its key here. meta: see root.c. kek: the name of the
+ * KEK that it is wrapped by; "" of a client that is erased. A keyring whose first step is "keys" is of before
+ * there was a root; no release made one, and it is refused (STORE_FOREIGN). */
 static const char *const keys[] = {
     "CREATE TABLE meta (name text NOT NULL PRIMARY KEY, value text NOT NULL)",
     "CREATE TABLE data_keys (workspace text NOT NULL, client_id text NOT NULL, id text NOT NULL, state text "
     "NOT NULL,"
-    " kek_version bigint NOT NULL, wrapped bytea NOT NULL, created_at bigint NOT NULL,"
+    " kek text NOT NULL, wrapped bytea NOT NULL, created_at bigint NOT NULL,"
     " PRIMARY KEY (workspace, client_id, id))",
+    "CREATE INDEX data_keys_by_kek ON data_keys (kek)",
     NULL,
 };
 
 const struct gd_migration gd_keys_migrations[] = {
-    { .name = "keys", .statements = keys },
+    { .name = "keyring", .statements = keys },
 };
 const size_t gd_keys_nmigrations = sizeof gd_keys_migrations / sizeof *gd_keys_migrations;

@@ -36,13 +36,14 @@ int gd_backup_make(const struct gd_backup *b, json_t **ret, struct gd_err *err);
 int gd_backup_check(const char *dir, const char *kind, const unsigned char pub[32],
                     const struct gd_migration *migrations, size_t n, json_t **ret, struct gd_err *err);
 
-/* "data" or "keyring", as its manifest says without being checked; "" when there is none to be read. */
-void gd_backup_kind(const char *dir, char ret[16]);
+/* What its manifest says, without being checked: "kind" is "data" or "keyring", "root" the key of the
+ * installation that signed it, wrapped. New reference; NULL when there is none to be read. */
+json_t *gd_backup_manifest(const char *dir);
 
 /* Fills an empty store (STORE_NOT_EMPTY) with a backup, all of which is checked first. The store says
  * "arriving" until it is whole; data says "restored" from then on. The spool goes beside to->spool_path and
  * is read by the next start. A keyring may hold keys already and keeps them: what it says of erased clients
- * must outlive every backup. */
+ * must outlive every backup. One of another installation is refused (BACKUP_INVALID). */
 int gd_backup_restore(const char *dir, const char *kind, const unsigned char pub[32],
                       const struct gd_store_options *to, const struct gd_clock *clock, struct gd_log *log,
                       json_t **ret, struct gd_err *err);
@@ -53,6 +54,7 @@ json_t *gd_digests_json(const struct gd_digest *d, size_t n); /* [{"table","rows
 #define GD_MARK_ARRIVING "arriving" /* it is being filled; not yet whole */
 #define GD_MARK_MOVED    "moved"    /* what was here lives elsewhere now */
 #define GD_MARK_RESTORED "restored" /* it shows an older state than the platforms may know */
+#define GD_MARK_ROOT     "root"     /* of a keyring: the key of its installation, with an "id" */
 /* The JSON of a mark, new reference; *ret NULL: it has none. */
 int gd_mark_read(struct gd_store *s, const char *mark, json_t **ret, struct gd_err *err);
 int gd_mark_of_bulk(struct gd_bulk *b, const char *mark, json_t **ret, struct gd_err *err);

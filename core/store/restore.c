@@ -276,18 +276,19 @@ int gd_backup_check(const char *dir, const char *kind, const unsigned char pub[3
     return rc;
 }
 
-void gd_backup_kind(const char *dir, char ret[16])
+json_t *gd_backup_manifest(const char *dir)
 {
     struct gd_err err = { 0 };
     struct reading r = { .dir = dir, .err = &err };
     GD_AUTO_FREE char *text = NULL;
+    json_t *manifest;
     size_t n = 0;
 
     r.fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     text = r.fd < 0 ? NULL : small_file(&r, GD_BACKUP_MANIFEST, MANIFEST_MAX, &n);
-    r.manifest = text ? gd_json_parse(text, n, MANIFEST_MAX, &err) : NULL;
-    (void)snprintf(ret, 16, "%s", gd_json_text(r.manifest, "kind", ""));
+    manifest = text ? gd_json_parse(text, n, MANIFEST_MAX, &err) : NULL;
     reading_done(&r);
+    return manifest;
 }
 
 /* ---- into a store ---- */
@@ -307,6 +308,22 @@ static int may_fill(const struct reading *r, struct gd_bulk *to, const json_t *m
                         "the store to be filled holds data; move it away first (and keep it)");
     json_decref(there);
     return rc;
+}
+
+/* What is in a keyring already would not fit: the root of each is another one. */
+static int may_merge(const struct reading *r, struct gd_bulk *to)
+{
+    const json_t *own = json_object_get(json_object_get(r->manifest, "root"), "id");
+    GD_AUTO_JSON there = NULL;
+
+    if (gd_mark_of_bulk(to, GD_MARK_ROOT, &there, r->err) < 0)
+        return -1;
+    return !there || json_equal(json_object_get(there, "id"), own)
+               ? 0
+               : gd_err_set(r->err, GD_R_BACKUP_INVALID,
+                            "%s belongs to another installation than the keyring that is here; move that "
+                            "one away first (and keep it)",
+                            r->dir);
 }
 
 /* Beside the spool that is there: its answers may be newer and are needed, too. */
@@ -342,6 +359,8 @@ static int fill(struct reading *r, struct gd_bulk *to, const struct gd_store_opt
         json_pack("{s:s, s:s, s:s, s:I}", "why", "backup", "id", gd_json_text(r->manifest, "id", ""),
                   "made_at", gd_json_text(r->manifest, "made_at", ""), "at", (json_int_t)now);
 
+    if (r->keys && may_merge(r, to) < 0)
+        return -1;
     if (r->keys)
         gd_bulk_merge(to);
     if (may_fill(r, to, arriving) < 0 || gd_mark_set(to, GD_MARK_ARRIVING, arriving, r->err) < 0)

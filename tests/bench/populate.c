@@ -38,6 +38,7 @@ struct made {
     int64_t now, spread; /* ids are made over the last ninety days, in order */
     struct gd_rng *rng;
     struct gd_keyring *keyring;
+    char kek[GD_KEK_ID];
     sqlite3 *db, *keys;
     sqlite3_stmt *client, *key, *cred, *version, *grant;
     FILE *out;
@@ -100,19 +101,25 @@ static void open_keyring(struct made *m)
 
     if (gd_key_source_read(kek, &src, NULL, true, &created, &err))
         bench_die("%s: %s", path, err.text);
-    m->keyring = gd_keyring_new(kek, 1);
+    m->keyring = gd_keyring_new();
+    if (gd_keyring_add_kek(m->keyring, kek, path, m->kek, &err) || !gd_keyring_use(m->keyring, m->kek))
+        bench_die("%s: %s", path, err.text);
     gd_wipe(kek, sizeof kek);
 }
 
-static void write_check_value(struct made *m)
+/* As the first start does it; one that is there stays. */
+static void write_root(struct made *m)
 {
-    unsigned char kcv[16];
-    char hex[33];
+    unsigned char wrapped[GD_WRAPPED_KEY];
+    char id[33], hex[2 * GD_WRAPPED_KEY + 1];
     GD_AUTO_FREE char *text = NULL;
 
-    gd_keyring_check_value(m->keyring, kcv);
-    gd_hex(hex, kcv, sizeof kcv);
-    text = gd_strf("INSERT INTO meta (name, value) VALUES ('kcv', '%s') ON CONFLICT (name) DO NOTHING", hex);
+    gd_keyring_make_root(m->keyring, wrapped, m->rng);
+    gd_hex(id, gd_wrapped_id(wrapped), 16);
+    gd_hex(hex, wrapped, sizeof wrapped);
+    text = gd_strf("INSERT INTO meta (name, value) VALUES ('kek', '%s'), ('root', '{\"id\":\"%s\","
+                   "\"made_at\":0,\"wrapped\":\"%s\"}') ON CONFLICT (name) DO NOTHING",
+                   m->kek, id, hex);
     sql(m, m->keys, text);
 }
 
@@ -131,7 +138,7 @@ static void open_all(struct made *m)
     gd_log_free(log);
     m->db = open_db(m, path);
     m->keys = open_db(m, keys);
-    write_check_value(m);
+    write_root(m);
     m->out = fopen(m->ids, m->append ? "ab" : "wb");
     if (!m->out)
         bench_die("%s cannot be written", m->ids);
@@ -151,8 +158,8 @@ static void prepare(struct made *m)
                           "INSERT INTO clients (workspace, id, name, state, created_at, updated_at)"
                           " VALUES ('main', ?1, ?2, 'active', ?3, ?3)");
     m->key = statement(m, m->keys,
-                       "INSERT INTO data_keys (workspace, client_id, id, state, kek_version, wrapped,"
-                       " created_at) VALUES ('main', ?1, ?2, 'active', 1, ?3, ?4)");
+                       "INSERT INTO data_keys (workspace, client_id, id, state, kek, wrapped,"
+                       " created_at) VALUES ('main', ?1, ?2, 'active', ?5, ?3, ?4)");
     m->cred = statement(
         m, m->db,
         "INSERT INTO credentials (workspace, id, client_id, app, account_id, gen, status, shape, retry_class,"
@@ -186,7 +193,7 @@ static void run(struct made *m, sqlite3_stmt *st)
 
 static void add_client(struct made *m, int64_t at)
 {
-    unsigned char wrapped[GD_WRAPPED_DEK];
+    unsigned char wrapped[GD_WRAPPED_KEY];
     char key[GD_ID_TEXT_MAX];
 
     gd_id_make(m->client_id, "cl", at, m->rng);
@@ -200,6 +207,7 @@ static void add_client(struct made *m, int64_t at)
     text(m->key, 2, key);
     (void)sqlite3_bind_blob(m->key, 3, wrapped, sizeof wrapped, SQLITE_TRANSIENT);
     (void)sqlite3_bind_int64(m->key, 4, at);
+    text(m->key, 5, m->kek);
     run(m, m->key);
 }
 

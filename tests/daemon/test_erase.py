@@ -51,7 +51,7 @@ class Erase(GrantdTest):
     def wrapped(self, client):
         rows = self.box.rows("SELECT wrapped FROM data_keys WHERE client_id = ? AND state = 'active'", client, keyring=True)
         self.assertEqual(len(rows), 1)
-        self.assertEqual(len(rows[0][0]), 96)
+        self.assertEqual(len(rows[0][0]), 100)
         return rows[0][0]
 
     def sealed(self, client):

@@ -51,6 +51,7 @@ static const char full[] =
     "store: {engine: sqlite, path: /data/g.db, group_wait_us: 0}\n"
     "key:\n"
     "  credential: kek\n"
+    "  previous: {file: old/kek}\n"
     "workspaces: [north, south]\n"
     "apps:\n"
     "  one:\n"
@@ -109,6 +110,9 @@ static void every_key_arrives(void **state)
     assert_int_equal(c->store_group_wait_us, 0);
     assert_string_equal(c->key_credential, "kek");
     assert_null(c->key_file);
+    (void)snprintf(want, sizeof want, "%s/old/kek", f->dir);
+    assert_string_equal(c->previous_file, want);
+    assert_null(c->previous_credential);
     assert_string_equal(c->workspaces[1], "south");
     assert_int_equal(c->concurrency, 4);
     assert_int_equal(c->per_minute, 60);
@@ -164,7 +168,7 @@ static void policy_becomes_rules(void **state)
     assert_string_equal(json_string_value(gd_json_at(rule, "methods.0")), "grant.token");
     rule = json_array_get(f->cfg->policy, 1);
     assert_string_equal(json_string_value(gd_json_at(rule, "methods.1")), "client.list");
-    (void)snprintf(want, sizeof want, "%s:33:5", f->path);
+    (void)snprintf(want, sizeof want, "%s:34:5", f->path);
     assert_string_equal(gd_json_text(rule, "at", ""), want);
 }
 
@@ -185,6 +189,7 @@ static void nothing_secret_is_shown(void **state)
     assert_string_equal(json_string_value(gd_json_at(j, "mail.password.file")), "secret");
     assert_string_equal(json_string_value(gd_json_at(j, "hubs.0.options.system_token.env")), "GD_TEST_TOKEN");
     assert_string_equal(json_string_value(gd_json_at(j, "key.credential")), "kek");
+    assert_non_null(strstr(json_string_value(gd_json_at(j, "key.previous.file")), "old/kek"));
 }
 
 static void the_only_workspace_needs_no_name(void **state)

@@ -60,14 +60,21 @@ def seal_record(plain, dek, dek_id, name):
     return b"GS\x01\x01" + dek_id + salt + commit + AESGCM(key).encrypt(nonce, plain, aad_of(name, dek_id))
 
 
+def unwrap(kek, kek_id, w, *name):
+    """What stands in a wrapped key: its id and itself."""
+    assert hkdf("sha256", kek, b"", b"grantd/kek-id/v1", 8).hex() == kek_id, "name of the KEK"
+    assert w[:4] == b"GK\x01\x01" and w[4:12].hex() == kek_id and len(w) == 100, "head"
+    okm = hkdf("sha512", hkdf("sha256", kek, b"", b"grantd/wrap/v1", 32), w[28:52], b"grantd/dek/v1" + b"\x01" + w[12:28], 44)
+    return w[12:28], AESGCM(okm[:32]).decrypt(okm[32:], w[52:], canonical(*name, w[12:28], w[4:12], "active"))
+
+
 def check_wrapped(o):
-    kek, w = bytes.fromhex(o["kek"]), bytes.fromhex(o["wrapped"])
-    derived = lambda purpose: hkdf("sha256", kek, b"", b"grantd/%s/v%d" % (purpose, o["version"]), 32)
-    assert w[:4] == b"GK\x01\x01" and struct.unpack(">I", w[4:8])[0] == o["version"] and w[8:24].hex() == o["dek_id"]
-    okm = hkdf("sha512", derived(b"wrap"), w[24:48], b"grantd/dek/v1" + b"\x01" + w[8:24], 44)
-    aad = canonical("grantd.dek", o["workspace"], o["client"], w[8:24], o["version"], "active")
-    assert AESGCM(okm[:32]).decrypt(okm[32:], w[48:], aad).hex() == o["dek"], "data key"
-    assert hmac.new(derived(b"kcv"), b"grantd kcv", "sha256").digest()[:16].hex() == o["kcv"], "check value"
+    kek, old, name = bytes.fromhex(o["kek"]), bytes.fromhex(o["old"]), ("grantd.dek", o["workspace"], o["client"])
+    key = (bytes.fromhex(o["dek_id"]), bytes.fromhex(o["dek"]))
+    assert unwrap(old, o["old_id"], bytes.fromhex(o["wrapped"]), *name) == key, "data key"
+    assert unwrap(kek, o["kek_id"], bytes.fromhex(o["again"]), *name) == key, "the same under another KEK"
+    _, root = unwrap(old, o["old_id"], bytes.fromhex(o["root"]), "grantd.root", "", "")
+    derived = lambda purpose: hkdf("sha256", root, b"", b"grantd/%s/v1" % purpose, 32)
     assert derived(b"audit").hex() == o["audit"], "derived key"
     sub = hmac.new(derived(b"lookup"), b"link", "sha256").digest()
     assert hmac.new(sub, b"secret", "sha256").hexdigest() == o["lookup"], "lookup"

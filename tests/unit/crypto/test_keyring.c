@@ -176,44 +176,98 @@ static void test_exactly_one(void **state)
 static const unsigned char kek_a[32] = "a key of thirty-two bytes, no. 1",
                            kek_b[32] = "a key of thirty-two bytes, no. 2";
 
-static void test_derived_keys_differ(void **state)
+/* One that holds these KEKs, NULL for none, and uses the first. */
+static struct gd_keyring *keyring_of(const unsigned char *first, const unsigned char *second)
 {
-    static const char *const purposes[] = { "audit", "audit-hash", "lookup", "cookie", "log", "wrap", "kcv" };
-    struct gd_keyring *a = gd_keyring_new(kek_a, 1), *b = gd_keyring_new(kek_b, 1),
-                      *v2 = gd_keyring_new(kek_a, 2);
-    unsigned char out[7][32], other[32], kcv[3][16];
+    struct gd_keyring *k = gd_keyring_new();
+    char id[GD_KEK_ID], more[GD_KEK_ID];
+
+    assert_int_equal(gd_keyring_add_kek(k, first, "first", id, NULL), 0);
+    if (second)
+        assert_int_equal(gd_keyring_add_kek(k, second, "second", more, NULL), 0);
+    assert_true(gd_keyring_use(k, id));
+    return k;
+}
+
+static const char *id_of(const struct gd_keyring *k, size_t i)
+{
+    const char *source;
+
+    return gd_keyring_kek(k, i, &source);
+}
+
+static void test_keks_have_names(void **state)
+{
+    struct gd_keyring *k = keyring_of(kek_a, kek_b);
+    char id[GD_KEK_ID];
+    const char *source;
+    struct gd_err err = { 0 };
 
     (void)state;
-    for (size_t i = 0; i < 7; i++) {
+    assert_string_equal(id_of(k, 0), "0e3d1d1cfff2b94a"); /* crosscheck.py has another opinion on how */
+    assert_string_equal(gd_keyring_used(k), id_of(k, 0));
+    assert_string_not_equal(id_of(k, 0), id_of(k, 1));
+    assert_null(id_of(k, 2));
+    assert_true(gd_keyring_holds(k, id_of(k, 1)));
+    assert_false(gd_keyring_holds(k, "0011223344556677"));
+    assert_false(gd_keyring_use(k, "0011223344556677"));
+    assert_string_equal(gd_keyring_used(k), id_of(k, 0));
+    assert_int_equal(gd_keyring_add_kek(k, kek_a, "elsewhere", id, NULL), 0); /* the same one */
+    assert_string_equal(gd_keyring_kek(k, 0, &source), id);
+    assert_string_equal(source, "elsewhere");
+    assert_null(id_of(k, 2));
+    for (unsigned char i = 2; i < GD_KEKS_MAX; i++) {
+        const unsigned char more[32] = { i };
+
+        assert_int_equal(gd_keyring_add_kek(k, more, "more", id, NULL), 0);
+    }
+    assert_int_equal(gd_keyring_add_kek(k, (const unsigned char[32]){ 99 }, "too many", id, &err), -1);
+    assert_int_equal(err.reason, GD_R_KEY_INVALID);
+    gd_keyring_free(k);
+    gd_keyring_free(NULL);
+}
+
+/* Everything but the wrapping derives from the root, which stays what it is under another KEK. */
+static void test_derived_keys(void **state)
+{
+    static const char *const purposes[] = { "audit", "audit-hash", "lookup", "cookie" };
+    struct gd_keyring *a = keyring_of(kek_a, NULL), *b = keyring_of(kek_b, kek_a),
+                      *c = keyring_of(kek_a, NULL);
+    unsigned char out[4][32], other[32], root[GD_WRAPPED_KEY], again[GD_WRAPPED_KEY];
+
+    (void)state;
+    gd_keyring_make_root(a, root, gd_rng_system());
+    assert_int_equal(gd_keyring_open_root(b, root, NULL), 0);
+    gd_keyring_make_root(c, again, gd_rng_system());
+    assert_memory_not_equal(gd_wrapped_id(root), gd_wrapped_id(again), 16);
+    for (size_t i = 0; i < 4; i++) {
         gd_keyring_derive(a, purposes[i], out[i]);
         for (size_t j = 0; j < i; j++)
             assert_memory_not_equal(out[i], out[j], 32);
         gd_keyring_derive(b, purposes[i], other);
-        assert_memory_not_equal(out[i], other, 32);
-        gd_keyring_derive(v2, purposes[i], other);
+        assert_memory_equal(out[i], other, 32);
+        gd_keyring_derive(c, purposes[i], other);
         assert_memory_not_equal(out[i], other, 32);
     }
-    gd_keyring_check_value(a, kcv[0]);
-    gd_keyring_check_value(b, kcv[1]);
-    gd_keyring_check_value(a, kcv[2]);
-    assert_memory_equal(kcv[0], kcv[2], 16);
-    assert_memory_not_equal(kcv[0], kcv[1], 16);
+    gd_keyring_wrap_root(b, again, gd_rng_system()); /* now by the other one */
+    assert_memory_equal(gd_wrapped_id(root), gd_wrapped_id(again), 16);
+    assert_int_equal(gd_keyring_open_root(a, again, NULL), -1);
+    gd_keyring_derive(a, purposes[0], other); /* and keeps what it had */
+    assert_memory_equal(out[0], other, 32);
     gd_keyring_lookup(a, "link", "secret", 6, out[0]);
     gd_keyring_lookup(a, "state", "secret", 6, out[1]);
-    gd_keyring_lookup(a, "link", "secret", 6, out[2]);
+    gd_keyring_lookup(b, "link", "secret", 6, out[2]);
     assert_memory_not_equal(out[0], out[1], 32);
     assert_memory_equal(out[0], out[2], 32);
-    assert_int_equal(gd_keyring_version(v2), 2);
     gd_keyring_free(a);
     gd_keyring_free(b);
-    gd_keyring_free(v2);
-    gd_keyring_free(NULL);
+    gd_keyring_free(c);
 }
 
 static void test_data_keys_come_back(void **state)
 {
-    struct gd_keyring *k = gd_keyring_new(kek_a, 1), *later = gd_keyring_new(kek_a, 1);
-    unsigned char w1[GD_WRAPPED_DEK], w2[GD_WRAPPED_DEK];
+    struct gd_keyring *k = keyring_of(kek_a, NULL), *later = keyring_of(kek_a, NULL);
+    unsigned char w1[GD_WRAPPED_KEY], w2[GD_WRAPPED_KEY];
     const struct gd_dek *d1 = gd_keyring_make_dek(k, "main", "cl1", w1, gd_rng_system());
     const struct gd_dek *d2 = gd_keyring_make_dek(k, "main", "cl2", w2, gd_rng_system()), *back;
 
@@ -234,6 +288,59 @@ static void test_data_keys_come_back(void **state)
     gd_keyring_free(later);
 }
 
+static void test_wrapped_anew(void **state)
+{
+    struct gd_keyring *old = keyring_of(kek_a, NULL), *both = keyring_of(kek_b, kek_a),
+                      *new = keyring_of(kek_b, NULL);
+    unsigned char w[GD_WRAPPED_KEY], w2[GD_WRAPPED_KEY] = { 9, 9 };
+    const struct gd_dek *dek = gd_keyring_make_dek(old, "main", "cl1", w, gd_rng_system()), *back;
+    char id[GD_KEK_ID];
+    struct gd_err err = { 0 };
+
+    (void)state;
+    assert_int_equal(gd_keyring_rewrap(new, "main", "cl1", w, w2, gd_rng_system(), &err), -1);
+    assert_int_equal(err.reason, GD_R_KEY_WRONG);
+    assert_int_equal(gd_keyring_rewrap(both, "main", "cl2", w, w2, gd_rng_system(), &err), -1);
+    assert_int_equal(err.reason, GD_R_SEAL_TAMPERED);
+    assert_int_equal(w2[0], 9); /* nothing half done */
+    assert_int_equal(gd_keyring_rewrap(both, "main", "cl1", w, w2, gd_rng_system(), NULL), 0);
+    assert_null(gd_keyring_dek(both, "main", "cl1")); /* it looked at it only */
+    assert_true(gd_wrapped_by(id, w2));
+    assert_string_equal(id, id_of(new, 0));
+    assert_null(gd_keyring_add_dek(old, "main", "cl1", w2, &err));
+    assert_int_equal(err.reason, GD_R_KEY_WRONG);
+    back = gd_keyring_add_dek(new, "main", "cl1", w2, NULL);
+    assert_non_null(back);
+    assert_memory_equal(back, dek, sizeof *dek);
+    gd_keyring_free(old);
+    gd_keyring_free(both);
+    gd_keyring_free(new);
+}
+
+/* Wrapped by a KEK of bytes 0 to 31: it opens as long as the form stays what it is. */
+static void test_frozen(void **state)
+{
+    static const char hex[] =
+        "474b0101346307b33660900c6465666768696a6b6c6d6e6f70717273c8c9cacbcccdcecfd0d1d2d3"
+        "d4d5d6d7d8d9dadbdcdddedf14f6cda1d75b73e9890bb28ccd46b1eb12da60c278627080dfa8a379"
+        "ba47e7c1a986a764c9c20c6ebeefff8500e13917",
+                      key[] = "32333435363738393a3b3c3d3e3f404142434445464748494a4b4c4d4e4f5051";
+    unsigned char kek[32], w[GD_WRAPPED_KEY], want[32];
+    struct gd_keyring *k;
+    const struct gd_dek *dek;
+
+    (void)state;
+    for (unsigned char i = 0; i < 32; i++)
+        kek[i] = i;
+    k = keyring_of(kek, NULL);
+    assert_int_equal(gd_hex_decode(w, sizeof w, hex, strlen(hex)), sizeof w);
+    assert_int_equal(gd_hex_decode(want, sizeof want, key, strlen(key)), sizeof want);
+    dek = gd_keyring_add_dek(k, "main", "cl1", w, NULL);
+    assert_non_null(dek);
+    assert_memory_equal(dek->key, want, 32);
+    gd_keyring_free(k);
+}
+
 static void unwrap_refused(struct gd_keyring *k, const char *workspace, const char *client,
                            const unsigned char *w, enum gd_reason reason)
 {
@@ -246,26 +353,28 @@ static void unwrap_refused(struct gd_keyring *k, const char *workspace, const ch
 
 static void test_wrapped_keys_are_bound(void **state)
 {
-    struct gd_keyring *k = gd_keyring_new(kek_a, 1), *b = gd_keyring_new(kek_b, 1),
-                      *v2 = gd_keyring_new(kek_a, 2);
-    unsigned char w[GD_WRAPPED_DEK];
+    struct gd_keyring *k = keyring_of(kek_a, NULL), *b = keyring_of(kek_b, NULL);
+    unsigned char w[GD_WRAPPED_KEY], root[GD_WRAPPED_KEY];
+    struct gd_err err = { 0 };
 
     (void)state;
     gd_keyring_make_dek(k, "main", "cl1", w, gd_rng_system());
     gd_keyring_forget(k, "main", "cl1");
     unwrap_refused(k, "main", "cl2", w, GD_R_SEAL_TAMPERED);
     unwrap_refused(k, "mainc", "l1", w, GD_R_SEAL_TAMPERED);
-    unwrap_refused(b, "main", "cl1", w, GD_R_SEAL_TAMPERED);
-    unwrap_refused(v2, "main", "cl1", w, GD_R_KEY_WRONG);
+    unwrap_refused(b, "main", "cl1", w, GD_R_KEY_WRONG);
     for (size_t i = 0; i < sizeof w; i++) {
         w[i] ^= 4;
-        unwrap_refused(k, "main", "cl1", w, i >= 4 && i < 8 ? GD_R_KEY_WRONG : GD_R_SEAL_TAMPERED);
+        unwrap_refused(k, "main", "cl1", w, i >= 4 && i < 12 ? GD_R_KEY_WRONG : GD_R_SEAL_TAMPERED);
         w[i] ^= 4;
     }
+    assert_int_equal(gd_keyring_open_root(k, w, &err), -1); /* a client's key is no root, and no root a key */
+    assert_int_equal(err.reason, GD_R_SEAL_TAMPERED);
+    gd_keyring_make_root(k, root, gd_rng_system());
+    unwrap_refused(k, "", "", root, GD_R_SEAL_TAMPERED);
     assert_non_null(gd_keyring_add_dek(k, "main", "cl1", w, NULL));
     gd_keyring_free(k);
     gd_keyring_free(b);
-    gd_keyring_free(v2);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -281,8 +390,11 @@ int main(void)
         T(test_credential),
         T(test_passphrase),
         T(test_exactly_one),
-        cmocka_unit_test(test_derived_keys_differ),
+        cmocka_unit_test(test_keks_have_names),
+        cmocka_unit_test(test_derived_keys),
         cmocka_unit_test(test_data_keys_come_back),
+        cmocka_unit_test(test_wrapped_anew),
+        cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_wrapped_keys_are_bound),
     };
 

@@ -59,23 +59,35 @@ static void make_record(struct gd_rng *rng, int i)
     print(o);
 }
 
-static void make_wrapped(struct gd_rng *rng, int i)
+static void make_wrapped(struct gd_rng *rng)
 {
-    unsigned char kek[32], wrapped[GD_WRAPPED_DEK], kcv[16], derived[32];
-    json_t *o = json_pack("{s:s, s:s, s:s, s:i}", "kind", "wrapped", "workspace", "main", "client", "cl01",
-                          "version", i + 1);
+    unsigned char kek[32], old[32], wrapped[GD_WRAPPED_KEY], root[GD_WRAPPED_KEY], again[GD_WRAPPED_KEY],
+        derived[32];
+    json_t *o = json_pack("{s:s, s:s, s:s}", "kind", "wrapped", "workspace", "main", "client", "cl01");
+    char id[GD_KEK_ID], old_id[GD_KEK_ID];
     const struct gd_dek *dek;
     struct gd_keyring *k;
 
     gd_rng_bytes(rng, kek, sizeof kek);
-    k = gd_keyring_new(kek, i + 1);
+    gd_rng_bytes(rng, old, sizeof old);
+    k = gd_keyring_new();
+    if (gd_keyring_add_kek(k, old, "old", old_id, NULL) || gd_keyring_add_kek(k, kek, "new", id, NULL))
+        return;
+    (void)gd_keyring_use(k, old_id);
+    gd_keyring_make_root(k, root, rng);
     dek = gd_keyring_make_dek(k, "main", "cl01", wrapped, rng);
-    gd_keyring_check_value(k, kcv);
+    (void)gd_keyring_use(k, id);
+    if (gd_keyring_rewrap(k, "main", "cl01", wrapped, again, rng, NULL))
+        return;
+    add_hex(o, "old", old, 32);
+    json_object_set_new(o, "old_id", json_string(old_id));
     add_hex(o, "kek", kek, 32);
+    json_object_set_new(o, "kek_id", json_string(id));
+    add_hex(o, "root", root, sizeof root);
+    add_hex(o, "again", again, sizeof again);
     add_hex(o, "wrapped", wrapped, sizeof wrapped);
     add_hex(o, "dek_id", dek->id, 16);
     add_hex(o, "dek", dek->key, 32);
-    add_hex(o, "kcv", kcv, 16);
     gd_keyring_derive(k, "audit", derived);
     add_hex(o, "audit", derived, 32);
     gd_keyring_lookup(k, "link", "secret", 6, derived);
@@ -91,7 +103,7 @@ static void make(void)
     for (int i = 0; i < 50; i++)
         make_record(rng, i);
     for (int i = 0; i < 10; i++)
-        make_wrapped(rng, i);
+        make_wrapped(rng);
 }
 
 static size_t from_hex(const json_t *o, const char *key, void *out, size_t cap)

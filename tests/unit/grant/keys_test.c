@@ -14,14 +14,18 @@
 
 GD_SQL(sql_keys, "SELECT count(*) FROM data_keys WHERE workspace = 'main' AND client_id = $1"
                  " AND state = 'active'");
-GD_SQL(sql_erased, "INSERT INTO data_keys (workspace, client_id, id, state, kek_version, wrapped, created_at)"
-                   " VALUES ('main', $1, 'dk', 'erased', 1, $2, 0)");
+GD_SQL(sql_erased, "INSERT INTO data_keys (workspace, client_id, id, state, kek, wrapped, created_at)"
+                   " VALUES ('main', $1, 'dk', 'erased', '', $2, 0)");
 GD_SQL(sql_drop, "DROP TABLE data_keys");
+GD_SQL(sql_use, "INSERT INTO meta (name, value) VALUES ('kek', $1) ON CONFLICT (name) DO UPDATE"
+                " SET value = excluded.value");
+GD_SQL(sql_under, "SELECT count(*) FROM data_keys WHERE client_id = $1 AND kek = $2");
 
 struct kit {
     char dir[64], path[96];
     uv_loop_t loop;
     struct gd_store *keys;
+    char kek[GD_KEK_ID];
     struct gd_broker b;
 };
 
@@ -69,6 +73,25 @@ static void change(struct kit *k, const struct gd_sql *sql, const struct gd_para
         (void)uv_run(&k->loop, UV_RUN_ONCE);
 }
 
+static void in_use(struct kit *k, const char *kek)
+{
+    const struct gd_param p[] = { GD_P_TEXT(kek) };
+
+    change(k, &sql_use, p, 1);
+}
+
+static int64_t rows_under(struct kit *k, const char *client, const char *kek)
+{
+    struct gd_tx *tx = gd_tx_new(k->keys);
+    struct read a = { 0 };
+
+    gd_tx_add(tx, &sql_under, GD_P_TEXT(client), GD_P_TEXT(kek));
+    gd_store_read(k->keys, tx, on_read, &a);
+    while (!a.done)
+        (void)uv_run(&k->loop, UV_RUN_ONCE);
+    return a.rows;
+}
+
 static int setup(void **state)
 {
     struct kit *k = gd_new(sizeof *k);
@@ -83,7 +106,10 @@ static int setup(void **state)
     assert_int_equal(gd_store_open(&k->keys, &k->loop, &o, gd_clock_system(), NULL, NULL), 0);
     k->b.d.loop = &k->loop;
     k->b.d.keys = k->keys;
-    k->b.d.keyring = gd_keyring_new(kek, 1);
+    k->b.d.keyring = gd_keyring_new();
+    assert_int_equal(gd_keyring_add_kek(k->b.d.keyring, kek, "a test", k->kek, NULL), 0);
+    assert_true(gd_keyring_use(k->b.d.keyring, k->kek));
+    in_use(k, k->kek);
     k->b.d.clock = gd_clock_system();
     k->b.d.rng = gd_rng_system();
     *state = k;
@@ -192,11 +218,35 @@ static void test_all_hear_that_the_store_failed(void **state)
     }
 }
 
+/* Another node has begun to use another KEK, and this one has not heard of it. */
+static void test_follows_the_kek_in_use(void **state)
+{
+    struct kit *k = *state;
+    const unsigned char kek[32] = { 8 };
+    char later[GD_KEK_ID];
+    struct got g[2];
+
+    assert_int_equal(gd_keyring_add_kek(k->b.d.keyring, kek, "a test", later, NULL), 0);
+    in_use(k, later);
+    ask(k, "cl1", g, 2);
+    assert_non_null(g[0].dek);
+    assert_ptr_equal(g[1].dek, g[0].dek);
+    assert_int_equal(rows_under(k, "cl1", later), 1);
+    assert_int_equal(rows(k, "cl1"), 1);
+    in_use(k, "0011223344556677"); /* one that is not here: nothing is made that this node cannot open */
+    ask(k, "cl2", g, 1);
+    assert_null(g[0].dek);
+    assert_int_equal(g[0].err.reason, GD_R_KEY_WRONG);
+    assert_null(gd_keyring_dek(k->b.d.keyring, "main", "cl2"));
+    assert_int_equal(rows(k, "cl2"), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_all_get_the_same),
+        T(test_follows_the_kek_in_use),
         T(test_all_hear_that_the_client_is_erased),
         T(test_all_hear_that_the_store_failed),
     };
