@@ -24,6 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(ROOT, "tests", "servers"), os.path.join(ROOT, "tests", "pg")]
 import cluster  # noqa: E402
 import start  # noqa: E402
+from start import free_port  # noqa: E402,F401
 from browser import Browser, origin_of  # noqa: E402,F401
 
 BUILD = os.environ.get("GRANTD_BUILD", os.path.join(ROOT, "build", "debug"))
@@ -69,13 +70,7 @@ def sanitized():
         return re.search(r"^GRANTD_SANITIZE:\w+=.", cache.read(), re.M) is not None
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(what, seconds=10, step=0.01):
+def wait_for(what, seconds=30, step=0.01):
     """The first true answer of what(); an error after seconds."""
     end = time.monotonic() + seconds
     while True:

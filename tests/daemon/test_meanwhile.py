@@ -370,6 +370,9 @@ class Hubs(MeanwhileTest):
         self.assertNotIn(request["client"], [c["id"] for c in self.rpc.call("client.list")["clients"]])
 
 
+SLOW_MAX = 5  # seconds; a hundred times what it is
+
+
 class Thousands(MeanwhileTest):
     ACCOUNTS = 3000
 
@@ -395,7 +398,7 @@ class Thousands(MeanwhileTest):
             stop.set()
             asking.join(20)
             self.assertEqual(len(self.items(request)[0]["grants"]), 3000)
-        self.assertLess(max(slow), 2)
+        self.assertLess(max(slow), SLOW_MAX)
 
 
 class ThousandShares(MeanwhileTest):
@@ -428,7 +431,7 @@ class ThousandShares(MeanwhileTest):
         self.assertEqual((len(grants), len(self.atlas.shares), self.atlas.count("/share")), (3000, 3000, 3000))
         self.assertEqual(self.surfaces(grants[1234]), {"partner": "open", "token": "open"})
         self.assertEqual(self.atlas.count("/token"), 1)
-        self.assertLess(max(slow), 2)
+        self.assertLess(max(slow), SLOW_MAX)
         print(f"3,000 shares in {took:.0f} s, the slowest answer meanwhile {1000 * max(slow):.0f} ms", flush=True)
 
 

@@ -51,7 +51,7 @@ class OneNode(GrantdTest):
                 server.post("/_ctl/fault", {"client_id": app, "action": "delay", "ms": 400})
                 line = Rpc(self.box.socket_path)
                 line.send("grant.refresh", grant=grant)
-                wait_for(lambda: server.get("/_ctl/report")["families"][-1]["accepted"] == 1, 5, 0.01)
+                wait_for(lambda: server.get("/_ctl/report")["families"][-1]["accepted"] == 1, 20, 0.01)
                 self.box.daemon.process.send_signal(signal.SIGSTOP)
                 time.sleep(1.5)
                 self.box.daemon.process.send_signal(signal.SIGCONT)

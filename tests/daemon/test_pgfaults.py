@@ -3,15 +3,16 @@ to be valid is vended all the while, the loop is never kept for longer than LOOP
 could not be kept, and once it is mended all goes on by itself. Run with GRANTD_TEST_STORE=postgresql."""
 import contextlib
 import os
+import select
 import subprocess
 import threading
 import time
 import unittest
 
-from harness import BUILD, SHARED, GrantdTest, Rpc, RpcError, sanitized, the_cluster, wait_for
+from harness import BUILD, SHARED, GrantdTest, Rpc, RpcError, the_cluster, wait_for
 import cluster  # harness knows where it is
 
-LOOP_MS = 500 if sanitized() else 100  # what watches every step is slower, not kept
+LOOP_MS = 500  # half the deadline: a loop that waited for the database would be kept for all of it
 TRIES = 3  # the machine may have other work, a loop that is kept is kept every time
 
 
@@ -98,7 +99,7 @@ class Working(PgTest):
         for method, params in (("grant.refresh", {"grant": self.grant}), ("client.create", {"name": "Berta"})):
             began = time.monotonic()
             self.refused(reason, method, **params)
-            self.assertLess(time.monotonic() - began, 5)
+            self.assertLess(time.monotonic() - began, 15)
         self.assertEqual(self.accepted(), before)
 
     def goes_on(self):
@@ -190,6 +191,7 @@ class Working(PgTest):
     def test_long_read(self):
         """Tokens that are not in memory come from the store, past a read that takes for ever."""
         self.box.limits["cache_bytes"] = 0
+        self.box.store["deadline_ms"] = 8000
         self.assertEqual(self.box.daemon.stop(), 0)
         self.box.start()
         slow = Rpc(self.box.socket_path)
@@ -197,9 +199,8 @@ class Working(PgTest):
             other("BEGIN; LOCK TABLE grantd.requests IN ACCESS EXCLUSIVE MODE")
             slow.send("request.list")
             wait_for(lambda: self.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") != "0")
-            began = time.monotonic()
             self.rpc.call("grant.token", grant=self.grant)
-            self.assertLess(time.monotonic() - began, 0.7)
+            self.assertEqual(select.select([slow.socket], [], [], 0)[0], [], "the token waited for the end of the other")
             with self.assertRaises(RpcError) as e:
                 slow.reply()
             self.assertEqual(e.exception.reason, "STORE_SLOW")

@@ -59,7 +59,7 @@ class Commits(GrantdTest):
         before = self.rpc.call("grant.token", grant=grant)
         shown = self.rpc.call("grant.refresh", grant=grant)["grant"]["layers"]["token"]
         self.assertEqual((shown["gen"], shown["status"]), (before["gen"] + 1, "current"))
-        after = Rpc(self.box.socket_path, timeout=5).call("grant.token", grant=grant)
+        after = Rpc(self.box.socket_path).call("grant.token", grant=grant)
         self.assertEqual(after["gen"], before["gen"] + 1)
         self.assertNotEqual(after["access_token"], before["access_token"])
         wait_for(lambda: server.get("/_ctl/report")["families"][-1]["accepted"] >= 2, 20)

