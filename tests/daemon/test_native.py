@@ -2,6 +2,7 @@
 """What a platform can do beside plain tokens, with a platform and a server of the test's own (platforms/atlas.c,
 atlas.py): several items under one consent, native access and tokens side by side, choices, codes with a verdict each,
 parameters, fan-outs that a crash or an outage interrupts, second consents, hubs, and the end of all that."""
+import datetime
 import os
 import shutil
 import threading
@@ -10,6 +11,8 @@ import unittest
 
 from atlas import ORIGIN, Atlas
 from harness import BUILD, GrantdTest, Rpc, RpcError, wait_for
+
+END = (datetime.date.today() + datetime.timedelta(90)).isoformat()  # of a campaign
 
 
 class AtlasTest(GrantdTest):
@@ -67,13 +70,13 @@ class Shared(AtlasTest):
     def test_one_consent_for_many_items(self):
         """Each item has a run of its own: role, asset and parameters are its own, the credential is one."""
         out = self.consent({"mode": "both", "asset": "a1", "role": "analyst"},
-                           {"mode": "both", "asset": "a2,a3", "role": "manager", "params": {"campaign_end": "2027-01-31"}})
+                           {"mode": "both", "asset": "a2,a3", "role": "manager", "params": {"campaign_end": END}})
         self.assertEqual([sorted(g["asset"]["id"] for g in one) for one in out], [["a1"], ["a2", "a3"]])
         self.assertEqual({g["role"]["asked"] for g in out[1]}, {"manager"})
         self.assertEqual((self.atlas.consents, self.atlas.count("/token")), (1, 1))
         self.assertEqual(len({g["credential"] for one in out for g in one}), 1)
-        for account, role, end, insured in (("a1", "analyst", None, "false"), ("a2", "manager", "2027-01-31", "false"),
-                                            ("a3", "manager", "2027-01-31", "false")):
+        for account, role, end, insured in (("a1", "analyst", None, "false"), ("a2", "manager", END, "false"),
+                                            ("a3", "manager", END, "false")):
             share = next(b for p, b in self.atlas.bodies if p == "/share" and b["account"] == account)
             self.assertEqual((share["role"], share.get("campaign_end"), share["insured"], share["partner"]),
                              (role, end, insured, "hub1"))
@@ -316,7 +319,7 @@ class Params(AtlasTest):
         """The form of a date is checked when the agency asks, not when the client comes; what is not set up yet, and may
         be by then, is no fault of the item."""
         client = self.client()
-        fine, bad = ({"app": "atlas", "params": {"campaign_end": day}} for day in ("2027-01-31", "soon"))
+        fine, bad = ({"app": "atlas", "params": {"campaign_end": day}} for day in (END, "soon"))
         said = self.refused("OP_CONFIG", "request.create", client=client, items=[fine, bad])
         self.assertIn("items[1]: campaign_end is written YYYY-MM-DD", str(said))
         self.assertEqual(self.rpc.call("request.list")["requests"], [])
@@ -329,9 +332,9 @@ class Params(AtlasTest):
 
     def test_on_the_command_line(self):
         made = self.box.ctl("request", "create", self.client(), "--item",
-                            "app=atlas,mode=both,params.campaign_end=2027-01-31,params.seats=2")
+                            f"app=atlas,mode=both,params.campaign_end={END},params.seats=2")
         self.box.canaries.add(made["link"].rsplit("/", 1)[1].encode())
-        self.assertEqual(made["request"]["items"][0]["params"], {"campaign_end": "2027-01-31", "seats": "2"})
+        self.assertEqual(made["request"]["items"][0]["params"], {"campaign_end": END, "seats": "2"})
 
 
 class Again(AtlasTest):
