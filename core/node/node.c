@@ -7,14 +7,19 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define LEASE_MS     15000
-#define AGAIN_MS     1000 /* after a beat that failed */
+#define START_MS     600000 /* a start that takes longer hangs */
+#define AGAIN_MS     1000   /* after a beat that failed */
 #define NAME_MAX_LEN 63
 
-/* lease_until: by the database's clock. state: live, draining; left: it writes nothing more, its worker has
- * another name; gone: nothing is left of it. n is not used. */
+/* lease_until: by the database's clock. state: starting, live, draining; left: it writes nothing more, its
+ * worker has another name; gone: nothing is left of it. n is not used. */
 const char *const gd_nodes_tables[] = {
     "CREATE TABLE nodes (name text NOT NULL PRIMARY KEY, worker text NOT NULL, place text NOT NULL,"
     " epoch bigint NOT NULL, n bigint NOT NULL, lease_until bigint NOT NULL, state text NOT NULL,"
@@ -27,11 +32,11 @@ const char *const gd_nodes_shown[] = { "ALTER TABLE nodes ADD COLUMN shown text"
 #define OTHERS "(SELECT count(*) FROM nodes WHERE name <> $1 AND lease_until > gd_now())"
 /* A row that is there is taken only when it is this node's own, or nobody has kept it alive. */
 GD_SQL(sql_take, "INSERT INTO nodes (name, worker, place, epoch, n, lease_until, state, started_at)"
-                 " SELECT CAST($1 AS text), CAST($1 AS text) || '.1', $2, 1, 0, gd_now() + $3, 'live',"
-                 " gd_now() WHERE " OTHERS " < $4"
+                 " SELECT CAST($1 AS text), CAST($1 AS text) || '.1', $2, 1, 0, gd_now() + $3,"
+                 " 'starting', gd_now() WHERE " OTHERS " < $4"
                  " ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1,"
                  " worker = nodes.name || '.' || CAST(nodes.epoch + 1 AS text), place = excluded.place,"
-                 " lease_until = excluded.lease_until, state = 'live', started_at = excluded.started_at"
+                 " lease_until = excluded.lease_until, state = 'starting', started_at = excluded.started_at"
                  " WHERE nodes.place = $2 OR nodes.lease_until < gd_now()");
 GD_SQL(sql_mine, "SELECT worker FROM nodes WHERE name = $1");
 GD_SQL(sql_others, "SELECT " OTHERS);
@@ -41,6 +46,9 @@ GD_SQL(
 GD_SQL(sql_all,
        "SELECT name, worker, state, lease_until - gd_now(), shown FROM nodes ORDER BY state = 'gone', name"
        " LIMIT $1");
+GD_SQL(sql_keep, "UPDATE nodes SET lease_until = gd_now() + $3 WHERE name = $1 AND worker = $2");
+GD_SQL(sql_is_over, "SELECT name FROM nodes WHERE name = $1 AND worker = $2 AND lease_until < gd_now()"
+                    " AND state NOT IN ('left', 'gone')");
 GD_SQL(sql_end, "UPDATE nodes SET state = 'left', worker = worker || '+' WHERE name = $1 AND worker = $2"
                 " AND lease_until < gd_now() AND state NOT IN ('left', 'gone')");
 GD_SQL(sql_left, "SELECT name, worker FROM nodes WHERE state = 'left'");
@@ -60,6 +68,15 @@ struct other {
     bool live;
 };
 
+/* Renews the lease while the node starts: the loop does not turn while a large store is read. */
+struct keeper {
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock; /* of over */
+    pthread_cond_t cond;
+    bool over;
+};
+
 struct gd_nodes {
     struct gd_store *store;
     const struct gd_clock *clock;
@@ -73,6 +90,7 @@ struct gd_nodes {
     bool shared, started, draining, ousted, closing;
     unsigned under_way; /* transactions */
     unsigned fences;    /* those among them that fence */
+    struct keeper keeper;
     uv_timer_t timer;
     void (*closed)(void *);
     void *closed_arg;
@@ -193,7 +211,7 @@ static void on_fenced(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         (void)GD_FAULT("node.fenced");
     if (n->closing)
         leave(n);
-    else if (r == GD_STORE_OK && gd_tx_changes(tx, 0) > 0 && gd_tx_changes(tx, 1) > 0)
+    else if (r == GD_STORE_OK && gd_tx_changes(tx, 1) > 0 && gd_tx_changes(tx, 2) > 0)
         tell_dead(n);
 }
 
@@ -202,6 +220,7 @@ static void fence(struct gd_nodes *n, const struct other *o)
     struct gd_tx *tx = gd_tx_new(n->store);
 
     GD_LOG(n->log, GD_LOG_WARN, "node.dead", GD_F_STR("node", o->name));
+    gd_tx_add(tx, &sql_is_over, GD_P_TEXT(o->name), GD_P_TEXT(o->worker));
     gd_tx_add(tx, &sql_end, GD_P_TEXT(o->name), GD_P_TEXT(o->worker));
     (void)gd_tx_fence(tx, o->name);
     n->under_way++;
@@ -354,8 +373,83 @@ static void arm(struct gd_nodes *n, int64_t ms)
         uv_timer_start(&n->timer, beat, (uint64_t)ms, 0);
 }
 
+/* ---- while it starts ---- */
+
+static void keep(struct gd_nodes *n)
+{
+    struct gd_tx *tx = gd_tx_new(n->store);
+
+    gd_tx_add(tx, &sql_keep, GD_P_TEXT(n->name), GD_P_TEXT(n->worker), GD_P_INT(n->o.lease_ms));
+    gd_store_commit_apart(n->store, tx, NULL, NULL); /* that it is fenced the next commit hears */
+}
+
+static struct timespec in_ms(int64_t ms)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
+static void *keeper_main(void *arg)
+{
+    struct gd_nodes *n = arg;
+    struct keeper *k = &n->keeper;
+
+    pthread_mutex_lock(&k->lock);
+    for (int64_t ms = 0; ms < START_MS && !k->over; ms += n->o.lease_ms / 3) {
+        struct timespec until = in_ms(n->o.lease_ms / 3);
+
+        while (!k->over && pthread_cond_timedwait(&k->cond, &k->lock, &until) == 0)
+            continue;
+        if (!k->over)
+            keep(n);
+    }
+    pthread_mutex_unlock(&k->lock);
+    return NULL;
+}
+
+/* The thread takes no signals: those are the loop's. */
+static void keeper_start(struct gd_nodes *n)
+{
+    struct keeper *k = &n->keeper;
+    pthread_condattr_t attr;
+    sigset_t all, old;
+
+    pthread_mutex_init(&k->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&k->cond, &attr);
+    pthread_condattr_destroy(&attr);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    if (pthread_create(&k->thread, NULL, keeper_main, n) != 0)
+        abort(); /* no thread to be had before anything began */
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    k->running = true;
+}
+
+static void keeper_stop(struct keeper *k)
+{
+    if (!k->running)
+        return;
+    pthread_mutex_lock(&k->lock);
+    k->over = true;
+    pthread_cond_signal(&k->cond);
+    pthread_mutex_unlock(&k->lock);
+    pthread_join(k->thread, NULL);
+    pthread_cond_destroy(&k->cond);
+    pthread_mutex_destroy(&k->lock);
+    k->running = false;
+}
+
 void gd_nodes_start(struct gd_nodes *n)
 {
+    keeper_stop(&n->keeper);
     n->started = true;
     n->steady_since = gd_mono(n->clock);
     if (n->shared)
@@ -375,6 +469,7 @@ void gd_nodes_close(struct gd_nodes *n, void (*done)(void *), void *arg)
     n->closed = done;
     n->closed_arg = arg;
     (void)uv_timer_stop(&n->timer);
+    keeper_stop(&n->keeper);
     if (!n->shared || (n->ousted && !n->under_way))
         uv_close((uv_handle_t *)&n->timer, on_timer_closed);
     else
@@ -480,6 +575,8 @@ int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store
     uv_unref((uv_handle_t *)&n->timer);
     if (n->o.alone ? make_name(n) : take_name(n, loop, err))
         return -1;
+    if (n->shared)
+        keeper_start(n);
     *ret = n;
     return 0;
 }

@@ -39,7 +39,9 @@ struct gd_nodes_options {
     void *arg;
 };
 
-/* Blocking: takes the name, unless it is alone. NODE_NAME_TAKEN, NODES_TOO_MANY, or what the store says. */
+/* Blocking: takes the name, unless it is alone, and keeps its lease from then on, whatever the loop does:
+ * a start reads a store for longer than a lease may be. NODE_NAME_TAKEN, NODES_TOO_MANY, or what the store
+ * says. */
 int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store,
                   const struct gd_nodes_options *o, const struct gd_clock *clock, struct gd_log *log,
                   struct gd_err *err);

@@ -78,7 +78,8 @@ void gd_tx_news(struct gd_tx *tx, const char *workspace, const char *id);
  * STORE_LOCKED, until it has opened the store anew. Before that what it left unfinished at the database is
  * ended, so that nobody waits for its locks. The statement's number: it changed one row, or none when one of
  * that node's commits came at the same moment (ask again). SIZE_MAX where the store is not shared. Only in
- * what is given to gd_store_commit_apart. */
+ * what is given to gd_store_commit_apart; a SELECT that comes first there is asked before, and when it finds
+ * nothing all is left as it is. */
 size_t gd_tx_fence(struct gd_tx *tx, const char *node);
 void gd_tx_lease(struct gd_tx *tx); /* it takes a lease: a test build can be killed between its statements */
 void gd_tx_free(struct gd_tx *tx);  /* of one that was never submitted; submitted ones are freed after done */
@@ -95,7 +96,8 @@ void gd_store_read_soon(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, vo
 /* A few statements on a connection of their own: behind no other transaction of this process, and not for
  * long behind what others hold locked. Kept only if each that changes something changed a row (else OK, and
  * one of them changed 0); it is not told to anybody and nobody repeats it. For the leases of nodes and for
- * fences, where the store is shared; elsewhere it is gd_store_commit. */
+ * fences, where the store is shared; elsewhere it is gd_store_commit. Any thread; done runs on the loop, and
+ * may be NULL. */
 void gd_store_commit_apart(struct gd_store *s, struct gd_tx *tx, gd_tx_fn *done, void *arg);
 
 /* done, when on_news has been told of all that other nodes had committed before this call. At once where the

@@ -72,6 +72,17 @@ class Feed(PgTest):
         self.assertEqual(self.a.news(), ["c", "w", "first"])
         self.assertEqual(self.b.news(), ["c", "w", "first"])
 
+    def test_a_locked_table_keeps_nobody_waiting(self):
+        """The size of the tables is asked on the connection of the feed, when a store is opened and each minute."""
+        with self.cluster.session(self.database) as holder:
+            holder("BEGIN; LOCK TABLE grantd.kv IN ACCESS EXCLUSIVE MODE")
+            began = time.monotonic()
+            c = self.good(folder="c", node="c", deadline=6000)
+            self.assertLess(time.monotonic() - began, 5)
+            holder("COMMIT")
+        self.ok(c.do("put", "k", 1, news="first"))
+        self.assertEqual(self.a.news(), ["c", "w", "first"])
+
     def test_after_a_restart(self):
         """What a node wrote before it died is told; that it begins anew is no news."""
         self.ok(self.a.do("put", "k1", 1, news="one"))

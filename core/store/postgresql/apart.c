@@ -41,6 +41,23 @@ static const char *fenced(const struct gd_tx *tx)
     return NULL;
 }
 
+/* The node that is to be fenced may have started anew since somebody found it dead. */
+static bool still_wanted(struct gd_engine *e, const struct gd_tx *tx, int64_t until)
+{
+    const struct gd_stmt *first = &tx->stmts[0];
+    struct gd_tx *ask;
+    struct gd_err err;
+    bool wanted;
+
+    if (strncmp(first->sql->text, "SELECT", 6) != 0)
+        return true;
+    ask = gd_tx_new(NULL);
+    (void)gd_tx_add_(ask, first->sql, first->params, first->nparams);
+    wanted = gd_pg_ask(&e->apart, ask, until, &err) == 0 && gd_tx_rows(ask, 0) > 0;
+    gd_tx_free(ask);
+    return wanted;
+}
+
 static bool changed_all(const struct gd_tx *tx)
 {
     for (size_t i = 0; i < tx->nstmts; i++)
@@ -84,6 +101,8 @@ void gd_pg_apart(struct gd_engine *e, struct gd_tx *tx)
         gd_tx_fail(tx, GD_STORE_FAILED, &err);
         return;
     }
+    if (node && !still_wanted(e, tx, until))
+        return; /* nothing was changed */
     if (node)
         end_processes(e, node, until);
     if (gd_pg_connect(&e->apart, until, &err) < 0 || run(e, tx, until, NULL, &err) < 0) {

@@ -9,7 +9,8 @@
 #include <string.h>
 
 #define VERSION_MIN 150000
-#define LOCK_PART   10 /* of the deadline: so long one transaction lets its group wait for a lock */
+#define LOCK_PART   10  /* of the deadline: so long one transaction lets its group wait for a lock */
+#define FEED_LOCK   100 /* ms: what the feed also looks at is not worth being late with the news */
 
 GD_SQL(sql_settings, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), "
                      "current_setting('synchronous_commit'), "
@@ -53,8 +54,10 @@ static void set(struct gd_pg_conn *c, int64_t until, const char *text)
  * by the server. */
 static void settle(struct gd_pg_conn *c, int64_t until)
 {
-    GD_AUTO_FREE char *lock = gd_strf("SET lock_timeout = %lld",
-                                      c == &c->engine->w ? (long long)c->engine->deadline_ms / LOCK_PART : 0);
+    int64_t wait = c == &c->engine->w             ? c->engine->deadline_ms / LOCK_PART
+                   : strcmp(c->name, "feed") == 0 ? FEED_LOCK
+                                                  : 0;
+    GD_AUTO_FREE char *lock = gd_strf("SET lock_timeout = %lld", (long long)wait);
     GD_AUTO_FREE char *idle =
         gd_strf("SET idle_in_transaction_session_timeout = %lld", (long long)c->engine->deadline_ms);
 
