@@ -72,6 +72,9 @@ int gd_sqlite_view(struct gd_engine **ret, const struct gd_store_options *o, con
 void gd_sqlite_close(struct gd_engine *e);
 /* Looks at the whole file, once; takes seconds where it is large. */
 int gd_sqlite_check(struct gd_engine *e, struct gd_err *err);
+/* walfile.c: the name of the VFS that the writer opens its files with; once. NULL: there is none, the usual
+ * one does as well. */
+const char *gd_sqlite_walfile_setup(void);
 int gd_sqlite_on_wal(void *arg, sqlite3 *db, const char *schema, int pages); /* sqlite.c: the log's length */
 
 #endif

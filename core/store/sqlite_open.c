@@ -50,6 +50,8 @@ static void mem_shutdown(void *unused)
     (void)unused;
 }
 
+static const char *wal_vfs;
+
 static void configure(void)
 {
     static const sqlite3_mem_methods methods = { mem_malloc,  gd_free,  mem_realloc,  mem_size,
@@ -59,6 +61,7 @@ static void configure(void)
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     (void)sqlite3_config(SQLITE_CONFIG_MULTITHREAD);
     (void)sqlite3_initialize();
+    wal_vfs = gd_sqlite_walfile_setup();
 }
 
 /* ---- opening and closing
@@ -178,7 +181,8 @@ static void sql_now(sqlite3_context *ctx, int n, sqlite3_value **args)
 
 static int open_conn(struct gd_engine *e, struct gd_sqlite_conn *c, int flags)
 {
-    int rc = sqlite3_open_v2(e->path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+    int rc = sqlite3_open_v2(e->path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+                             flags & SQLITE_OPEN_READWRITE ? wal_vfs : NULL);
 
     if (rc == SQLITE_OK)
         rc = set_common(c->db);

@@ -54,8 +54,25 @@ static size_t granted(int fd, size_t n, off_t offset)
     return 0;
 }
 
+static atomic_int log_writes;
+static atomic_long log_bytes;
+
+static void count_log(int fd, size_t n)
+{
+    char link[40], path[200];
+    ssize_t len;
+
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    len = readlink(link, path, sizeof path);
+    if (len < 4 || memcmp(path + len - 4, "-wal", 4) != 0)
+        return;
+    log_writes++;
+    log_bytes += (long)n;
+}
+
 static ssize_t my_pwrite(int fd, const void *p, size_t n, off_t offset)
 {
+    count_log(fd, n);
     if (fails())
         return -1;
     if (granted(fd, n, offset) < n) {
@@ -262,6 +279,35 @@ static void test_full_disk_of_a_node(void **state)
     kit_done(&k);
 }
 
+/* ---- the log ---- */
+
+static void test_the_log_is_written_in_large_pieces(void **state)
+{
+    enum { ROWS = 100 };
+    struct gd_tx *tx;
+    struct shot s;
+    char key[16];
+
+    (void)state;
+    kit_init(&k);
+    assert_int_equal(kit_open(&k, NULL), 0);
+    kit_commit(&k, fat("first", false), &s);
+    log_writes = 0;
+    log_bytes = 0;
+    tx = fat("k", false);
+    for (int i = 0; i < ROWS; i++) {
+        (void)snprintf(key, sizeof key, "k%d", i);
+        gd_tx_add(tx, &sql_data, GD_P_TEXT(key), GD_P_INT(1), GD_P_BYTES(data, sizeof data));
+    }
+    assert_int_equal(kit_commit(&k, tx, &s), GD_STORE_OK);
+    assert_true(log_bytes >= ROWS * 4096L);
+    assert_in_range(log_writes, 1, log_bytes / 32768);
+    kit_close(&k);
+    assert_int_equal(kit_open(&k, NULL), 0);
+    assert_int_equal(kit_rows(&k), ROWS + 2);
+    kit_done(&k);
+}
+
 /* ---- every call fails
  * ------------------------------------------------------------------------------------------------ */
 
@@ -375,6 +421,7 @@ int main(void)
     const struct CMUnitTest full[] = {
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_really_full),
+        cmocka_unit_test(test_the_log_is_written_in_large_pieces),
     };
     const struct CMUnitTest full_node[] = {
         cmocka_unit_test(test_full_disk_of_a_node),
