@@ -66,6 +66,7 @@ struct gd_broker {
     struct gd_index ix;
     struct gd_tokens *tokens;
     struct gd_witness *witness;     /* NULL: none is kept */
+    uint64_t witnessed;             /* the commit of which it was told */
     struct gd_restoring *restoring; /* while it starts: restored.c */
     struct gd_vends *vends;
     struct gd_map flights;  /* credential id -> struct gd_flight */
@@ -173,7 +174,8 @@ struct gd_version {
     size_t nsealed;
     int64_t gen, at, issued_at, expires_at, refresh_expires_at, horizon_at, due, grace, shape, retry_class;
     bool is_new, rejected;
-    int64_t over; /* not kept: intents whose deadline is past for so long bring nothing more; 0: unknown */
+    uint64_t group; /* not kept: the commit that made it durable, see gd_tx_group; 0: unknown */
+    int64_t over;   /* not kept: intents whose deadline is past for so long bring nothing more; 0: unknown */
 };
 /* What a refresh brought, as a record of bytes; the caller frees it. NULL with an error. */
 unsigned char *gd_journal_bytes(struct gd_broker *b, const struct gd_answer *a, bool rejected, size_t *ret_n,

@@ -546,11 +546,16 @@ void gd_journal_statements(struct gd_broker *b, struct gd_tx *tx, const json_t *
 
 /* ---- after the commit ---- */
 
-/* What is published is committed: from now on a store that does not know it was set back. */
+/* What is published is committed: from now on a store that does not know it was set back. One of each commit
+ * is enough: a store that lacks another of it lacks that one as well. */
 static void note_witness(struct gd_broker *b, const struct gd_version *v)
 {
-    struct gd_witnessed w = { .gen = v->gen + 1, .at = gd_now(b->d.clock) };
+    struct gd_witnessed w = { .gen = v->gen + 1 };
 
+    if (v->group && v->group == b->witnessed)
+        return;
+    b->witnessed = v->group;
+    w.at = gd_now(b->d.clock);
     (void)snprintf(w.workspace, sizeof w.workspace, "%s", v->workspace);
     (void)snprintf(w.client, sizeof w.client, "%s", v->client);
     (void)snprintf(w.cred, sizeof w.cred, "%s", v->cred);
@@ -577,9 +582,9 @@ static uint32_t publish_cred(struct gd_broker *b, const struct gd_version *v, co
     c->shape = (uint8_t)v->shape;
     c->retry_class = (uint8_t)v->retry_class;
     c->status = GD_CRED_CURRENT;
-    if (access_token)
+    if (access_token && (v->gen == 0 || gd_tokens_has(b->tokens, n)))
         gd_tokens_put(b->tokens, n, access_token, strlen(access_token));
-    else
+    else /* the first who asks for it gets it from the store */
         gd_tokens_drop(b->tokens, n);
     gd_cred_due(b, n, v->due);
     return n;

@@ -204,6 +204,7 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
 {
     struct gd_flight *f = arg;
 
+    f->version.group = gd_tx_group(tx);
     if (r != GD_STORE_OK) /* keep it, the same attempt id makes repeating harmless */
         again_or_end(f, on_again, err);
     else if (f->mismatch)

@@ -185,6 +185,13 @@ void gd_tokens_put(struct gd_tokens *t, uint32_t cred, const char *token, size_t
         keep(t, cred, t->sealed, len);
 }
 
+bool gd_tokens_has(const struct gd_tokens *t, uint32_t cred)
+{
+    const struct gd_ix_cred *c = gd_cred_at(t->ix, cred);
+
+    return c->token != GD_NONE || filed(c) != GD_FILED_NOT;
+}
+
 void gd_tokens_found(struct gd_tokens *t, uint32_t cred, const char *token, size_t n)
 {
     if (filed(gd_cred_at(t->ix, cred)) == GD_FILED_NOT)

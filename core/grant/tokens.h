@@ -15,6 +15,8 @@ int gd_tokens_add_file(struct gd_tokens *t, const char *dir, struct gd_err *err)
 /* Replaces what is cached of that credential; the token belongs to its present generation. A token longer
  * than the whole cache is not kept. */
 void gd_tokens_put(struct gd_tokens *t, uint32_t cred, const char *token, size_t n);
+/* At hand in one of the levels: somebody asked for it, or it was just obtained. */
+bool gd_tokens_has(const struct gd_tokens *t, uint32_t cred);
 /* The same for one that was read from the store because it was not at hand: what the file has of it is not
  * written again, since that would wait for the disk. */
 void gd_tokens_found(struct gd_tokens *t, uint32_t cred, const char *token, size_t n);

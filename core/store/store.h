@@ -115,6 +115,9 @@ void gd_store_scrub(struct gd_store *s, gd_tx_fn *done, void *arg);
 void gd_store_check(struct gd_store *s, gd_tx_fn *done, void *arg);
 
 /* Results, valid inside done. */
+/* The commit that it was part of, counted from 1 since the start: what has the same number is durable
+ * together or not at all. 0: it was none. */
+uint64_t gd_tx_group(const struct gd_tx *tx);
 int64_t gd_tx_changes(const struct gd_tx *tx, size_t stmt); /* rows that an INSERT, UPDATE, DELETE touched */
 size_t gd_tx_rows(const struct gd_tx *tx, size_t stmt);
 const char *gd_tx_text(const struct gd_tx *tx, size_t stmt, size_t row, size_t col); /* NULL for NULL */

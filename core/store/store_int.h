@@ -35,14 +35,15 @@ struct gd_tx {
     void *arg;
     enum gd_store_result result;
     struct gd_err err;
-    int64_t since; /* mono ms by the system's clock: when it was submitted; 0: nobody waits */
-    bool lease;    /* it takes one: point F02 lies behind its first statement */
-    bool catch_up; /* nothing to read but the news */
-    bool scrub;    /* after its commit the engine's scrub */
-    bool forget;   /* after it what the spool has is gone */
-    bool check;    /* before it the engine looks at the whole file, where it has one */
-    bool once;     /* its statements are not worth keeping prepared */
-    bool too_big;  /* the arena's budget was passed while it was made */
+    uint64_t group; /* see gd_tx_group */
+    int64_t since;  /* mono ms by the system's clock: when it was submitted; 0: nobody waits */
+    bool lease;     /* it takes one: point F02 lies behind its first statement */
+    bool catch_up;  /* nothing to read but the news */
+    bool scrub;     /* after its commit the engine's scrub */
+    bool forget;    /* after it what the spool has is gone */
+    bool check;     /* before it the engine looks at the whole file, where it has one */
+    bool once;      /* its statements are not worth keeping prepared */
+    bool too_big;   /* the arena's budget was passed while it was made */
 };
 
 struct gd_row {

@@ -148,6 +148,11 @@ int gd_tx_fail(struct gd_tx *tx, enum gd_store_result r, const struct gd_err *er
     return -1;
 }
 
+uint64_t gd_tx_group(const struct gd_tx *tx)
+{
+    return tx->group;
+}
+
 int64_t gd_tx_changes(const struct gd_tx *tx, size_t stmt)
 {
     return stmt < tx->nstmts ? tx->stmts[stmt].changes : 0;

@@ -218,7 +218,11 @@ static void count(struct gd_store *s, const struct gd_list *group, int64_t took)
     s->stats.last_us = took;
     s->stats.has_room = s->ballast.there;
     s->stats.spool_usable = !s->spool || gd_spool_usable(s->spool);
-    gd_list_each(it, group) s->stats.commits += gd_tx_of(it)->result == GD_STORE_OK;
+    gd_list_each(it, group)
+    {
+        gd_tx_of(it)->group = (uint64_t)s->stats.groups;
+        s->stats.commits += gd_tx_of(it)->result == GD_STORE_OK;
+    }
 }
 
 /* The loop, which serves people and programs, goes first where all want to run. */

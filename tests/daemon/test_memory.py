@@ -37,6 +37,29 @@ class Memory(GrantdTest):
         time.sleep(1)
         self.assertEqual(tokens_in_memory(self.box.daemon.process.pid), [])
 
+    def test_only_what_was_asked_for_is_at_hand(self):
+        """A refresh keeps the new token at hand where the old one was; the first who asks brings it there."""
+        def kept():
+            return self.rpc.call("daemon.status")["broker"]["memory"]["tokens"]
+
+        server = self.box.accounting()
+        self.box.policy_app(server, "overlap", at_ttl=600)
+        self.box.start()
+        grant = self.box.consent("overlap")
+        self.assertEqual(kept(), 1)
+        self.box.daemon.stop()
+        self.box.start()
+        self.assertEqual(kept(), 0)
+        self.rpc.call("grant.refresh", grant=grant)
+        self.assertEqual(kept(), 0)
+        first = self.rpc.call("grant.token", grant=grant)
+        self.assertEqual(kept(), 1)
+        self.rpc.call("grant.refresh", grant=grant)
+        self.assertEqual(kept(), 1)
+        second = self.rpc.call("grant.token", grant=grant)
+        self.assertEqual(second["gen"], first["gen"] + 1)
+        self.assertNotEqual(second["access_token"], first["access_token"])
+
     def test_the_search_finds_what_is_there(self):
         """The other half: a process that does hold one is found out (this test cannot pass by looking badly)."""
         held = "at-" + "A" * 31 + "b"

@@ -132,9 +132,11 @@ static void comes_back(void **state)
         expect_none(&w, 2);
         put(&w, 0, 3, 50); /* replaces */
         expect(&w, 0, 3, 50);
+        assert_true(gd_tokens_has(w.t, 0));
         gd_tokens_drop(w.t, 0);
         gd_tokens_drop(w.t, 0);
         expect_none(&w, 0);
+        assert_false(gd_tokens_has(w.t, 0));
         expect(&w, 1, 2, 40);
         assert_int_equal(gd_tokens_get(w.t, 1, w.out, 40), -1); /* no room for its end */
         unmake(&w);

@@ -338,6 +338,43 @@ static void test_groups_form(void **state)
     assert_int_equal(kit_stat(&k, "commits") - commits, N);
 }
 
+static uint64_t group_of[4];
+static int heard;
+
+static void on_grouped(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    (void)err;
+    assert_int_equal(r, GD_STORE_OK);
+    *(uint64_t *)arg = gd_tx_group(tx);
+    heard++;
+}
+
+static void test_one_commit_has_one_number(void **state)
+{
+    struct gd_tx *none;
+
+    (void)state;
+    kit_close(&k);
+    k.o.group_wait_us = 200000;
+    k.o.group_max = 2;
+    assert_int_equal(kit_open(&k, NULL), 0);
+    none = gd_tx_new(k.s);
+    assert_int_equal(gd_tx_group(none), 0);
+    gd_tx_free(none);
+    heard = 0;
+    for (int i = 0; i < 4; i++) {
+        static const char *const keys[] = { "a", "b", "c", "d" };
+
+        gd_store_commit(k.s, kit_put(&k, keys[i], i, NULL), on_grouped, &group_of[i]);
+    }
+    while (heard < 4)
+        uv_run(&k.loop, UV_RUN_ONCE);
+    assert_int_not_equal(group_of[0], 0);
+    assert_int_equal(group_of[0], group_of[1]);
+    assert_int_equal(group_of[2], group_of[3]);
+    assert_int_equal(group_of[2], group_of[0] + 1);
+}
+
 static void test_group_does_not_wait_for_ever(void **state)
 {
     struct shot s;
@@ -730,6 +767,7 @@ int main(void)
         T(test_order_of_submission),
         T(test_read_your_writes),
         T(test_groups_form),
+        T(test_one_commit_has_one_number),
         T(test_group_does_not_wait_for_ever),
         T(test_one_bad_in_a_group),
         T(test_consistent_view),
