@@ -654,7 +654,10 @@ void gd_grant_verify(struct gd_broker *b, const struct gd_actor *who, json_t *pa
 {
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
 
-    if (gd_json_bool(c->params, "all", false))
+    /* The rules were asked about the one grant, or about the one client: never about one for the other. */
+    if (gd_param(c, "grant") && (gd_json_bool(c->params, "all", false) || gd_param(c, "client")))
+        gd_call_fail(c, GD_R_PARAM_INVALID, "say one grant, or --all (and perhaps --client), not both");
+    else if (gd_json_bool(c->params, "all", false))
         gd_verify_all(c);
     else if (gd_param(c, "grant"))
         gd_look(b, c->workspace, gd_param(c, "grant"), true, on_looked, c);
