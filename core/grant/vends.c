@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "policy/policy.h"
 
 #include <string.h>
 
@@ -43,7 +44,7 @@ void gd_vends_free(struct gd_vends *v)
 
 static struct vended *vended_at(const struct gd_vends *v, uint32_t cred, uint32_t caller)
 {
-    uint32_t i = (uint32_t)((((uint64_t)cred << 10 | caller) * 0x9e3779b97f4a7c15u) >> 32) & (v->cap - 1);
+    uint32_t i = (uint32_t)((((uint64_t)cred << 32 | caller) * 0x9e3779b97f4a7c15u) >> 32) & (v->cap - 1);
 
     while (v->slots[i].caller && (v->slots[i].cred != cred || v->slots[i].caller != caller + 1))
         i = (i + 1) & (v->cap - 1);
@@ -77,7 +78,8 @@ static void make_room(struct gd_vends *v)
 
 bool gd_vends_knows(const struct gd_vends *v, uint32_t cred, uint32_t caller, uint32_t gen)
 {
-    const struct vended *s = vended_at(v, cred, caller);
+    const struct vended *s =
+        vended_at(v, cred, caller); /* that of nobody: caller + 1 is 0, as in an empty one */
 
     return s->caller && s->gen == gen;
 }
@@ -86,11 +88,13 @@ void gd_vends_remember(struct gd_vends *v, uint32_t cred, uint32_t caller, uint3
 {
     struct vended *s;
 
+    v->total++;
+    if (caller == GD_CALLER_UNNUMBERED)
+        return;
     make_room(v);
     s = vended_at(v, cred, caller);
     v->used += !s->caller;
     *s = (struct vended){ cred, caller + 1, gen };
-    v->total++;
 }
 
 void gd_vends_again(struct gd_vends *v)

@@ -8,6 +8,7 @@
 #include "base/json.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define GD_GROUPS_MAX 64
@@ -17,8 +18,9 @@ struct gd_caller { /* fixed at connect */
     pid_t pid;
     gid_t groups[GD_GROUPS_MAX];
     unsigned ngroups;
-    unsigned number; /* small number of this (uid, gid, groups) within the process; for the vend counters */
+    unsigned number; /* of this (uid, gid, groups) within the process; for the vend counters */
 };
+#define GD_CALLER_UNNUMBERED UINT32_MAX /* there are no numbers left: every vend to it is a first one */
 /* Who is at the other end of a connected Unix socket, as the kernel says; number stays 0 (rpc gives it).
  * CALLER_UNKNOWN when the kernel does not say. Groups beyond GD_GROUPS_MAX are left out: rules only allow, so
  * that can only mean less. */

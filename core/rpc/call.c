@@ -241,8 +241,31 @@ static void learn_subject(struct call *call)
     }
 }
 
+/* Nothing is read out by rules that hold no more: they may have changed while the handler worked. What it did
+ * is done and said; lists are cut by the new rules anyway. */
+static bool rules_hold(const struct call *call)
+{
+    const struct gd_schema *s = call->method->schema;
+    const char *platform = NULL, *grant = gd_json_text(call->params, "grant", "");
+    struct gd_id id;
+
+    if (call->rules == call->rpc->rules || s->mutates || json_object_get(s->scope, "free"))
+        return true;
+    if (json_object_get(s->scope, "grant") && gd_id_parse(&id, "gr", grant, strlen(grant)))
+        platform = gd_grant_platform(call->rpc->broker, &id);
+    return call->client[0] ? sees_on(call, call->client, platform)
+                           : gd_policy_allows(call->rpc->policy, &call->caller, s->method, NULL, NULL);
+}
+
 void gd_call_reply(struct call *call, json_t *result, const struct gd_err *err)
 {
+    struct gd_err changed;
+
+    if (result && !err && !rules_hold(call)) {
+        gd_err_set(&changed, GD_R_DENIED, "the rules were changed meanwhile: none allows uid %u this call",
+                   (unsigned)call->caller.uid);
+        err = &changed;
+    }
     if (result && !err) {
         call->result = json_incref(result);
         call->failed = false;
@@ -488,6 +511,7 @@ static struct call *call_new(struct frame *f, struct method *m, char *id, json_t
     call->id = id;
     call->params = params;
     call->started = gd_mono(r->clock);
+    call->rules = r->rules;
     f->pending++;
     f->conn->running++;
     gd_list_add(&r->calls, &call->link);

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const char too_many[] =
     "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32006,\"data\":{\"act\":\"later\","
@@ -275,26 +276,35 @@ static bool same_identity(const struct gd_caller *a, const struct gd_caller *b)
            !memcmp(a->groups, b->groups, a->ngroups * sizeof a->groups[0]);
 }
 
-/* The small number of this identity; numbers are never given twice, so that "was vended to it" stays true. */
-static bool number_caller(struct gd_rpc *r, struct gd_caller *c)
+/* The number of this identity; numbers are never given twice, so that "was vended to it" stays true. Who was
+ * forgotten gets another one: then its next vend is a first one again. */
+static void number_caller(struct gd_rpc *r, struct gd_caller *c)
 {
-    for (unsigned i = 0; i < r->ncallers; i++)
+    unsigned known = r->ncallers < GD_RPC_CALLERS_MAX ? r->ncallers : GD_RPC_CALLERS_MAX;
+
+    c->number = GD_CALLER_UNNUMBERED;
+    for (unsigned i = 0; i < known; i++)
         if (same_identity(&r->callers[i], c)) {
-            c->number = i;
-            return true;
+            c->number = r->callers[i].number;
+            return;
         }
-    if (r->ncallers == GD_RPC_CALLERS_MAX)
-        return false;
-    c->number = r->ncallers;
-    r->callers[r->ncallers++] = *c;
-    return true;
+    if (r->ncallers == GD_CALLER_UNNUMBERED)
+        return;
+    c->number = r->ncallers++;
+    r->callers[c->number % GD_RPC_CALLERS_MAX] = *c;
+}
+
+/* Some seats are kept for who looks after the daemon. */
+static unsigned seats_for(uid_t uid)
+{
+    return uid == 0 || uid == geteuid() ? GD_RPC_PEERS_MAX : GD_RPC_PEERS_MAX - GD_RPC_PEERS_KEPT;
 }
 
 static bool has_room(const struct gd_rpc *r, uid_t uid)
 {
     unsigned n = 0;
 
-    if (r->nconns > GD_RPC_PEERS_MAX)
+    if (r->nconns > seats_for(uid))
         return false;
     gd_list_each(l, &r->conns) n += gd_container_of(l, struct conn, link)->caller.uid == uid;
     return n < GD_RPC_PEERS_PER_UID;
@@ -344,10 +354,11 @@ void gd_conn_accept(uv_stream_t *listener, int status)
         turn_away(c, unknown);
         return;
     }
-    if (!has_room(r, c->caller.uid) || !number_caller(r, &c->caller)) {
+    if (!has_room(r, c->caller.uid)) {
         turn_away(c, too_many);
         return;
     }
+    number_caller(r, &c->caller);
     gd_list_add(&r->conns, &c->link);
     uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read);
 }

@@ -128,24 +128,12 @@ int gd_rpc_open(struct gd_rpc **ret, uv_loop_t *loop, const struct gd_rpc_option
 void gd_rpc_set_policy(struct gd_rpc *r, struct gd_policy *policy)
 {
     r->policy = policy;
+    r->rules++;
 }
 
 void gd_rpc_drain(struct gd_rpc *r)
 {
     r->draining = true;
-}
-
-/* Called whenever something has ended; frees the room when nothing is left. */
-void gd_rpc_ended(struct gd_rpc *r)
-{
-    void (*done)(void *) = r->on_closed;
-    void *arg = r->closed_arg;
-
-    if (!r->closing || r->nhandles || r->ncalls || r->nconns)
-        return;
-    discard(r);
-    if (done)
-        done(arg);
 }
 
 static void on_handle_closed(uv_handle_t *h)
@@ -154,6 +142,35 @@ static void on_handle_closed(uv_handle_t *h)
 
     r->nhandles--;
     gd_rpc_ended(r);
+}
+
+/* The last call has ended: its answer leaves, as far as the peers take it now, and they are cut. */
+static void hang_up(struct gd_rpc *r)
+{
+    r->hung_up = true;
+    gd_rpc_settle(r);
+    uv_close((uv_handle_t *)&r->check, on_handle_closed);
+    uv_close((uv_handle_t *)&r->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&r->sweep, on_handle_closed);
+    for (struct gd_list *l = r->conns.next, *next; l != &r->conns; l = next) {
+        next = l->next;
+        gd_conn_cut(gd_container_of(l, struct conn, link));
+    }
+}
+
+/* Called whenever something has ended; frees the room when nothing is left. */
+void gd_rpc_ended(struct gd_rpc *r)
+{
+    void (*done)(void *) = r->on_closed;
+    void *arg = r->closed_arg;
+
+    if (r->closing && !r->ncalls && !r->hung_up)
+        hang_up(r);
+    if (!r->closing || r->nhandles || r->ncalls || r->nconns)
+        return;
+    discard(r);
+    if (done)
+        done(arg);
 }
 
 /* Only when it is still the one that we made. */
@@ -170,19 +187,13 @@ void gd_rpc_close(struct gd_rpc *r, void (*done)(void *), void *arg)
 {
     if (r->closing)
         return;
-    gd_rpc_settle(r); /* what was answered leaves, as far as the peers take it */
+    gd_rpc_settle(r);
     r->closing = r->draining = true;
     r->on_closed = done;
     r->closed_arg = arg;
     remove_socket(r);
     uv_close((uv_handle_t *)&r->listener, on_handle_closed);
-    uv_close((uv_handle_t *)&r->check, on_handle_closed);
-    uv_close((uv_handle_t *)&r->prepare, on_handle_closed);
-    uv_close((uv_handle_t *)&r->sweep, on_handle_closed);
-    for (struct gd_list *l = r->conns.next, *next; l != &r->conns; l = next) {
-        next = l->next;
-        gd_conn_cut(gd_container_of(l, struct conn, link));
-    }
+    gd_rpc_ended(r);
 }
 
 json_t *gd_rpc_status(struct gd_rpc *r)

@@ -37,6 +37,7 @@ void gd_rpc_set_policy(struct gd_rpc *r,
                        struct gd_policy *policy); /* after a reload; the old one is the caller's to free */
 /* Refuses new calls with SHUTTING_DOWN, lets the running ones end. */
 void gd_rpc_drain(struct gd_rpc *r);
+/* Nobody new is let in; once the calls that run have ended and were answered, the peers are cut. */
 void gd_rpc_close(struct gd_rpc *r, void (*done)(void *), void *arg);
 /* Counters for status: connections, calls by method, refused. New reference. */
 json_t *gd_rpc_status(struct gd_rpc *r);

@@ -69,6 +69,7 @@ struct call {
     bool caught_up; /* what it names was not known here: others were asked */
     bool abandoned; /* answered by the sentinel; only waits for its handler */
     int64_t started;
+    unsigned rules;        /* rpc->rules when it was let in */
     const char *workspace; /* in params, or NULL */
     char client[GD_ID_TEXT_MAX], subject[GD_ID_TEXT_MAX];
 };
@@ -87,6 +88,7 @@ struct gd_rpc {
     struct gd_broker *broker;
     struct gd_rpc_daemon daemon;
     struct gd_policy *policy;
+    unsigned rules; /* goes up with each change of it */
     struct gd_audit *audit;
     struct gd_events *events;
     const struct gd_clock *clock;
@@ -96,10 +98,11 @@ struct gd_rpc {
     char *socket_path, *audit_path;
     uint64_t socket_dev, socket_ino;
     bool unlink_socket, draining, closing;
+    bool hung_up; /* closing, and no peer is heard any more */
     struct gd_list conns, dirty, calls;
     unsigned nconns, ncalls, nhandles;
-    struct gd_caller *callers; /* identities seen; the index is gd_caller.number */
-    unsigned ncallers;
+    struct gd_caller *callers; /* identities seen last, by number */
+    unsigned ncallers;         /* ever */
     struct fast_entry *fast;
     unsigned nfast;
     struct gd_vend *vend;

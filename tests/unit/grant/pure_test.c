@@ -299,6 +299,23 @@ static void vends_have_a_maximum(void **state)
     gd_vends_free(v);
 }
 
+/* Who got no number is nobody that anything is known of. */
+static void vends_to_unnumbered_callers_are_first_ones(void **state)
+{
+    struct gd_vends *v = gd_vends_new_of(4096);
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        gd_vends_remember(v, 1, GD_CALLER_UNNUMBERED, 3);
+        assert_false(gd_vends_knows(v, 1, GD_CALLER_UNNUMBERED, 3));
+    }
+    gd_vends_remember(v, 1, GD_CALLER_UNNUMBERED - 1, 3);
+    assert_true(gd_vends_knows(v, 1, GD_CALLER_UNNUMBERED - 1, 3));
+    assert_false(gd_vends_knows(v, 1, GD_CALLER_UNNUMBERED, 3));
+    assert_int_equal(gd_vends_total(v), 4);
+    gd_vends_free(v);
+}
+
 static void words_round_trip(void **state)
 {
     enum gd_cred_status s;
@@ -436,6 +453,7 @@ int main(void)
         cmocka_unit_test(people_see_the_worst_that_is_true),
         cmocka_unit_test(every_view_has_its_word),
         cmocka_unit_test(vends_have_a_maximum),
+        cmocka_unit_test(vends_to_unnumbered_callers_are_first_ones),
         cmocka_unit_test(words_round_trip),
         cmocka_unit_test(index_finds_what_was_added),
         cmocka_unit_test(blobs_round_trip),

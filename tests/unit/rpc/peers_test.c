@@ -27,6 +27,116 @@ static void peers_per_uid(void **state)
     kit_expect(kit_ask(f, CALL("daemon.status", "{}")), "\"connections\":1,");
 }
 
+/* Users that come and go (a dynamic one for each run of a service) never fill a table: who was never seen is
+ * let in, and no two share a number. */
+static void callers_are_not_counted_out(void **state)
+{
+    struct fix *f = *state;
+
+    fake.gid = 7;
+    for (unsigned i = 1; i <= GD_RPC_CALLERS_MAX + 50; i++) {
+        fake.uid = 100000 + i;
+        close(f->fd);
+        kit_pump(f);
+        f->fd = kit_connect_to(f->path);
+        kit_pump(f);
+    }
+    kit_expect(kit_ask(f, CALL("daemon.status", "{}")), "\"turned_away\":0}");
+    fake.uid = 100000 + GD_RPC_CALLERS_MAX; /* known still: no further number */
+    close(f->fd);
+    kit_pump(f);
+    f->fd = kit_connect_to(f->path);
+    kit_expect(kit_ask(f, CALL("daemon.status", "{}")), "\"callers\":1074,");
+}
+
+/* Others take what seats there are: who looks after the daemon finds one. */
+static void seats_are_kept_for_the_operator(void **state)
+{
+    struct fix *f = *state;
+    int fds[GD_RPC_PEERS_MAX], n = GD_RPC_PEERS_MAX - 1;
+    char text[512];
+
+    for (int i = 0; i < n; i++) {
+        fake.uid = 100000 + (unsigned)i / 200;
+        fds[i] = kit_connect_to(f->path);
+        kit_pump(f);
+    }
+    assert_true(recv(fds[n - 1], text, sizeof text - 1, 0) > 0);
+    kit_expect(text, "PEERS_TOO_MANY");
+    fake.uid = 0;
+    fds[n] = kit_connect_to(f->path);
+    kit_pump(f);
+    assert_int_equal(recv(fds[n], text, sizeof text, 0), -1);
+    assert_int_equal(errno, EAGAIN);
+    for (int i = 0; i <= n; i++)
+        close(fds[i]);
+    kit_quiet(f);
+}
+
+static bool nobody(const struct gd_caller *c, const char *method, const char *workspace, const char *client)
+{
+    (void)c;
+    (void)method;
+    (void)workspace;
+    (void)client;
+    return false;
+}
+
+/* A handler may wait long (a vend, for a refresh): rules that were taken away meanwhile let nothing out. */
+static void rules_that_changed_during_a_call(void **state)
+{
+    struct fix *f = *state;
+    static const char vend[] = CALL("grant.token", "{\"grant\":\"" GR "\"}");
+    static const char list[] = CALL("app.list", "{}");
+    static const char *const calls[] = { vend, list };
+
+    fake.later = true;
+    fake.token = "secret-token";
+    fake.result = json_pack("{s:[]}", "apps");
+    for (size_t i = 0; i < 2; i++) {
+        gd_buf_clear(&f->in);
+        assert_int_equal(send(f->fd, calls[i], strlen(calls[i]), 0), strlen(calls[i]));
+        fake.acts = 0;
+        while (!fake.acts) /* it is with its handler */
+            uv_run(&f->loop, UV_RUN_NOWAIT);
+        fake.rule = nobody;
+        gd_rpc_set_policy(f->rpc, NULL);
+        kit_wait_lines(f, 1);
+        kit_expect(f->in.ptr, "\"reason\":\"DENIED\"");
+        assert_null(strstr(f->in.ptr, "secret-token"));
+        fake.rule = NULL;
+        gd_rpc_set_policy(f->rpc, NULL);
+    }
+    kit_expect(kit_ask(f, vend), "secret-token");
+}
+
+/* What runs when the daemon ends is done and answered before the peers are cut; who asks anew is refused. */
+static void closing_waits_for_calls(void **state)
+{
+    struct fix *f = *state, other = *f;
+    static const char text[] = CALL("client.create", "{\"name\":\"A\"}");
+    struct gd_err err = { 0 };
+
+    fake.result = json_loads("{\"client\":" CLIENT "}", 0, NULL);
+    assert_int_equal(send(f->fd, text, strlen(text), 0), strlen(text));
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    gd_rpc_drain(f->rpc);
+    gd_rpc_close(f->rpc, kit_on_closed, &f->closed);
+    uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_false(f->closed);
+    kit_wait_lines(f, 1);
+    kit_expect(f->in.ptr, "\"result\":{\"client\":");
+    assert_int_equal(json_array_size(fake.records), 2);
+    while (!f->closed)
+        kit_pump(f);
+    kit_take_in(f);
+    assert_true(f->eof);
+    f->closed = false; /* another for the teardown */
+    if (kit_open_rpc(f, other.path, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
 static void the_peer_leaves_during_a_call(void **state)
 {
     struct fix *f = *state;
@@ -229,6 +339,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(peers_per_uid),
+        T(callers_are_not_counted_out),
+        T(seats_are_kept_for_the_operator),
+        T(rules_that_changed_during_a_call),
+        T(closing_waits_for_calls),
         T(the_peer_leaves_during_a_call),
         T(a_lost_call_is_answered),
         T(a_wrong_reply_is_not_sent),
