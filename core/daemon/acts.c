@@ -113,6 +113,35 @@ static void check(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg
     answer(d, result, NULL, reply, reply_arg);
 }
 
+static bool apps_differ(const struct gd_config *a, const struct gd_config *b)
+{
+    for (size_t i = 0; i < a->napps && i < b->napps; i++)
+        if (!json_equal(a->apps[i].options, b->apps[i].options))
+            return true;
+    return false;
+}
+
+static bool hubs_differ(const struct gd_config *a, const struct gd_config *b)
+{
+    for (size_t i = 0; i < a->nhubs && i < b->nhubs; i++)
+        if (!json_equal(a->hubs[i].options, b->hubs[i].options))
+            return true;
+    return false;
+}
+
+/* Of secrets only the place is shown, and that may be the same while they are not. */
+static bool differs_unseen(const char *key, const struct gd_config *was, const struct gd_config *is)
+{
+    if (!strcmp(key, "apps"))
+        return apps_differ(was, is);
+    if (!strcmp(key, "hubs"))
+        return hubs_differ(was, is);
+    if (!strcmp(key, "mail"))
+        return was->mail_password && is->mail_password &&
+               !gd_same_text(was->mail_password, is->mail_password);
+    return !strcmp(key, "tls") && !was->tls_cert != !is->tls_cert; /* another certificate is taken at once */
+}
+
 /* What was changed in the file but is only read at start. */
 static json_t *restart_needed(const struct gd_config *was, const struct gd_config *is)
 {
@@ -129,7 +158,7 @@ static json_t *restart_needed(const struct gd_config *was, const struct gd_confi
 
         for (size_t i = 0; i < sizeof live / sizeof *live; i++)
             applies = applies || !strcmp(key, live[i]);
-        if (!applies && !json_equal(v, json_object_get(a, key)))
+        if ((!applies && !json_equal(v, json_object_get(a, key))) || differs_unseen(key, was, is))
             json_array_append_new(list, json_string(key));
     }
     return list;
@@ -141,7 +170,8 @@ static int apply(struct gd_daemon *d, struct gd_config *c, struct gd_err *err)
 
     if (!p)
         return -1;
-    if (d->portal && c->tls_cert && gd_portal_reload_tls(d->portal, c->tls_cert, c->tls_key, err)) {
+    if (d->portal && d->config->tls_cert && c->tls_cert &&
+        gd_portal_reload_tls(d->portal, c->tls_cert, c->tls_key, err)) {
         gd_policy_free(p);
         return -1;
     }
@@ -165,38 +195,68 @@ static void describe(const json_t *errors, struct gd_err *err)
                more > 1 ? " (there is more; `grantctl daemon check` says all)" : "");
 }
 
-void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, void *reply_arg)
+/* What is said of it, a new reference; or NULL with err. */
+static json_t *reload_now(struct gd_daemon *d, struct gd_err *err)
 {
-    struct gd_err err = { 0 };
     GD_AUTO_JSON errors = NULL;
     json_t *result = NULL;
     struct gd_config *c = NULL;
 
-    (void)params;
     if (d->stopping) /* what would take it is being closed */
-        gd_err_set(&err, GD_R_SHUTTING_DOWN,
-                   "the daemon is draining; it reads the file when it starts again");
+        gd_err_set(err, GD_R_SHUTTING_DOWN, "the daemon is draining; it reads the file when it starts again");
     else
         c = read_file(d, d->o.config, &errors);
     if (!c)
-        describe(errors, &err);
-    else if (apply(d, c, &err) == 0) /* what is read only at start waits for the next one */
+        describe(errors, err);
+    else if (apply(d, c, err) == 0) /* what is read only at start waits for the next one */
         result =
             json_pack("{s:b, s:[], s:o}", "ok", 1, "errors", "restart_needed", restart_needed(d->config, c));
     gd_config_free(c);
     if (result)
         GD_LOG(d->log, GD_LOG_INFO, "config.reload");
     else
-        GD_LOG(d->log, GD_LOG_ERROR, "config.reload", GD_F_ERR(&err));
-    if (reply)
-        answer(d, result, &err, reply, reply_arg);
-    else
-        json_decref(result);
+        GD_LOG(d->log, GD_LOG_ERROR, "config.reload", GD_F_ERR(err));
+    return result;
 }
 
 static void reload(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg)
 {
-    gd_daemon_reload(arg, params, reply, reply_arg);
+    struct gd_err err = { 0 };
+    json_t *result = reload_now(arg, &err);
+
+    (void)params;
+    answer(arg, result, &err, reply, reply_arg);
+}
+
+/* Who sends a signal is not known; that the rules were read anew is on record all the same. */
+static void record_hangup(struct gd_daemon *d, const char *phase, const char *outcome, gd_audit_fn *done)
+{
+    struct gd_audit_entry e = {
+        .act = "daemon.reload", .phase = phase, .outcome = outcome, .uid = -1, .gid = -1, .pid = -1
+    };
+
+    gd_audit_write(d->audit, &e, done, d);
+}
+
+static void on_hangup_recorded(void *arg, const struct gd_err *unrecorded)
+{
+    struct gd_daemon *d = arg;
+    struct gd_err err = { 0 };
+    GD_AUTO_JSON result = NULL;
+
+    if (unrecorded) {
+        GD_LOG(d->log, GD_LOG_ERROR, "config.reload", GD_F_ERR(unrecorded));
+        return;
+    }
+    result = reload_now(d, &err);
+    if (!d->stopping)
+        record_hangup(d, "done", result ? "ok" : gd_reason_word(err.reason), NULL);
+}
+
+void gd_daemon_hangup(struct gd_daemon *d)
+{
+    if (!d->stopping)
+        record_hangup(d, "request", NULL, on_hangup_recorded);
 }
 
 static void drain(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg)

@@ -107,7 +107,7 @@ void gd_daemon_restart(struct gd_daemon *d, const char *why);
 void gd_daemon_set_limits(struct gd_daemon *d);
 /* acts.c: what rpc asks of the daemon itself. */
 extern const struct gd_rpc_daemon gd_daemon_acts_template;
-void gd_daemon_reload(struct gd_daemon *d, json_t *params, gd_reply_fn *reply, void *arg);
+void gd_daemon_hangup(struct gd_daemon *d); /* SIGHUP: the same as daemon.reload, by nobody */
 /* travel.c: --virtual-clock. Refuses a configuration that maps an origin anywhere but to a loopback. */
 int gd_daemon_virtual(struct gd_daemon *d, struct gd_err *err);
 /* {"by": seconds}: goes there from deadline to deadline, so that everything happens in its time. */

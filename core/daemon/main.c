@@ -1,5 +1,6 @@
 /* daemon/main.c - grantd: the command line, signals, and the loop. */
 #include "base/mem.h"
+#include "base/std.h"
 #include "crypto/keyring.h"
 #include "daemon/daemon.h"
 
@@ -175,7 +176,7 @@ static void on_end_signal(uv_signal_t *h, int signum)
 static void on_hup(uv_signal_t *h, int signum)
 {
     (void)signum;
-    gd_daemon_reload(h->data, NULL, NULL, NULL);
+    gd_daemon_hangup(h->data);
 }
 
 static void on_heartbeat(uv_timer_t *t)
@@ -230,7 +231,7 @@ static void say_ready(struct gd_daemon *d)
     GD_LOG(d->log, GD_LOG_INFO, "ready", GD_F_STR("socket", d->config->socket),
            GD_F_STR("portal", url ? url : ""), GD_F_INT("port", d->portal ? gd_portal_port(d->portal) : 0),
            GD_F_INT("platforms", d->platforms.count), GD_F_INT("took_ms", gd_now(d->clock) - d->started_at));
-    gd_notify("READY=1");
+    gd_notify("READY=1\nSTATUS=");
 }
 
 void gd_daemon_say_failed(struct gd_daemon *d, const struct gd_err *err)
@@ -322,8 +323,10 @@ int main(int argc, char **argv)
     struct asked asked = { 0 };
     struct gd_err err = { 0 };
     unsigned char log_key[32];
-    int rc = parse(argc, argv, &d->o, &asked);
+    int rc;
 
+    gd_std_open();
+    rc = parse(argc, argv, &d->o, &asked);
     if (rc)
         return rc == 1 ? 0 : 2;
     /* Large tables that grow give their old memory back to the system; two arenas do for three threads. */

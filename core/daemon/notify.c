@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "daemon/daemon.h"
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +42,12 @@ static int64_t env_number(const char *name)
     return text && gd_parse_i64(text, &n) ? n : 0;
 }
 
+/* A second descriptor of it: the first stays open for this process when it starts itself anew. */
 int gd_notify_listen_fd(void)
 {
-    return env_number("LISTEN_PID") == getpid() && env_number("LISTEN_FDS") >= 1 ? FIRST_FD : -1;
+    if (env_number("LISTEN_PID") != getpid() || env_number("LISTEN_FDS") < 1)
+        return -1;
+    return fcntl(FIRST_FD, F_DUPFD_CLOEXEC, FIRST_FD + 1);
 }
 
 int64_t gd_notify_watchdog_ms(void)

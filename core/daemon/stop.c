@@ -18,13 +18,15 @@ static void on_store_closed(void *arg);
 static void on_keys_closed(void *arg);
 static void on_audit_closed(void *arg);
 
-void gd_daemon_stop(struct gd_daemon *d)
+static void go_down(struct gd_daemon *d)
 {
     if (d->stopping)
         return;
     d->stopping = true;
     GD_LOG(d->log, GD_LOG_INFO, "draining");
-    gd_notify("STOPPING=1");
+    /* Of a service that says it stops, the manager ends what is still there after a while: also what has long
+     * started anew. */
+    gd_notify(d->again ? "STATUS=starting again" : "STOPPING=1");
     gd_store_hurry(d->keys); /* what is to be written waits behind the look at a large file */
     gd_store_hurry(d->store);
     gd_daemon_storage_stop(d, NULL, NULL);
@@ -34,13 +36,19 @@ void gd_daemon_stop(struct gd_daemon *d)
     (void)GD_FAULT("F24"); /* first passage: answers may be on their way */
 }
 
+void gd_daemon_stop(struct gd_daemon *d)
+{
+    d->again = false; /* also when it was about to start itself anew */
+    go_down(d);
+}
+
 void gd_daemon_restart(struct gd_daemon *d, const char *why)
 {
     if (d->stopping) /* it was told to end */
         return;
     GD_LOG(d->log, GD_LOG_ERROR, "restarting", GD_F_STR("text", why));
     d->again = true;
-    gd_daemon_stop(d);
+    go_down(d);
 }
 
 static void on_drained(void *arg)

@@ -1,6 +1,7 @@
 /* main.c - grantctl NOUN VERB: one call to the daemon, and its answer for a person or for a program. */
 #include "ctl.h"
 #include "base/mem.h"
+#include "base/std.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -219,6 +220,7 @@ int main(int argc, char **argv)
     struct gd_err err;
     int rc;
 
+    gd_std_open();
     gd_json_setup();
     if (argc == 2 && !strcmp(argv[1], "--version")) {
         (void)puts("grantctl " GRANTD_VERSION);

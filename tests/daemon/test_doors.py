@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""What a stranger found at the doors: calls that reach further than the rule that lets them in, a configuration that is
+read anew, what is closed before the daemon starts, answers that were on their way when it ended."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+
+from harness import SHARED, Gone, GrantdTest, Rpc, RpcError, program, wait_for
+
+NOBODY = 65534
+ASK = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(sys.argv[2].encode() + b"\\n")
+print(s.makefile().readline())
+"""
+
+
+def as_nobody(box, method, **params):
+    """The answer that another user of the machine gets."""
+    os.chmod(box.socket_path, 0o666)
+    call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+    out = subprocess.run(["/usr/bin/python3", "-c", ASK, box.socket_path, call], user=NOBODY, group=NOBODY, extra_groups=[],
+                         stdout=subprocess.PIPE, cwd="/", check=True)
+    answer = json.loads(out.stdout)
+    if "error" in answer:
+        raise RpcError(answer["error"])
+    return answer["result"]
+
+
+class Narrow(GrantdTest):
+    """A rule that names clients lets in for those clients."""
+
+    def test_all_grants_are_not_reached_through_one(self):
+        server = self.box.accounting()
+        self.box.policy_app(server, "none", at_ttl=600)
+        self.box.start()
+        mine, others = self.box.consent("none"), self.box.consent("none", login="berta")
+        client = self.box.grant(mine)["client"]
+        self.box.extra = f"policy:\n  - {{user: {NOBODY}, methods: [grant.verify], clients: [{client}]}}\n"
+        self.box.write_config()
+        self.rpc.call("daemon.reload")
+        self.assertEqual(as_nobody(self.box, "grant.verify", grant=mine)["grant"]["id"], mine)
+        for params, reason in (({"grant": others}, "NOT_FOUND"), ({"all": True}, "DENIED"),
+                               ({"grant": mine, "all": True}, "PARAM_INVALID"),
+                               ({"grant": mine, "client": client}, "PARAM_INVALID")):
+            with self.subTest(**params), self.assertRaises(RpcError) as caught:
+                as_nobody(self.box, "grant.verify", **params)
+            self.assertEqual(caught.exception.reason, reason, params)
+        self.assertEqual(as_nobody(self.box, "grant.verify", all=True, client=client)["looked"], 1)
+
+
+class Reload(GrantdTest):
+    def setUp(self):
+        super().setUp()
+        self.server = self.box.accounting()
+        self.box.policy_app(self.server, "none", at_ttl=600)
+
+    def reload(self):
+        self.box.write_config()
+        return self.rpc.call("daemon.reload")["restart_needed"]
+
+    def test_what_waits_for_a_restart_is_named(self):
+        self.box.start()
+        self.assertEqual(self.reload(), [])
+        self.box.extra = "log: {level: debug}\npolicy:\n  - {user: 65534, methods: [client.list]}\n"
+        self.assertEqual(self.reload(), [])
+        self.assertEqual(as_nobody(self.box, "client.list")["clients"], [])
+        self.box.limits["per_minute"] = 77
+        self.assertEqual(self.reload(), ["limits"])
+
+    def test_a_secret_that_was_changed_waits_too(self):
+        """The file that holds it has the same name; the platform will be shown the old one until the next start."""
+        self.box.start()
+        self.box.secret_file("none")
+        self.assertEqual(self.reload(), ["apps"])
+
+    def test_tls_comes_and_goes_with_a_restart_only(self):
+        """A portal that speaks plain http goes on to do so; nobody is told that it changed."""
+        self.box.start()
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", f"{self.box.inputs}/key.pem"], check=True)
+        subprocess.run(["openssl", "req", "-x509", "-key", f"{self.box.inputs}/key.pem", "-subj", "/CN=x", "-out",
+                        f"{self.box.inputs}/cert.pem"], check=True)
+        self.box.extra = f"tls: {{cert: {self.box.inputs}/cert.pem, key: {self.box.inputs}/key.pem}}\n"
+        self.assertEqual(self.reload(), ["tls"])
+        self.assertEqual(self.box.browser().open(self.box.url + "/health").status, 200)
+
+    def test_a_hangup_is_on_record(self):
+        """Rules that a signal changed are rules that somebody changed."""
+        self.box.start()
+        self.box.daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "config.reload" in self.box.log_tail())
+        self.box.extra = "listem: 1\n"
+        self.box.write_config()
+        self.box.daemon.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "CONFIG_UNKNOWN_KEY" in self.box.log_tail())
+
+        def steps():
+            records = self.rpc.call("audit.list", limit=1000)["records"]
+            return [r["outcome"] or r["phase"] for r in records if r["act"] == "daemon.reload"]
+        wait_for(lambda: len(steps()) == 4)
+        self.assertEqual(steps(), ["request", "ok", "request", "CONFIG_UNKNOWN_KEY"])
+
+
+class Closed(GrantdTest):
+    def test_nothing_is_written_where_the_log_was_closed(self):
+        """grantd 2>&-: the first file that is opened must not become what the log is written to."""
+        self.box.accounting()
+        self.box.write_config()
+        command = f'exec "$0" "$@" <&- >&- 2>&-'
+        grantd = subprocess.Popen(["sh", "-c", command, program("grantd"), "--config", self.box.config_path, "--own-platforms"],
+                                  start_new_session=True)
+        self.addCleanup(grantd.wait)
+        self.addCleanup(grantd.kill)
+        wait_for(lambda: os.path.exists(self.box.socket_path), 20)
+        rpc = Rpc(self.box.socket_path)
+        rpc.call("client.create", name="Anna")
+        self.assertEqual(self.box.browser().open(self.box.url + "/health").status, 200)
+        for fd in range(3):
+            self.assertEqual(os.readlink(f"/proc/{grantd.pid}/fd/{fd}"), "/dev/null")
+        rpc.close()
+        grantd.terminate()
+        self.assertEqual(grantd.wait(20), 0)
+        for folder, _, names in os.walk(self.box.state):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    self.assertNotIn(b'"event":"ready"', file.read(), name)
+
+
+class Ending(GrantdTest):
+    def test_the_answer_of_a_drain_arrives(self):
+        self.box.start()
+        for _ in range(5):
+            self.assertEqual(self.rpc.call("daemon.drain"), {"in_flight": 0})
+            self.assertEqual(self.box.daemon.wait_dead(), 0)
+            self.box.start()
+
+    def test_what_was_begun_is_answered(self):
+        """Ten clients are made while the daemon is told to end: each is made and said, or refused."""
+        self.box.start()
+        peers = [Rpc(self.box.socket_path) for _ in range(10)]
+        for number, peer in enumerate(peers):
+            peer.send("client.create", name=f"client {number}")
+        self.box.daemon.process.send_signal(signal.SIGTERM)
+        made = set()
+        for peer in peers:
+            try:
+                made.add(peer.reply()["client"]["id"])
+            except RpcError as e:
+                self.assertEqual(e.reason, "SHUTTING_DOWN")
+            except Gone:
+                made.add("nobody was told")
+            peer.close()
+        self.assertEqual(self.box.daemon.wait_dead(), 0)
+        self.box.start()
+        self.assertEqual({c["id"] for c in self.rpc.call("client.list")["clients"]}, made)
+
+
+class Manager:
+    """What a service manager does for the daemon: a socket that it made, another that hears how it is."""
+
+    def __init__(self, box):
+        self.hears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.hears.bind(box.folder + "/notify")
+        self.hears.settimeout(20)
+        self.door = socket.socket(socket.AF_UNIX)
+        self.door.bind(box.socket_path)
+        self.door.listen()
+        box.write_config()
+        given = {**os.environ, "NOTIFY_SOCKET": box.folder + "/notify", "LISTEN_FDS": "1"}
+        # Its descriptor has to be 3, and the number of the process in its environment.
+        command = f'LISTEN_PID=$$ exec "$0" "$@" 3<&{self.door.fileno()} 2>>"$LOG"'
+        self.grantd = subprocess.Popen(["bash", "-c", command, program("grantd"), "--config", box.config_path,
+                                        "--own-platforms"], env={**given, "LOG": box.log_path}, start_new_session=True,
+                                       pass_fds=[self.door.fileno()], stdin=subprocess.DEVNULL)
+
+    def heard(self):
+        return self.hears.recv(4096).decode().split("\n")
+
+    def until_ready(self):
+        said = []
+        while "READY=1" not in said:
+            said += self.heard()
+        return said
+
+    def end(self):
+        self.grantd.kill()
+        self.grantd.wait()
+        self.hears.close()
+        self.door.close()
+
+
+@unittest.skipIf(SHARED, "moves from file to file")
+class Managed(GrantdTest):
+    """The daemon starts itself anew, under a service manager."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.box.accounting()
+        self.box.policy_app(self.server, "strict", at_ttl=600)
+
+    def move(self, rpc):
+        """Everything into another file: the daemon will start itself anew."""
+        moved = self.box.state + "/moved.db"
+        self.box.extra = f"store: {{path: {moved}}}\n"
+        self.box.write_config()
+        rpc.call("store.migrate", to=moved)
+
+    def test_told_to_end_while_it_starts_anew(self):
+        """SIGTERM is not forgotten because the daemon was on its way down already."""
+        self.box.start()
+        grant = self.box.consent("strict")
+        self.server.post("/_ctl/fault", {"action": "delay", "ms": 1500, "grant_type": "refresh_token"})
+        self.rpc.send("grant.refresh", grant=grant)
+        wait_for(lambda: self.server.get("/_ctl/report")["seen"]["refresh"])
+        other = Rpc(self.box.socket_path)
+        self.move(other)
+        wait_for(lambda: "draining" in self.box.log_tail())
+        self.box.daemon.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.box.daemon.wait_dead(), 0)
+        other.close()
+        self.assertEqual(self.box.log_tail(10**6).count('"event":"ready"'), 1)
+
+    def test_it_keeps_its_socket_and_is_not_taken_for_one_that_stops(self):
+        """A manager ends what says STOPPING=1 and is still there after a while; and it hands its socket out once."""
+        manager = Manager(self.box)
+        self.addCleanup(manager.end)
+        manager.until_ready()
+        rpc = Rpc(self.box.socket_path)
+        rpc.call("client.create", name="Anna")
+        self.move(rpc)
+        self.assertNotIn("STOPPING=1", manager.until_ready())
+        rpc.close()
+        rpc = Rpc(self.box.socket_path)
+        self.assertEqual([c["name"] for c in rpc.call("client.list")["clients"]], ["Anna"])
+        self.assertEqual(rpc.call("daemon.status")["pid"], manager.grantd.pid)
+        rpc.close()
+        manager.grantd.terminate()
+        self.assertIn("STOPPING=1", manager.heard())
+        self.assertEqual(manager.grantd.wait(20), 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[1:]])
