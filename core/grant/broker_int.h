@@ -254,6 +254,8 @@ void gd_erase_resume(struct gd_broker *b, const char *workspace, const char *cli
 /* ---- hub.c ---- */
 struct gd_hub_state *gd_hub_find(struct gd_broker *b, const char *workspace, const char *id); /* NULL */
 struct gd_hub_state *gd_hub_of_app(struct gd_broker *b, const struct gd_app_state *a);        /* NULL: none */
+/* Do two apps give access to the same identity of the agency at the same platform? */
+bool gd_hub_shared(struct gd_broker *b, const struct gd_app_state *one, const struct gd_app_state *two);
 /* A request for the agency's own consent; gd_request_create makes none. */
 void gd_request_create_hub(struct gd_broker *b, const struct gd_actor *who, json_t *params,
                            gd_reply_fn *reply, void *arg);

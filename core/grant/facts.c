@@ -35,26 +35,34 @@ GD_SQL(sql_siblings,
        " AND o.account_id = c.account_id AND o.id <> c.id AND o.status <> 'revoked'"
        " JOIN token_versions v ON v.workspace = o.workspace AND v.attempt_id = o.current_attempt"
        " WHERE c.workspace = $1 AND c.id = $2");
-/* What else stands on access to this asset: other living grants, and items that somebody is still asked for.
- */
+/* What else stands on access to this asset, whichever client record it belongs to: other living grants, and
+ * items that somebody is still asked for. Whether their apps lead to the same place says gd_hub_shared. */
 GD_SQL(sql_others_have,
-       "SELECT t.kind, t.ref FROM grants g JOIN grants o ON o.workspace = g.workspace"
-       " AND o.asset_id = g.asset_id AND o.app = g.app AND o.id <> g.id"
+       "SELECT t.kind, t.ref, o.app FROM grants g JOIN grants o ON o.workspace = g.workspace"
+       " AND o.asset_id = g.asset_id AND o.id <> g.id"
        " AND o.lifecycle IN ('confirming', 'live') JOIN surfaces t ON t.workspace = o.workspace"
        " AND t.grant_id = o.id WHERE g.workspace = $1 AND g.id = $2 AND t.kind <> 'token'"
        " AND t.ref IS NOT NULL AND t.outcome NOT IN ('closed', 'gone')");
-#define OPEN_FLOWS                                                                              \
+/* Of the client's own items all that they have opened; of others' what names this asset. Flows that came to
+ * nothing are never deleted: only those that wait are looked for among all. */
+#define OWN_FLOWS                                                                               \
     " FROM grants g JOIN requests q ON q.workspace = g.workspace AND q.client_id = g.client_id" \
-    " JOIN flows f ON f.workspace = q.workspace AND f.request_id = q.id AND f.app = g.app"      \
+    " JOIN flows f ON f.workspace = q.workspace AND f.request_id = q.id"                        \
     " AND f.status IN ('pending', 'exchanging', 'waiting')"
+#define ELSEWHERE                                                                             \
+    " FROM grants g JOIN flows f ON f.workspace = g.workspace AND f.client_id <> g.client_id" \
+    " AND f.status IN ('exchanging', 'waiting')"
 #define OF_OPEN_ITEMS                                                                       \
     " WHERE g.workspace = $1 AND g.id = $2 AND EXISTS (SELECT 1 FROM items i"               \
     " WHERE i.workspace = f.workspace AND i.request_id = f.request_id AND i.flow_id = f.id" \
     " AND i.state IN ('started', 'waiting'))"
-GD_SQL(sql_open_items,
-       "SELECT f.id, -1, f.notes" OPEN_FLOWS OF_OPEN_ITEMS " AND f.notes IS NOT NULL"
-       " UNION ALL SELECT f.id, p.position, p.part" OPEN_FLOWS
-       " JOIN flow_parts p ON p.workspace = f.workspace AND p.flow_id = f.id" OF_OPEN_ITEMS " ORDER BY 1, 2");
+#define PARTS         " JOIN flow_parts p ON p.workspace = f.workspace AND p.flow_id = f.id"
+#define NAMES(column) " AND " column " LIKE '%' || g.asset_id || '%'"
+GD_SQL(sql_open_items, "SELECT f.id, -1, f.notes, f.app" OWN_FLOWS OF_OPEN_ITEMS " AND f.notes IS NOT NULL"
+                       " UNION ALL SELECT f.id, p.position, p.part, f.app" OWN_FLOWS PARTS OF_OPEN_ITEMS
+                       " UNION ALL SELECT f.id, -1, f.notes, f.app" ELSEWHERE OF_OPEN_ITEMS NAMES(
+                           "f.notes") " UNION ALL SELECT f.id, p.position, p.part, f.app" ELSEWHERE PARTS
+                           OF_OPEN_ITEMS NAMES("p.part") " ORDER BY 1, 2");
 
 void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx)
 {
@@ -197,6 +205,13 @@ static void take_report(json_t *open, const char *flow, json_t *one, const char 
         json_object_set(open, key, one);
 }
 
+static bool same_place(const struct gd_closing *x, const char *app)
+{
+    const struct gd_app_state *other = gd_app_find(x->b, app);
+
+    return x->app && other && gd_hub_shared(x->b, x->app, other);
+}
+
 static void take_others(struct gd_closing *x, const struct gd_tx *tx, const char *asset)
 {
     GD_AUTO_JSON open = json_object();
@@ -206,13 +221,16 @@ static void take_others(struct gd_closing *x, const struct gd_tx *tx, const char
     json_decref(x->others);
     x->others = json_array();
     for (size_t i = 0; i < gd_tx_rows(tx, GD_FACTS_OTHERS_HAVE); i++)
-        add_other(x->others, gd_tx_text(tx, GD_FACTS_OTHERS_HAVE, i, 0),
-                  gd_tx_text(tx, GD_FACTS_OTHERS_HAVE, i, 1));
+        if (same_place(x, gd_tx_text(tx, GD_FACTS_OTHERS_HAVE, i, 2)))
+            add_other(x->others, gd_tx_text(tx, GD_FACTS_OTHERS_HAVE, i, 0),
+                      gd_tx_text(tx, GD_FACTS_OTHERS_HAVE, i, 1));
     for (size_t i = 0; i < gd_tx_rows(tx, GD_FACTS_OPEN_ITEMS); i++) {
         const char *text = gd_tx_text(tx, GD_FACTS_OPEN_ITEMS, i, 2);
         GD_AUTO_JSON part = gd_json_parse(text, strlen(text), GD_FLOW_PROGRESS_MAX, NULL);
         size_t n;
 
+        if (!same_place(x, gd_tx_text(tx, GD_FACTS_OPEN_ITEMS, i, 3)))
+            continue;
         json_array_foreach(json_object_get(part, "surfaces"), n, one)
             take_report(open, gd_tx_text(tx, GD_FACTS_OPEN_ITEMS, i, 0), one, asset);
     }
@@ -225,8 +243,6 @@ void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx)
     const char *params = gd_tx_rows(tx, GD_FACTS_GRANT) ? gd_tx_text(tx, GD_FACTS_GRANT, 0, 8) : NULL;
 
     gd_surfaces_take(&x->surfaces, tx, GD_FACTS_SURFACES);
-    take_others(x, tx, gd_tx_rows(tx, GD_FACTS_GRANT) ? gd_tx_text(tx, GD_FACTS_GRANT, 0, 0) : NULL);
-    gd_surfaces_hold(&x->surfaces, x->others);
     json_decref(x->params);
     x->params = params ? gd_json_parse(params, strlen(params), GD_CRED_BLOB_MAX, NULL) : NULL;
     if (gd_tx_rows(tx, GD_FACTS_GRANT)) {
@@ -252,6 +268,8 @@ void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx)
             x->attempts = (unsigned)gd_tx_int(tx, GD_FACTS_CRED, 0, 4);
     }
     x->siblings = (json_int_t)gd_tx_rows(tx, GD_FACTS_SIBLINGS);
+    take_others(x, tx, x->doc.asset_id);
+    gd_surfaces_hold(&x->surfaces, x->others);
 }
 
 bool gd_closing_in_use(const struct gd_tx *tx)

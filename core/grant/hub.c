@@ -65,6 +65,19 @@ struct gd_app_state *gd_hub_app(struct gd_broker *b, const struct gd_hub_state *
     return NULL;
 }
 
+static const char *identity(const struct gd_hub_state *h)
+{
+    return h->hub.hub_id ? h->hub.hub_id : h->account; /* known once it is connected */
+}
+
+bool gd_hub_shared(struct gd_broker *b, const struct gd_app_state *one, const struct gd_app_state *two)
+{
+    const struct gd_hub_state *h = gd_hub_of_app(b, one), *k = gd_hub_of_app(b, two);
+
+    return one == two || (one->app.platform == two->app.platform && h && k &&
+                          (h == k || gd_same_text(identity(h), identity(k))));
+}
+
 /* ---- what operations are given ---- */
 
 static const char *handed_in(const struct gd_hub_state *h)
@@ -84,7 +97,7 @@ void gd_given_hub(struct gd_broker *b, const struct gd_app_state *a, struct gd_o
     json_object_update(ret->options, h->hub.options);
     json_object_del(ret->options, "access_token");
     g->options = ret->options;
-    g->args[GRANTD_ARG_HUB_ID] = h->hub.hub_id ? h->hub.hub_id : h->account; /* known once it is connected */
+    g->args[GRANTD_ARG_HUB_ID] = identity(h);
     g->args[GRANTD_ARG_HUB_ACCESS_TOKEN] = handed_in(h);
     if (handed_in(h) || !h->sealed)
         return;

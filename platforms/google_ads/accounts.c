@@ -6,6 +6,7 @@
 
 #define STEPS_MAX 20
 #define DAY       86400
+#define TOO_LATE  "NOT_ACCEPTED_IN_TIME"
 
 /* ---- stages: which accounts ---- */
 
@@ -306,7 +307,9 @@ static int is_out(int mode, const char *ref)
     return is_user(mode) ? *ref && strchr("iIvV", *ref) && ref[1] : ga_digits(ref);
 }
 
-/* What is out must be closed when the item ends without a grant; what has become of it is told, too. */
+/* What is out must be closed when the item ends without a grant; what has become of it is told, too. What
+ * nobody accepted in time stays out until then: another item may wait for the same, and only the host knows.
+ */
 static void tell_waiting(grantd_op *op, char state, const char *ref)
 {
     struct ga *st = ga(op);
@@ -314,6 +317,8 @@ static void tell_waiting(grantd_op *op, char state, const char *ref)
     const char *was = is_user(mode) ? review_of(st->line.ref) : NULL;
     const char *now = is_user(mode) && state == GA_WAITS ? review_of(ref) : NULL;
 
+    if (!strcmp(ref, TOO_LATE))
+        return;
     if (state == GA_WAITS && is_out(mode, ref))
         ga_tell_invitation(op, GRANTD_SURFACE_OPEN);
     else if (out && state != GA_WAITS)
@@ -345,38 +350,13 @@ grantd_next *ga_line_done(grantd_op *op, const char *ref)
     return set(op, GA_DONE, ref);
 }
 
-/* Too late, unless somebody accepted at the last moment: the next look sees that. */
-static grantd_next *on_taken_back(grantd_op *op)
-{
-    struct ga *st = ga(op);
-
-    if (st->accepted)
-        return set(op, GA_WAITS, st->line.ref);
-    if (st->stays)
-        grantd_warn(op, "INVITATION_STAYS", "what was sent to account %s could not be taken back: %s",
-                    st->line.cid, st->why ? st->why : "Google does not say why");
-    return set(op, GA_BAD, "NOT_ACCEPTED_IN_TIME");
-}
-
-static grantd_next *take_back(grantd_op *op, const char *ref)
-{
-    int mode = ga_mode(op);
-
-    if (!is_out(mode, ref))
-        return set(op, GA_BAD, "NOT_ACCEPTED_IN_TIME");
-    if (!is_user(mode))
-        return ga_withdraw_link(op, on_taken_back);
-    return review_of(ref) ? ga_withdraw_review(op, review_of(ref), on_taken_back)
-                          : ga_withdraw_user(op, on_taken_back);
-}
-
 grantd_next *ga_line_waits(grantd_op *op, const char *ref)
 {
     const char *days = grantd_option(op, "wait_days");
     int64_t max = days ? ga_number(days) * DAY : 0;
 
     if (max && ga(op)->line.since && grantd_now(op) - ga(op)->line.since > max)
-        return take_back(op, ref);
+        return set(op, GA_BAD, TOO_LATE);
     return set(op, GA_WAITS, ref);
 }
 
@@ -411,7 +391,7 @@ static const char *problem_text(const char *word)
         { "ACCOUNT_NOT_REACHED",
           "the person who consented does not reach this account: a user of the account has "
           "to consent" },
-        { "NOT_ACCEPTED_IN_TIME", "nobody accepted in time: ask again" },
+        { TOO_LATE, "nobody accepted in time: ask again" },
         { "INVITATION_DECLINED", "the invitation was declined: ask again if that was a mistake" },
         { "INVITATION_EXPIRED", "the invitation ran out after 20 days: ask again" },
         { "INVITATION_GONE", "the invitation is gone and nobody has access by it: ask again" },

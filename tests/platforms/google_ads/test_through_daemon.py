@@ -320,15 +320,18 @@ class GoogleAds(PlatformTest):
         self.withdrawn("closed")
         self.assertEqual(self.links(), {BAKERY: "INACTIVE"})
 
+    def new_client(self):
+        return self.rpc.call("client.create", name="Bakery")["client"]["id"]
+
+    def waits_for_one(self, client, **item):
+        _, request, _ = self.ask(asset=BAKERY, client=client, **item)
+        self.wait_items(request, "waiting")
+        return request
+
     def two_for_one_account(self, **item):
         """Two requests of one client for the same account, both waiting: they share its one invitation."""
-        client = self.rpc.call("client.create", name="Bakery")["client"]["id"]
-        requests = []
-        for _ in range(2):
-            _, request, _ = self.ask(asset=BAKERY, client=client, **item)
-            self.wait_items(request, "waiting")
-            requests.append(request)
-        return client, requests
+        client = self.new_client()
+        return client, [self.waits_for_one(client, **item) for _ in range(2)]
 
     def ended_surfaces(self):
         left = wait_for(lambda: [g for g in map(self.box.grant, (g["id"] for g in self.grants())) if g["state"] == "ended"])
@@ -383,6 +386,41 @@ class GoogleAds(PlatformTest):
         self.advance(2 * 86400)
         grant, = self.came_of(second)
         self.assertEqual(self.box.grant(grant)["role"]["granted"], "STANDARD")
+
+    def look_for_days(self, days):
+        for _ in range(2 * days):
+            self.advance(12 * 3600)
+            self.settle()
+
+    def test_wait_days_of_one_item_leave_the_invitation_to_the_other(self):
+        """The older one has waited long enough: what both share stays until the younger one has, too."""
+        self.begin(wait_days=2)
+        for clients in (1, 2):
+            older = self.new_client()
+            first = self.waits_for_one(older, mode="link_manual")
+            self.look_for_days(1)
+            second = self.waits_for_one(older if clients == 1 else self.new_client(), mode="link_manual")
+            self.look_for_days(1)
+            self.advance(3700)
+            wait_for(lambda: self.items(first)[0]["reason"] == "NOT_ACCEPTED_IN_TIME", 10)
+            wait_for(lambda: [g["state"] for g in self.grants(client=older)] == ["ended"], 10)
+            self.assertEqual((self.links(), self.items(second)[0]["state"]), ({BAKERY: "PENDING"}, "waiting"))
+            self.look_for_days(2)
+            wait_for(lambda: self.items(second)[0]["reason"] == "NOT_ACCEPTED_IN_TIME", 10)
+            wait_for(lambda: self.links() == {BAKERY: "CANCELED"}, 10)
+
+    def test_two_clients_who_are_asked_for_one_account_share_its_invitation(self):
+        self.begin()
+        for mode, kind, invitations in (("link_manual", "manager_invitation", lambda: self.links() == {BAKERY: "PENDING"}),
+                                        ("user", "user_invitation", lambda: len(self.sandbox.state("google")["invitations"]) == 1)):
+            clients = [self.new_client() for _ in range(2)]
+            first, second = (self.waits_for_one(c, mode=mode, role="STANDARD" if mode == "user" else None) for c in clients)
+            self.rpc.call("request.cancel", request=first)
+            wait_for(lambda: [g["state"] for g in self.grants(client=clients[0])] == ["ended"], 10)
+            self.assertTrue(invitations())
+            self.rpc.call("request.cancel", request=second)
+            wait_for(lambda: [g["state"] for g in self.grants(client=clients[1])] == ["ended"], 10)
+            self.assertFalse(invitations())
 
     def test_a_client_is_not_forgotten_before_what_it_was_asked_is_taken_back(self):
         """No grant and no token, but an invitation that only grantd knows: client.erase waits for its end."""
@@ -455,8 +493,8 @@ class GoogleAds(PlatformTest):
         for _ in range(3):
             self.advance(12 * 3600)
             self.settle()
-        grant, = self.came_of(request)
-        self.assertEqual(self.box.grant(grant)["asset"]["id"], BAKERY)
+        came = self.came_of(request)
+        wait_for(lambda: {g["asset"]["id"]: g["state"] for g in map(self.box.grant, came)} == {BAKERY: "active", SECOND: "ended"})
         self.assertEqual([p["problem"] for p in self.items(request)[0]["problems"]], ["NOT_ACCEPTED_IN_TIME"])
         self.assertEqual(self.links(), {BAKERY: "ACTIVE", SECOND: "CANCELED"})
 
