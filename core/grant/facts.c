@@ -56,13 +56,14 @@ GD_SQL(sql_others_have,
     " WHERE g.workspace = $1 AND g.id = $2 AND EXISTS (SELECT 1 FROM items i"               \
     " WHERE i.workspace = f.workspace AND i.request_id = f.request_id AND i.flow_id = f.id" \
     " AND i.state IN ('started', 'waiting'))"
-#define PARTS         " JOIN flow_parts p ON p.workspace = f.workspace AND p.flow_id = f.id"
-#define NAMES(column) " AND " column " LIKE '%' || g.asset_id || '%'"
-GD_SQL(sql_open_items, "SELECT f.id, -1, f.notes, f.app" OWN_FLOWS OF_OPEN_ITEMS " AND f.notes IS NOT NULL"
-                       " UNION ALL SELECT f.id, p.position, p.part, f.app" OWN_FLOWS PARTS OF_OPEN_ITEMS
-                       " UNION ALL SELECT f.id, -1, f.notes, f.app" ELSEWHERE OF_OPEN_ITEMS NAMES(
-                           "f.notes") " UNION ALL SELECT f.id, p.position, p.part, f.app" ELSEWHERE PARTS
-                           OF_OPEN_ITEMS NAMES("p.part") " ORDER BY 1, 2");
+#define PARTS    " JOIN flow_parts p ON p.workspace = f.workspace AND p.flow_id = f.id"
+#define ITS_NAME " LIKE '%' || g.asset_id || '%'"
+GD_SQL(sql_open_items,
+       "SELECT f.id, -1, f.notes, f.app" OWN_FLOWS OF_OPEN_ITEMS " AND f.notes IS NOT NULL"
+       " UNION ALL SELECT f.id, p.position, p.part, f.app" OWN_FLOWS PARTS OF_OPEN_ITEMS
+       " UNION ALL SELECT f.id, -1, f.notes, f.app" ELSEWHERE OF_OPEN_ITEMS " AND f.notes" ITS_NAME
+       " UNION ALL SELECT f.id, p.position, p.part, f.app" ELSEWHERE PARTS OF_OPEN_ITEMS
+       " AND p.part" ITS_NAME " ORDER BY 1, 2");
 
 void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx)
 {
