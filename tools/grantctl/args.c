@@ -267,6 +267,8 @@ static int one_flag(struct ctl *c, char *flag, const char *next, struct gd_err *
         json_object_set_new(c->params, name, json_boolean(form != 3));
         return 0;
     }
+    if (boolean && form == 3)
+        return gd_err_set(err, GD_R_USAGE, "--%s takes no value", flag);
     given = eq ? eq + 1 : next;
     if (!given)
         return gd_err_set(err, GD_R_USAGE, "--%s wants a value", flag);

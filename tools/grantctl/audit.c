@@ -20,9 +20,9 @@ int verdict_show(const struct ctl *c, const json_t *result)
                      (long long)gd_json_i64(result, "bad_line", 0));
     if (!ok) {
         (void)fputs(gd_json_text(result, "file", NULL) ? " of the closed file " : "", stdout);
-        text_print(gd_json_text(result, "file", ""));
+        text_print(stdout, gd_json_text(result, "file", ""));
         (void)fputs(" (", stdout);
-        text_print(gd_json_text(result, "why", "unknown"));
+        text_print(stdout, gd_json_text(result, "why", "unknown"));
         (void)printf("); %lld records before it are whole", (long long)gd_json_i64(result, "records", 0));
     }
     (void)fputs("\n", stdout);
@@ -55,10 +55,8 @@ int audit_verify_file(const struct ctl *c)
     struct gd_err err = { 0 };
     GD_AUTO_JSON out = NULL;
 
-    if (verify(c, &v, &err) < 0) {
-        (void)fprintf(stderr, "grantctl: %s (%s)\n", err.text, gd_reason_word(err.reason));
-        return (int)gd_reason_info(err.reason)->act;
-    }
+    if (verify(c, &v, &err) < 0)
+        return ctl_fail(c, &err);
     out = json_pack("{s:b,s:I,s:I,s:s}", "ok", v.bad_line == 0, "records", (json_int_t)v.records,
                     "checkpoints", (json_int_t)v.checkpoints, "head", v.head);
     if (v.bad_line) {

@@ -27,6 +27,10 @@ struct ctl {
     json_t *params;
 };
 
+/* main.c: says what is wrong on this side of the socket, with --json in the form of the daemon's refusals;
+ * exit code. */
+int ctl_fail(const struct ctl *c, const struct gd_err *err);
+
 /* args.c: 0, or -1 with err. Options of grantctl itself may stand anywhere. */
 int args_read(struct ctl *c, int argc, char **argv, struct gd_err *err);
 
@@ -49,13 +53,13 @@ void show_result(const struct ctl *c, json_t *result);
 void show_event(const struct ctl *c, const json_t *event);
 /* text.c */
 size_t text_width(const char *s);
-void text_print(const char *s); /* without control characters */
+void text_print(FILE *out, const char *s); /* without control characters */
 void time_words(char out[64], int64_t unix_ms, int64_t now_ms);
 int64_t now_ms(void);
 
 /* qr.c: half blocks, two rows a line. colour: dark on light by escape sequences; else light modules are the
- * blocks, which is right on a dark terminal. false when the text is too long for a code. */
-bool qr_print(const char *text, bool colour);
+ * blocks, which is right on a dark terminal. NULL, or why there is no code. */
+const char *qr_print(const char *text, bool colour);
 
 /* audit.c: audit verify --file, without a daemon; exit code. */
 int audit_verify_file(const struct ctl *c);

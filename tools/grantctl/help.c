@@ -129,6 +129,11 @@ static void one_method(const struct gd_schema *m, FILE *out)
     if (json_object_size(m->params))
         (void)fputc('\n', out);
     json_object_foreach((json_t *)(uintptr_t)m->params, name, param) one_param(name, param, out);
+    if (!strcmp(m->method, "audit.verify"))
+        (void)fputs(
+            "\n  --file PATH  a log as a file, without a daemon\n"
+            "  --others PATH:PATH  with --file: logs of other nodes, which know what this one signed\n",
+            out);
     json_array_foreach((json_t *)(uintptr_t)m->examples, i, one)(void)
         fprintf(out, "%s  %s\n", i ? "" : "\nExamples:\n", json_string_value(one));
 }

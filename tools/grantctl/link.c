@@ -74,6 +74,9 @@ int link_call(struct link *l, const char *method, json_t *params, struct gd_err 
     GD_AUTO_FREE char *line = gd_strf("%s\n", text ? text : "");
     size_t n = strlen(line);
 
+    if (n - 1 > GD_RPC_FRAME_MAX) /* without the line feed, as the daemon counts */
+        return gd_err_set(err, GD_R_FRAME_TOO_LARGE, "the request has %zu bytes, at most %d are taken", n - 1,
+                          GD_RPC_FRAME_MAX);
     for (size_t at = 0; at < n;) {
         ssize_t k = send(l->fd, line + at, n - at, MSG_NOSIGNAL);
 
@@ -83,9 +86,6 @@ int link_call(struct link *l, const char *method, json_t *params, struct gd_err 
             break; /* it may have said why: the answer is read */
         at += (size_t)k;
     }
-    if (strlen(line) > GD_RPC_FRAME_MAX)
-        return gd_err_set(err, GD_R_FRAME_TOO_LARGE, "the request has %zu bytes, at most %d are taken", n,
-                          GD_RPC_FRAME_MAX);
     return 0;
 }
 
@@ -97,7 +97,7 @@ static void be_patient(struct link *l)
     if (l->waiting || !isatty(STDERR_FILENO) || poll(&p, 1, PATIENCE_MS) != 0)
         return;
     l->waiting = true;
-    (void)fputs("still at it; the platform has to answer …\r", stderr);
+    (void)fputs("still at it; the platform has to answer ...\r", stderr);
 }
 
 static ssize_t take_in(struct link *l)
@@ -132,7 +132,8 @@ json_t *link_next(struct link *l, struct gd_err *err)
     gd_buf_consume(&l->in, (size_t)(nl - l->in.ptr) + 1);
     if (!json_is_object(out)) {
         json_decref(out);
-        gd_err_set(err, GD_R_ANSWER_INVALID, "what came back is no answer of grantd");
+        gd_err_set(err, GD_R_DAEMON_UNREACHABLE,
+                   "what came back is no answer of grantd: something else listens on the socket");
         return NULL;
     }
     return out;

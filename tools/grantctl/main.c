@@ -4,26 +4,20 @@
 #include "base/std.h"
 #include "base/text.h"
 
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static int fail(const struct gd_err *err)
-{
-    const struct gd_reason_info *info = gd_reason_info(err->reason);
-
-    (void)fprintf(stderr, "grantctl: %s (%s)\n", err->text, info->word);
-    return (int)info->act;
-}
+static const struct {
+    const char *word;
+    enum gd_act act;
+} acts[] = { { "usage", GD_ACT_USAGE },   { "notfound", GD_ACT_NOTFOUND }, { "denied", GD_ACT_DENIED },
+             { "person", GD_ACT_PERSON }, { "later", GD_ACT_LATER },       { "daemon", GD_ACT_DAEMON } };
 
 /* The daemon may be newer than this program: it says itself who must act. */
 static int act_code(const json_t *error)
 {
-    static const struct {
-        const char *word;
-        enum gd_act act;
-    } acts[] = { { "usage", GD_ACT_USAGE },   { "notfound", GD_ACT_NOTFOUND }, { "denied", GD_ACT_DENIED },
-                 { "person", GD_ACT_PERSON }, { "later", GD_ACT_LATER },       { "daemon", GD_ACT_DAEMON } };
     const char *word = gd_json_text(json_object_get(error, "data"), "act", "daemon");
 
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
@@ -32,15 +26,35 @@ static int act_code(const json_t *error)
     return GD_ACT_DAEMON;
 }
 
-static void print_safe(FILE *out, const char *s)
+static const char *act_word(enum gd_act act)
 {
-    for (size_t n; *s; s += n ? n : 1) {
-        n = gd_utf8_len(s);
-        if (n > 1 || (n == 1 && (unsigned char)*s >= 0x20 && *s != 0x7f))
-            (void)fwrite(s, 1, n, out);
-        else
-            (void)fputc('?', out);
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
+        if (acts[i].act == act)
+            return acts[i].word;
+    return "daemon";
+}
+
+static void print_json(const json_t *j)
+{
+    (void)json_dumpf(j, stdout, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    (void)fputc('\n', stdout);
+    (void)fflush(stdout);
+}
+
+int ctl_fail(const struct ctl *c, const struct gd_err *err)
+{
+    const struct gd_reason_info *info = gd_reason_info(err->reason);
+
+    if (c->json) {
+        GD_AUTO_JSON out = json_pack("{s:{s:{s:s,s:s,s:s},s:s}}", "error", "data", "act", act_word(info->act),
+                                     "reason", info->word, "remedy", info->remedy, "message", err->text);
+
+        print_json(out);
     }
+    (void)fputs("grantctl: ", stderr);
+    text_print(stderr, err->text);
+    (void)fprintf(stderr, " (%s)\n", info->word);
+    return (int)info->act;
 }
 
 static int refused(const struct ctl *c, json_t *error)
@@ -52,15 +66,14 @@ static int refused(const struct ctl *c, json_t *error)
     if (c->json) {
         GD_AUTO_JSON out = json_pack("{s:O}", "error", error);
 
-        (void)json_dumpf(out, stdout, JSON_COMPACT | JSON_SORT_KEYS);
-        (void)fputc('\n', stdout);
+        print_json(out);
     }
     (void)fputs("grantctl: ", stderr);
-    print_safe(stderr, gd_json_text(error, "message", "no words"));
+    text_print(stderr, gd_json_text(error, "message", "no words"));
     (void)fprintf(stderr, " (%.60s)\n", gd_json_text(data, "reason", "?"));
     if (remedy) {
         (void)fputs("  ", stderr);
-        print_safe(stderr, remedy);
+        text_print(stderr, remedy);
         (void)fputc('\n', stderr);
     }
     if (retry) {
@@ -68,13 +81,6 @@ static int refused(const struct ctl *c, json_t *error)
         (void)fprintf(stderr, "  It is tried again %s.\n", when);
     }
     return act_code(error);
-}
-
-static void print_json(const json_t *j)
-{
-    (void)json_dumpf(j, stdout, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-    (void)fputc('\n', stdout);
-    (void)fflush(stdout);
 }
 
 /* One answer; 0 with *ret, or an exit code. */
@@ -85,20 +91,20 @@ static int call(const struct ctl *c, struct link *l, json_t **ret)
     json_t *error, *result;
 
     if (link_call(l, c->method->method, c->params, &err) < 0)
-        return fail(&err);
+        return ctl_fail(c, &err);
     do {
         json_decref(msg);
         msg = link_next(l, &err);
     } while (msg && json_object_get(msg, "method")); /* a notification */
     if (!msg)
-        return fail(&err);
+        return ctl_fail(c, &err);
     error = json_object_get(msg, "error");
     if (error)
         return refused(c, error);
     result = json_object_get(msg, "result");
     if (!json_is_object(result)) {
-        gd_err_set(&err, GD_R_ANSWER_INVALID, "the answer holds neither a result nor an error");
-        return fail(&err);
+        gd_err_set(&err, GD_R_DAEMON_UNREACHABLE, "the answer holds neither a result nor an error");
+        return ctl_fail(c, &err);
     }
     *ret = json_incref(result);
     return 0;
@@ -109,7 +115,7 @@ static int follow(const struct ctl *c, struct link *l)
     struct gd_err err;
     json_t *msg;
 
-    while ((msg = link_next(l, &err))) {
+    while (!ferror(stdout) && (msg = link_next(l, &err))) {
         json_t *event = json_object_get(msg, "params");
 
         if (event && c->json)
@@ -118,7 +124,19 @@ static int follow(const struct ctl *c, struct link *l)
             show_event(c, event);
         json_decref(msg);
     }
-    return fail(&err);
+    return ferror(stdout) ? 0 : ctl_fail(c, &err); /* written says what it is */
+}
+
+/* Nobody may take half an answer for a whole one: a full disk, a reader that went away. */
+static int written(int rc)
+{
+    static const struct ctl words_only;
+    struct gd_err err;
+
+    if ((!fflush(stdout) && !ferror(stdout)) || rc)
+        return rc;
+    gd_err_set(&err, GD_R_OUTPUT_FAILED, "what was asked for was done, but the answer could not be written");
+    return ctl_fail(&words_only, &err);
 }
 
 /* Page after page, raw. */
@@ -131,7 +149,7 @@ static int all_pages(struct ctl *c, struct link *l, json_t *result)
     for (;;) {
         (void)fputs(gd_json_text(result, raw, ""), stdout);
         next = json_object_get(result, gd_json_text(c->method->doc, "pages", "next"));
-        if (!next || json_is_null(next))
+        if (!next || json_is_null(next) || ferror(stdout))
             break;
         json_object_set(c->params, "after", next);
         json_decref(result);
@@ -163,13 +181,13 @@ static int run(struct ctl *c)
     int rc;
 
     if (gd_schema_check_params(c->method, trial, &err) < 0) {
-        rc = fail(&err);
+        rc = ctl_fail(c, &err);
         (void)fprintf(stderr, "  Usage: grantctl %s %s --help\n", c->noun, c->verb);
         return rc;
     }
     l = link_open(c->socket, &err);
     if (!l)
-        return !strcmp(c->method->method, "daemon.help") ? help_alone(c) : fail(&err);
+        return !strcmp(c->method->method, "daemon.help") ? help_alone(c) : ctl_fail(c, &err);
     rc = call(c, l, &result);
     if (!rc && json_object_get(c->method->doc, "pages") && !c->json) {
         rc = all_pages(c, l, result);
@@ -199,6 +217,8 @@ static const char *default_socket(void)
 
 static int choose(struct ctl *c)
 {
+    struct gd_err err;
+
     if (c->help || !c->noun || !strcmp(c->noun, "help"))
         return help_print(c, c->noun || c->help ? stdout : stderr);
     if (!strcmp(c->noun, "completion"))
@@ -210,6 +230,12 @@ static int choose(struct ctl *c)
     }
     if (c->file && !strcmp(c->method->method, "audit.verify"))
         return audit_verify_file(c);
+    if (c->file || c->others) {
+        gd_err_set(&err, GD_R_USAGE,
+                   c->file ? "--file stands before the command; write it behind"
+                           : "--others goes with --file: the daemon verifies its own log only");
+        return ctl_fail(c, &err);
+    }
     return run(c);
 }
 
@@ -221,6 +247,7 @@ int main(int argc, char **argv)
     int rc;
 
     gd_std_open();
+    (void)setlocale(LC_CTYPE, "");
     gd_json_setup();
     if (argc == 2 && !strcmp(argv[1], "--version")) {
         (void)puts("grantctl " GRANTD_VERSION);
@@ -229,15 +256,17 @@ int main(int argc, char **argv)
     c.schemas = gd_schemas_new();
     c.socket = default_socket();
     c.colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && !(term && !strcmp(term, "dumb"));
-    if (args_read(&c, argc, argv, &err) < 0)
-        rc = fail(&err);
-    else
+    if (args_read(&c, argc, argv, &err) < 0) {
+        for (int i = 1; i < argc; i++) /* it may stand behind the mistake */
+            c.json = c.json || !strcmp(argv[i], "--json");
+        rc = ctl_fail(&c, &err);
+    } else {
         rc = choose(&c);
+    }
     if (!c.noun && !c.help && rc == 0)
         rc = GD_ACT_USAGE;
+    rc = written(rc);
     json_decref(c.params);
     gd_schemas_free(c.schemas);
-    if (fflush(stdout) != 0 && rc == 0)
-        rc = GD_ACT_DAEMON;
     return rc;
 }

@@ -102,7 +102,7 @@ static void print_cell(const struct ctl *c, const char *text)
 
     if (code)
         (void)fputs(code, stdout);
-    text_print(text);
+    text_print(stdout, text);
     if (code)
         (void)fputs("\033[0m", stdout);
 }
@@ -197,7 +197,7 @@ static void named(const struct ctl *c, const char *name, json_t *v, unsigned dep
     size_t i;
 
     pad((size_t)depth * 2);
-    text_print(name);
+    text_print(stdout, name);
     if (json_is_object(v) && json_object_size(v)) {
         (void)fputs(":\n", stdout);
         tree(c, v, depth + 1);
@@ -258,16 +258,18 @@ static void tree(const struct ctl *c, const json_t *obj, unsigned depth)
 
 static void show_link(const struct ctl *c, const json_t *result)
 {
-    const char *link = gd_json_text(result, "link", "");
+    const char *link = gd_json_text(result, "link", ""), *why = NULL;
     char when[128];
 
     text_cell(when, sizeof when, gd_json_text(result, "expires_at", "-"), true);
     (void)printf("request %s\nThe link works until %s and is shown only this once:\n\n  ",
                  gd_json_text(json_object_get(result, "request"), "id", "-"), when);
-    text_print(link);
+    text_print(stdout, link);
     (void)fputs("\n\n", stdout);
-    if ((c->qr || isatty(STDOUT_FILENO)) && !c->no_qr && !qr_print(link, c->colour))
-        (void)fputs("(the link is too long for a QR code)\n", stdout);
+    if ((c->qr || isatty(STDOUT_FILENO)) && !c->no_qr)
+        why = qr_print(link, c->colour);
+    if (why)
+        (void)printf("(%s)\n", why);
 }
 
 static void show_rest(const struct ctl *c, const json_t *result, const char *rows)
@@ -326,11 +328,11 @@ void show_event(const struct ctl *c, const json_t *event)
     char when[128];
 
     text_cell(when, sizeof when, gd_json_text(event, "at", "-"), true);
-    text_print(when);
+    text_print(stdout, when);
     (void)fputs("  ", stdout);
     print_cell(c, gd_json_text(event, "type", "-"));
     (void)fputs("  ", stdout);
-    text_print(gd_json_text(event, "subject", "-"));
+    text_print(stdout, gd_json_text(event, "subject", "-"));
     (void)fputc('\n', stdout);
     (void)fflush(stdout);
 }

@@ -2,15 +2,30 @@
 #include "ctl.h"
 #include "base/text.h"
 
+#include <langinfo.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+/* A terminal that reads another character set would take parts of a letter for controls. */
+static bool ascii_only(void)
+{
+    static int known;
+
+    if (!known)
+        known = isatty(STDOUT_FILENO) && strcmp(nl_langinfo(CODESET), "UTF-8") != 0 ? 1 : -1;
+    return known > 0;
+}
 
 /* Bytes of the printable character at s; 0 when it must not reach a terminal (controls, C1, broken UTF-8). */
 static size_t printable(const char *s)
 {
     const unsigned char *u = (const unsigned char *)s;
     size_t n = gd_utf8_len(s);
+
+    if (n > 1 && ascii_only())
+        return 0;
 
     if (n == 1 && (u[0] < 0x20 || u[0] == 0x7f))
         return 0;
@@ -31,14 +46,14 @@ size_t text_width(const char *s)
     return w;
 }
 
-void text_print(const char *s)
+void text_print(FILE *out, const char *s)
 {
     for (size_t n; *s; s += n ? n : 1) {
         n = printable(s);
         if (n)
-            (void)fwrite(s, 1, n, stdout);
+            (void)fwrite(s, 1, n, out);
         else
-            (void)fputc('?', stdout);
+            (void)fputc('?', out);
     }
 }
 

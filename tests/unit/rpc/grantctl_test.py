@@ -2,15 +2,19 @@
 
 grantctl_test.py GRANTCTL RPC_DOUBLE
 """
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import shutil
+import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 GRANTCTL, DOUBLE = sys.argv[1], sys.argv[2]
@@ -253,6 +257,99 @@ class Grantctl(unittest.TestCase):
                 text += part
             os.close(main)
             self.assertEqual(b"\x1b[31mneeds_consent" in text, coloured, text)
+
+    def on_terminal(self, *args, locale="C.UTF-8", columns=0):
+        """What is shown on a terminal of that character set and width."""
+        main, side = pty.openpty()
+        fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        env = {**os.environ, "GRANTD_SOCKET": self.socket, "TERM": "xterm", "LC_ALL": locale}
+        with subprocess.Popen([GRANTCTL, *args], stdout=side, stderr=side, stdin=side, env=env) as run:
+            os.close(side)
+            text = b""
+            try:
+                while part := os.read(main, 65536):
+                    text += part
+            except OSError:
+                pass
+            self.assertEqual(run.wait(30), 0)
+        os.close(main)
+        return text
+
+    def test_other_character_sets_and_narrow_terminals(self):
+        ask = ("request", "create", CL, "--item", "app=x")
+        self.assertIn("Zoë".encode(), self.on_terminal("client", "list"))
+        self.assertIn("▀".encode(), self.on_terminal(*ask))
+        self.assertIn("▀".encode(), self.on_terminal(*ask, columns=200))
+        narrow = self.on_terminal(*ask, columns=40)
+        self.assertNotIn("▀".encode(), narrow)
+        self.assertIn(b"too narrow", narrow)
+        for args, part in ((("client", "list"), b"Zo?"), (ask, b"no blocks for a QR code")):
+            text = self.on_terminal(*args, locale="C")
+            self.assertIn(part, text)
+            self.assertTrue(text.isascii(), text)
+        env = {**os.environ, "GRANTD_SOCKET": self.socket, "LC_ALL": "C"}
+        piped = subprocess.run([GRANTCTL, "client", "list"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env, check=True)
+        self.assertIn("Zoë".encode(), piped.stdout)  # what programs read is UTF-8 everywhere
+
+    # -- pipelines
+
+    def test_what_is_wrong_here_is_json_too(self):
+        """Whoever reads --json never gets an empty answer."""
+        nowhere = os.path.join(self.folder, "nowhere")
+        for code, reason, args in ((7, "DAEMON_UNREACHABLE", ("grant", "list", "--json", "--socket", nowhere)),
+                                   (2, "USAGE", ("grant", "list", "--lmiit", "3", "--json")),
+                                   (2, "PARAM_INVALID", ("--json", "grant", "get", "nonsense")),
+                                   (2, "AUDIT_UNREADABLE", ("audit", "verify", "--file", nowhere, "--json"))):
+            error = json.loads(self.ends(code, *args).stdout)["error"]
+            self.assertEqual(error["data"]["reason"], reason)
+            self.assertTrue(error["message"] and error["data"]["remedy"])
+            self.assertEqual(error["data"]["act"], "daemon" if code == 7 else "usage")
+
+    def test_an_answer_that_cannot_be_written(self):
+        """A full disk, a reader that went away where SIGPIPE is ignored (as systemd has it): said, and nothing hangs."""
+        env = {**os.environ, "GRANTD_SOCKET": self.socket}
+        for args in (("client", "list"), ("client", "list", "--json"), ("audit", "export"), ("event", "subscribe", "--json")):
+            for gone in (False, True):
+                with self.subTest(args=args, gone=gone):
+                    if gone:
+                        ours, theirs = os.pipe()
+                        os.close(ours)
+                    else:
+                        theirs = os.open("/dev/full", os.O_WRONLY)
+                    done = subprocess.run([GRANTCTL, *args], stdout=theirs, stderr=subprocess.PIPE, text=True, env=env,
+                                          timeout=20, check=False, restore_signals=False,
+                                          preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN))
+                    os.close(theirs)
+                    self.assertEqual(done.returncode, 5, done.stderr)
+                    self.assertIn("OUTPUT_FAILED", done.stderr)
+
+    def test_the_largest_request(self):
+        """What is refused for its size was not sent: nobody is told that a call was refused which was done."""
+        def submit(size):
+            texts = ["x" * 4000] * 16 + ["x" * size]
+            return self.run_it("grant", "submit", RQ, "--item", IT, "--inputs-json", "-",
+                               stdin=json.dumps([{"code": text} for text in texts], separators=(",", ":")))
+
+        def calls():
+            return json.loads(self.ends(0, "daemon", "status", "--json").stdout)["rpc"]["calls"].get("grant.submit", 0)
+        said = submit(1300)
+        self.assertIn("FRAME_TOO_LARGE", said.stderr)
+        size = 1300 - (int(re.search(r"has (\d+) bytes", said.stderr)[1]) - 65536)
+        before = calls()
+        self.assertEqual(submit(size).returncode, 0)
+        self.assertEqual(calls(), before + 1)
+        said = submit(size + 1)
+        self.assertEqual(said.returncode, 2)
+        self.assertIn("has 65537 bytes", said.stderr)
+        self.assertEqual(calls(), before + 1)
+
+    def test_options_that_would_be_ignored(self):
+        self.assertIn("takes no value", self.ends(2, "request", "create", CL, "--item", "app=x", "--no-confirm=yes").stderr)
+        self.assertIn("--file", self.ends(2, "audit", "verify", "--others", "/a:/b").stderr)
+        self.assertIn("before the command", self.ends(2, "--file", "/etc/grantd/grantd.yaml", "daemon", "check").stderr)
+        shown = self.ends(0, "audit", "verify", "--help").stdout
+        for flag in ("--file", "--others"):
+            self.assertIn(flag + " PATH", shown)
 
     def test_other_peoples_clients(self):
         done = subprocess.run([CLIENTS, self.socket, GR], capture_output=True, text=True, timeout=120, check=False)
