@@ -103,10 +103,18 @@ static struct gd_config *read_file(struct gd_daemon *d, const char *file, json_t
 static void check(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg)
 {
     struct gd_daemon *d = arg;
-    json_t *errors;
-    struct gd_config *c = read_file(d, gd_json_text(params, "file", d->o.config), &errors);
-    json_t *result = json_pack("{s:b, s:o}", "ok", (int)(c != NULL), "errors", errors);
+    const char *file = gd_json_text(params, "file", NULL);
+    json_t *errors, *result;
+    struct gd_config *c;
+    struct gd_err err;
 
+    if (file && *file != '/') {
+        gd_err_set(&err, GD_R_PARAM_INVALID, "name the file by its absolute path: the daemon looks there");
+        answer(d, NULL, &err, reply, reply_arg);
+        return;
+    }
+    c = read_file(d, file ? file : d->o.config, &errors);
+    result = json_pack("{s:b, s:o}", "ok", (int)(c != NULL), "errors", errors);
     if (c)
         json_object_set_new(result, "config", gd_config_json(c));
     gd_config_free(c);

@@ -90,6 +90,12 @@ class Reload(GrantdTest):
         self.assertEqual(self.reload(), ["tls"])
         self.assertEqual(self.box.browser().open(self.box.url + "/health").status, 200)
 
+    def test_another_file_is_named_by_its_whole_path(self):
+        """Where the daemon was started from is nobody's business."""
+        self.box.start()
+        self.refused("PARAM_INVALID", "daemon.check", file="grantd.yaml")
+        self.assertTrue(self.rpc.call("daemon.check", file=self.box.config_path)["ok"])
+
     def test_a_hangup_is_on_record(self):
         """Rules that a signal changed are rules that somebody changed."""
         self.box.start()
