@@ -8,7 +8,7 @@ function(gd_tape_test platform)
   add_test(NAME tapes.${platform}
     COMMAND grantd-plugtest ${R_OPTIONS} $<TARGET_FILE:${platform}_platform> ${tapes})
   if(NOT R_TIMEOUT)
-    set(R_TIMEOUT 300)
+    set(R_TIMEOUT 900)
   endif()
   set_tests_properties(tapes.${platform} PROPERTIES TIMEOUT ${R_TIMEOUT})
 endfunction()
@@ -20,7 +20,7 @@ function(gd_sandboxed_test platform)
     add_test(NAME sandboxed.${platform}${end} COMMAND ${Python3_EXECUTABLE} -B -m unittest -v test_through_daemon
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   endforeach()
-  set_tests_properties(sandboxed.${platform} PROPERTIES TIMEOUT 300 ENVIRONMENT GRANTD_BUILD=${PROJECT_BINARY_DIR})
-  set_tests_properties(sandboxed.${platform}_pg PROPERTIES TIMEOUT 600 LABELS deep
+  set_tests_properties(sandboxed.${platform} PROPERTIES TIMEOUT 900 ENVIRONMENT GRANTD_BUILD=${PROJECT_BINARY_DIR})
+  set_tests_properties(sandboxed.${platform}_pg PROPERTIES TIMEOUT 900 LABELS deep
                        ENVIRONMENT "GRANTD_BUILD=${PROJECT_BINARY_DIR};GRANTD_TEST_STORE=postgresql")
 endfunction()
