@@ -56,7 +56,7 @@ int gd_portal_conn_worth(const struct gd_portal_conn *c)
         return 1;
     if (c->state == GD_CONN_READING)
         return gd_portal_reader_begun(&c->reader) || c->in.len ? 1 : 2;
-    return 0;
+    return c->state == GD_CONN_DELAYED ? 2 : 0; /* who guesses must not keep others out while he waits */
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------

@@ -213,11 +213,12 @@ void gd_portal_server_close(struct gd_portal_server *s, void (*done)(void *), vo
     for (struct gd_list *n = s->conns.next, *next = n->next; n != &s->conns; n = next, next = n->next) {
         struct gd_portal_conn *c = gd_container_of(n, struct gd_portal_conn, node);
 
-        if (gd_portal_conn_worth(c))
+        if (c->state == GD_CONN_DELAYED)
+            c->due = 0; /* the answer leaves now */
+        else if (gd_portal_conn_worth(c))
             gd_portal_conn_close(c);
         else if (c->deadline > grace)
             c->deadline = grace;
-        c->due = 0; /* an answer that was held back leaves now */
     }
 }
 

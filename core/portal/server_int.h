@@ -66,7 +66,8 @@ void gd_portal_server_conn_gone(struct gd_portal_server *s);
 void gd_portal_conn_accept(struct gd_portal_server *s);
 void gd_portal_conn_close(struct gd_portal_conn *c);
 void gd_portal_conn_sweep(struct gd_portal_conn *c, int64_t now);
-/* How readily it is given up when there are too many: 0 not at all, 1 unfinished request, 2 idle. */
+/* How readily it is given up when there are too many: 0 not at all, 1 unfinished request, 2 idle, or its
+ * answer is held back because it guessed. */
 int gd_portal_conn_worth(const struct gd_portal_conn *c);
 void gd_portal_conn_refuse(struct gd_portal_conn *c, int status, const char *why);
 

@@ -406,6 +406,38 @@ static void test_global(void **state)
     world_stop(&w);
 }
 
+/* Everything is full of connections that guess and wait for their answer: they make room for who does not. */
+static void test_guessers_make_room(void **state)
+{
+    struct world w;
+    int fds[10];
+    (void)state;
+
+    world_init(&w);
+    w.limits.conns = 10;
+    world_start(&w);
+    world_stop_clock(); /* what is held back stays there */
+    for (int i = 0; i < 20; i++) {
+        char from[32];
+
+        (void)snprintf(from, sizeof from, "127.0.%d.1", i + 1);
+        if (i < 10) {
+            expect(ask_from(&w, from, "GET", "/a/" DOUBLE_NONE "/guess", NULL, NULL), 404);
+            continue;
+        }
+        fds[i - 10] = dial_from(&w, from);
+        say(fds[i - 10], "GET /a/" DOUBLE_NONE "/guess HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    assert_true(world_settles(&w, "requests", 20));
+    assert_true(world_settles(&w, "exchanges", 0));
+    assert_true(world_settles(&w, "connections", 10));
+    expect(ask(&w, "GET", "/health", NULL, NULL), 200);
+    assert_true(world_settles(&w, "evicted", 1));
+    for (int i = 0; i < 10; i++)
+        (void)close(fds[i]);
+    world_stop(&w);
+}
+
 static unsigned open_fds(void)
 {
     int fd = dup(0);
@@ -563,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_per_address),
         cmocka_unit_test(test_idle_first),
         cmocka_unit_test(test_global),
+        cmocka_unit_test(test_guessers_make_room),
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_slowloris),
         cmocka_unit_test(test_close_while_running),
