@@ -29,16 +29,29 @@ static void call_free(struct call *call)
     gd_rpc_ended(r);
 }
 
+/* The next answers of a method will be as long as the longest of late. */
+static void learn_length(struct method *m, size_t n)
+{
+    m->likely -= m->likely / 4;
+    if (m->likely < n)
+        m->likely = n;
+}
+
 /* Says it to the peer; the call itself may have to wait for its handler. */
 static void answer(struct call *call)
 {
     struct frame *f = call->frame;
+    size_t before = f->out.len;
 
     call->frame = NULL;
-    if (f->conn)
+    if (f->conn) {
         f->conn->running--;
-    if (call->id)
+        f->conn->likely -= call->likely;
+    }
+    if (call->id) {
         gd_frame_answer(f, call->id, call->failed ? NULL : call->result, &call->err);
+        learn_length(call->method, f->out.len - before);
+    }
     gd_frame_unref(f);
 }
 
@@ -512,8 +525,10 @@ static struct call *call_new(struct frame *f, struct method *m, char *id, json_t
     call->params = params;
     call->started = gd_mono(r->clock);
     call->rules = r->rules;
+    call->likely = m->likely;
     f->pending++;
     f->conn->running++;
+    f->conn->likely += call->likely;
     gd_list_add(&r->calls, &call->link);
     r->ncalls++;
     return call;

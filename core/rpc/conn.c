@@ -84,6 +84,7 @@ static void write_rest(struct conn *c)
     b = uv_buf_init(c->sending.ptr, (unsigned)c->sending.len);
     c->write.data = c;
     c->writing = true;
+    c->handed += c->sending.len;
     if (uv_write(&c->write, (uv_stream_t *)&c->pipe, &b, 1, on_written) < 0) {
         c->writing = false;
         gd_conn_cut(c);
@@ -104,6 +105,7 @@ static void flush(struct conn *c)
         gd_conn_cut(c);
         return;
     }
+    c->handed += n > 0 ? (uint64_t)n : 0;
     if (n > 0 && (size_t)n == c->out.len)
         gd_buf_clear(&c->out);
     else if (n > 0)
@@ -114,6 +116,13 @@ static void flush(struct conn *c)
         gd_buf_done(&c->out); /* a long answer does not keep its memory */
 }
 
+static void cut_unread(struct conn *c)
+{
+    GD_LOG(c->rpc->log, GD_LOG_WARN, "rpc.unread", GD_F_INT("uid", c->caller.uid),
+           GD_F_INT("pid", c->caller.pid));
+    gd_conn_cut(c);
+}
+
 void gd_conn_send(struct conn *c, const char *p, size_t n)
 {
     if (c->closing)
@@ -122,13 +131,36 @@ void gd_conn_send(struct conn *c, const char *p, size_t n)
         flush(c);
     if (c->closing)
         return;
-    if (c->out.len + c->sending.len > GD_RPC_UNSENT_MAX || !gd_buf_add(&c->out, p, n)) {
-        GD_LOG(c->rpc->log, GD_LOG_WARN, "rpc.unread", GD_F_INT("uid", c->caller.uid),
-               GD_F_INT("pid", c->caller.pid));
-        gd_conn_cut(c);
-        return;
+    if (c->out.len + c->sending.len > GD_RPC_UNSENT_HARD || !gd_buf_add(&c->out, p, n))
+        cut_unread(c);
+    else
+        gd_conn_touch(c);
+}
+
+/* Answers come in heaps that no peer can have read yet; who takes none of it for long reads no more. */
+static void look_at_unread(struct conn *c, int64_t now)
+{
+    uint64_t waiting = uv_stream_get_write_queue_size((uv_stream_t *)&c->pipe);
+    uint64_t taken = c->handed - waiting;
+
+    if (waiting + c->out.len <= GD_RPC_UNSENT_MAX) {
+        c->taken_at = 0;
+    } else if (!c->taken_at || taken != c->taken) {
+        c->taken_at = now;
+        c->taken = taken;
+    } else if (now - c->taken_at >= GD_RPC_UNREAD_MS) {
+        cut_unread(c);
     }
-    gd_conn_touch(c);
+}
+
+void gd_conn_sweep(struct gd_rpc *r)
+{
+    int64_t now = gd_mono(r->clock);
+
+    for (struct gd_list *l = r->conns.next, *next; l != &r->conns; l = next) {
+        next = l->next;
+        look_at_unread(gd_container_of(l, struct conn, link), now);
+    }
 }
 
 /* ---- bytes in ---------------------------------------------------------------------------------------------
@@ -218,7 +250,8 @@ bool gd_conn_busy(const struct conn *c)
 {
     if (c->mode == CONN_HTTP)
         return c->running > 0;
-    return c->running >= GD_RPC_CALLS_PER_PEER || c->out.len + c->sending.len > GD_RPC_UNSENT_MAX / 4;
+    return c->running >= GD_RPC_CALLS_PER_PEER ||
+           c->likely + c->out.len + c->sending.len > GD_RPC_UNSENT_MAX / 4;
 }
 
 /* Goes on reading once there is room again. What was held back comes first. */
@@ -328,7 +361,7 @@ static struct conn *new_conn(struct gd_rpc *r)
     gd_list_init(&c->dirty);
     gd_list_init(&c->frames);
     gd_buf_init(&c->in, READ_SIZE + GD_RPC_FRAME_MAX + 2);
-    gd_buf_init(&c->out, GD_RPC_UNSENT_MAX + GD_RPC_ANSWER_MAX + GD_RPC_BATCH_MAX * RENDER_SIZE);
+    gd_buf_init(&c->out, GD_RPC_UNSENT_HARD + GD_RPC_ANSWER_MAX + GD_RPC_BATCH_MAX * RENDER_SIZE);
     uv_pipe_init(r->loop, &c->pipe, 0);
     c->pipe.data = c;
     r->nconns++;

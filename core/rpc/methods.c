@@ -345,7 +345,9 @@ void gd_methods_open(struct gd_rpc *r)
             (void)fprintf(stderr, "the schemas and the handlers differ at %s\n", s->method);
             abort();
         }
-        r->methods[i] = (struct method){ .schema = s, .act = handlers[i].act, .own = handlers[i].own };
+        r->methods[i] = (struct method){
+            .schema = s, .act = handlers[i].act, .own = handlers[i].own, .likely = GD_RPC_UNSENT_MAX / 8
+        };
     }
 }
 

@@ -23,6 +23,7 @@ static void on_prepare(uv_prepare_t *h)
 static void on_sweep(uv_timer_t *h)
 {
     gd_call_sweep(h->data);
+    gd_conn_sweep(h->data);
 }
 
 static int take_socket(struct gd_rpc *r, const struct gd_rpc_options *o, struct gd_err *err)

@@ -22,6 +22,7 @@ struct method {
     gd_act_fn *act;             /* the broker's, or NULL */
     void (*own)(struct call *); /* answers with gd_call_reply, now or later */
     uint64_t calls;
+    size_t likely; /* bytes that an answer is expected to have, by those that went before */
 };
 
 enum conn_mode { CONN_NEW, CONN_LINES, CONN_HTTP };
@@ -39,6 +40,10 @@ struct conn {
     struct gd_buf out;     /* not yet handed to the kernel */
     struct gd_buf sending; /* owned by the write in flight */
     size_t thrown;         /* bytes dropped since the last word was said */
+    size_t likely;         /* bytes that the calls that run may answer */
+    uint64_t handed;       /* bytes given to the kernel, or to libuv for it */
+    uint64_t taken;        /* of them, what the peer had read when it was last looked at ... */
+    int64_t taken_at;      /* ... and since when it is so; 0: it does not matter */
     unsigned running;      /* calls, those of the hot path that wait for the check phase included */
     bool writing, paused, eof, closing;
     bool said;      /* the last word is out, the sending side is shut */
@@ -64,6 +69,7 @@ struct call {
     char actor_name[32];
     char *id; /* JSON text; NULL: a notification */
     json_t *params, *result;
+    size_t likely; /* its part of conn->likely */
     struct gd_err err;
     bool failed;    /* err holds */
     bool caught_up; /* what it names was not known here: others were asked */
@@ -125,6 +131,7 @@ void gd_conn_touch(struct conn *c); /* looked at in the next settle step */
 void gd_conn_send(struct conn *c, const char *p, size_t n);
 void gd_conn_last_word(struct conn *c); /* nothing is read any more; closes when out is empty */
 void gd_rpc_settle(struct gd_rpc *r);
+void gd_conn_sweep(struct gd_rpc *r); /* cuts who does not read what waits for him */
 /* line.c */
 void gd_line_feed(struct conn *c, const char *p, size_t n);
 void gd_line_resume(struct conn *c);

@@ -177,8 +177,8 @@ static void many_at_once(void **state)
     gd_buf_done(&b);
 }
 
-/* Who never reads is cut when 4 MiB wait, not before. */
-static void unread_replies_cut_the_peer(void **state)
+/* Who does not read gets no more begun when 1 MiB waits; reading again makes it go on. */
+static void unread_replies_hold_the_peer_back(void **state)
 {
     struct fix *f = *state;
     static const char text[] = "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"daemon.help\"}\n";
@@ -229,6 +229,61 @@ static void long_replies_arrive(void **state)
     json_decref(fake.result);
     fake.result = many_clients(1);
     kit_expect(kit_ask(f, CALL("client.list", "{}")), "\"clients\":[{");
+}
+
+static void ask_for_lists(struct fix *f, int n)
+{
+    struct gd_buf b;
+
+    gd_buf_init(&b, 1024 * 1024);
+    for (int i = 0; i < n; i++)
+        gd_buf_addf(&b, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"client.list\"}\n", i);
+    assert_int_equal(send(f->fd, b.ptr, b.len, MSG_NOSIGNAL), b.len);
+    gd_buf_done(&b);
+}
+
+/* A client that asks for much at once and reads all of it is not taken for one that does not read: also when
+ * the answers are far longer than those before. */
+static void pipelined_lists_all_arrive(void **state)
+{
+    struct fix *f = *state;
+
+    fake.result = json_pack("{s:[]}", "clients");
+    for (int i = 0; i < 40; i++)
+        kit_expect(kit_ask(f, CALL("client.list", "{}")), "\"clients\":[]");
+    json_decref(fake.result);
+    fake.result = many_clients(96 * 1024 / (sizeof CLIENT - 1));
+    gd_buf_clear(&f->in);
+    ask_for_lists(f, 60);
+    kit_wait_lines(f, 60);
+    assert_false(f->eof);
+    gd_buf_clear(&f->in);
+    ask_for_lists(f, 60); /* and when it is known how long they are, no heap is made of them */
+    kit_wait_lines(f, 60);
+    assert_false(f->eof);
+}
+
+static void who_never_reads_is_cut(void **state)
+{
+    struct fix *f = *state;
+    int64_t end = kit_now_ms() + 10000, connections = 1;
+
+    fake.result = json_pack("{s:[]}", "clients");
+    for (int i = 0; i < 40; i++)
+        kit_expect(kit_ask(f, CALL("client.list", "{}")), "\"clients\":[]");
+    json_decref(fake.result);
+    fake.result = many_clients(256 * 1024 / (sizeof CLIENT - 1));
+    ask_for_lists(f, 50);
+    while (connections && kit_now_ms() < end) {
+        json_t *s;
+
+        kit_pump(f);
+        gd_clock_virtual_advance(&f->clock, GD_RPC_UNREAD_MS / 20);
+        s = gd_rpc_status(f->rpc);
+        connections = gd_json_i64(s, "connections", 9);
+        json_decref(s);
+    }
+    assert_int_equal(connections, 0);
 }
 
 /* ---- HTTP ---- */
@@ -330,7 +385,9 @@ int main(void)
         T(notifications_are_silent),
         T(half_closed_peers_get_their_answer),
         T(many_at_once),
-        T(unread_replies_cut_the_peer),
+        T(unread_replies_hold_the_peer_back),
+        T(pipelined_lists_all_arrive),
+        T(who_never_reads_is_cut),
         T(long_replies_arrive),
         T(http_posts),
         T(http_refusals),
