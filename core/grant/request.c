@@ -1,6 +1,7 @@
 /* grant/request.c - requests: what the agency asks of one client, and the link that is shown once. The secret
  * of a link is never stored; a reminder makes a further link with a secret of its own. */
 #include "base/fault.h"
+#include "grant/asked.h"
 #include "grant/exchange.h"
 #include "grant/mails.h"
 #include "grant/params.h"
@@ -126,6 +127,7 @@ static json_t *request_json(struct gd_broker *b, const char *workspace, const st
 struct answer {
     const char *link;
     bool notified; /* the link went out by mail, and only there */
+    const char *notices;
     size_t grants; /* that were read behind the request */
 };
 
@@ -146,6 +148,8 @@ static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
         json_object_set_new(result, "link", json_string(a->link));
     if (a->notified)
         json_object_set_new(result, "notified", json_true());
+    if (a->notices)
+        json_object_set_new(result, "notices", stored_json(a->notices, json_array()));
     if (a->link || a->notified)
         json_object_set_new(result, "expires_at", gd_time_json(gd_tx_int(tx, GET, 0, 6)));
     if (a->grants != SIZE_MAX) {
@@ -187,7 +191,8 @@ struct making {
     const char *link;
     const char *name, *email, *message; /* for the mail */
     int64_t until;
-    bool hub; /* the agency's own consent, asked by hub.connect */
+    bool hub;            /* the agency's own consent, asked by hub.connect */
+    const char *notices; /* JSON; NULL: none are told */
 };
 
 /* By mail: can it go to this client? False: the call has been failed, and nothing was made. */
@@ -287,6 +292,7 @@ static void on_notify_stored(void *arg, struct gd_tx *tx, enum gd_store_result r
     gd_events_wake(c->b->d.events);
     gd_request_reply(c, m->request, NULL, NULL);
     ((struct answer *)c->state)->notified = true;
+    ((struct answer *)c->state)->notices = m->notices;
 }
 
 static void on_notified(void *arg, const struct gd_err *err)
@@ -323,6 +329,7 @@ static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         return;
     }
     gd_request_reply(c, m->request, m->link, NULL);
+    ((struct answer *)c->state)->notices = m->notices;
 }
 
 static void add_items(struct gd_call *c, struct gd_tx *tx, const char *request, int64_t now)
@@ -365,6 +372,8 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     }
     if (!may_notify(c, tx, 0))
         return;
+    if (!m->hub)
+        m->notices = gd_asked_notices(c, tx, 1);
     m->message = gd_param(c, "message");
     m->until = expires;
     gd_id_make(m->request, "rq", now, c->b->d.rng);
@@ -381,6 +390,7 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 
 static void on_rehearsed(struct gd_call *c, const struct gd_err *err)
 {
+    struct making *m = c->state;
     struct gd_tx *tx;
 
     if (err) {
@@ -389,6 +399,8 @@ static void on_rehearsed(struct gd_call *c, const struct gd_err *err)
     }
     tx = gd_tx_new(c->b->d.store);
     gd_tx_add(tx, &sql_client, GD_P_TEXT(c->workspace), GD_P_TEXT(gd_param(c, "client")));
+    if (!m->hub)
+        gd_asked_read(c, tx);
     gd_store_read(c->b->d.store, tx, on_client, c);
 }
 

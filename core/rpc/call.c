@@ -83,11 +83,12 @@ bool gd_call_sees(const struct call *call, const char *client)
     return sees_on(call, client, NULL);
 }
 
-/* Leaves out of a listing what this caller may not see. The result is the handler's: a copy is made. */
+/* Leaves out of a list what this caller may not see. The result is the handler's: a copy is made. */
 static void filter_result(struct call *call)
 {
     const json_t *scope = call->method->schema->scope;
-    const char *list = gd_json_text(scope, "filter", NULL), *member = gd_json_text(scope, "client", "client");
+    const char *list = gd_json_text(scope, "filter", gd_json_text(scope, "withhold", NULL)),
+               *member = gd_json_text(scope, "client", "client");
     json_t *all = list ? json_object_get(call->result, list) : NULL, *kept, *copy, *one;
     size_t i;
 

@@ -54,6 +54,21 @@ class Narrow(GrantdTest):
             self.assertEqual(caught.exception.reason, reason, params)
         self.assertEqual(as_nobody(self.box, "grant.verify", all=True, client=client)["looked"], 1)
 
+    def test_other_clients_are_not_told_of(self):
+        """Who else is asked for the account is said to whoever may see that client."""
+        server = self.box.accounting()
+        self.box.policy_app(server, "none", at_ttl=600)
+        self.box.start()
+        one, two = (self.rpc.call("client.create", name=name)["client"]["id"] for name in ("One", "Two"))
+        self.box.extra = f"policy:\n  - {{user: {NOBODY}, methods: [request.create], clients: [{two}]}}\n"
+        self.box.write_config()
+        self.rpc.call("daemon.reload")
+        ask = {"items": [{"app": "none", "asset": "properties/1"}]}
+        first = self.rpc.call("request.create", client=one, **ask)["request"]["id"]
+        (told,) = self.rpc.call("request.create", client=two, **ask)["notices"]
+        self.assertEqual((told["request"], told["client"]), (first, one))
+        self.assertEqual([n["client"] for n in as_nobody(self.box, "request.create", client=two, **ask)["notices"]], [two])
+
 
 class Reload(GrantdTest):
     def setUp(self):

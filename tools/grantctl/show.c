@@ -256,6 +256,21 @@ static void tree(const struct ctl *c, const json_t *obj, unsigned depth)
 /* ---- whole answers ----------------------------------------------------------------------------------------
  */
 
+/* What somebody should know and nothing was refused for. */
+static void show_notices(const json_t *result)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(json_object_get(result, "notices"), i, one)
+    {
+        char text[512];
+
+        text_cell(text, sizeof text, gd_json_text(one, "text", "-"), true);
+        (void)fprintf(stderr, "%s: %s\n", gd_json_text(one, "reason", "-"), text);
+    }
+}
+
 static void show_link(const struct ctl *c, const json_t *result)
 {
     const char *link = gd_json_text(result, "link", ""), *why = NULL;
@@ -313,6 +328,7 @@ void show_result(const struct ctl *c, json_t *result)
         if (text[0] && text[strlen(text) - 1] != '\n')
             (void)fputc('\n', stdout);
     } else if (json_object_get(result, "link")) {
+        show_notices(result);
         show_link(c, result);
     } else if (hint && json_is_array(json_object_get(result, gd_json_text(hint, "rows", "")))) {
         show_table(c, hint, result);

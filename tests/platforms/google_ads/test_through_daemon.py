@@ -422,6 +422,25 @@ class GoogleAds(PlatformTest):
             wait_for(lambda: [g["state"] for g in self.grants(client=clients[1])] == ["ended"], 10)
             self.assertFalse(invitations())
 
+    def test_who_is_asked_for_the_same_account_is_told(self):
+        """Two client records for one account, however it is written: nothing is refused, and the agency is told."""
+        self.begin()
+        one, two = self.new_client(), self.new_client()
+        def ask(client, asset):
+            made = self.rpc.call("request.create", client=client, items=[{"app": "goog", "mode": "link_manual", "asset": asset}])
+            return made["request"]["id"], made["notices"]
+        first, none = ask(one, f"123-456-7890,{SECOND}")
+        self.assertEqual((none, ask(two, "7770001111")[1]), ([], []))
+        second, (told,) = ask(two, BAKERY)
+        self.assertEqual((told["reason"], told["asset"], told["platform"]), ("ACCOUNT_ASKED_ALREADY", BAKERY, "google_ads"))
+        self.assertEqual((told["request"], told["client"]), (first, one))
+        self.assertIn("of client " + one, told["text"])
+        third, notices = ask(two, "555-000-9999," + BAKERY)
+        self.assertEqual({(n["asset"], n["request"]) for n in notices}, {(SECOND, first), (BAKERY, first), (BAKERY, second)})
+        for request in (first, second, third):
+            self.rpc.call("request.cancel", request=request)
+        self.assertEqual(ask(one, BAKERY)[1], [])
+
     def test_a_client_is_not_forgotten_before_what_it_was_asked_is_taken_back(self):
         """No grant and no token, but an invitation that only grantd knows: client.erase waits for its end."""
         self.begin()

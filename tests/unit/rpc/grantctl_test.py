@@ -38,7 +38,9 @@ LINK = "https://grants.example.com/a/ln01jdk3m8q4h5v6w7x8y9z0a1b2/" + "s" * 43
 ANSWERS = {
     "gd_client_create": {"client": CLIENT},
     "gd_client_list": {"clients": [CLIENT, {**CLIENT, "name": "Zoë \x1b[31mevil"}], "next": CL},
-    "gd_request_create": {"request": REQUEST, "link": LINK, "expires_at": REQUEST["expires_at"]},
+    "gd_request_create": {"request": REQUEST, "link": LINK, "expires_at": REQUEST["expires_at"], "notices": [
+        {"asset": "1", "platform": "x", "reason": "ACCOUNT_ASKED_ALREADY", "text": "1 is asked for\x1b[31m already",
+         "request": REQUEST["id"], "client": CL}]},
     "gd_request_get": {"request": REQUEST},
     "gd_grant_list": {"grants": [GRANT]},
     "gd_grant_get": {"grant": GRANT},
@@ -191,6 +193,8 @@ class Grantctl(unittest.TestCase):
         done = self.ends(0, "request", "create", CL, "--item", "app=x,role=a\\,b", "--item", "app=y", "--no-confirm",
                          "--expires-in", "7d", "--qr")
         self.assertIn(LINK, done.stdout)
+        self.assertIn("ACCOUNT_ASKED_ALREADY: 1 is asked for", done.stderr)
+        self.assertNotIn("\x1b", done.stderr)
         self.assertRegex(done.stdout, "[▀▄█]")
         self.assertNotRegex(self.ends(0, "request", "create", CL, "--item", "app=x").stdout, "[▀▄█]")
         self.ends(0, "request", "create", CL, "--items-json", '[{"app":"x"}]')
