@@ -124,7 +124,8 @@ static void check(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg
 static bool apps_differ(const struct gd_config *a, const struct gd_config *b)
 {
     for (size_t i = 0; i < a->napps && i < b->napps; i++)
-        if (!json_equal(a->apps[i].options, b->apps[i].options))
+        if (!json_equal(a->apps[i].options, b->apps[i].options) ||
+            !json_equal(a->apps[i].inputs, b->apps[i].inputs))
             return true;
     return false;
 }

@@ -122,5 +122,6 @@ struct gd_store_options gd_daemon_store_options(const struct gd_daemon *d, bool 
 void gd_notify(const char *state);
 int gd_notify_listen_fd(void);       /* -1: none was handed over */
 int64_t gd_notify_watchdog_ms(void); /* 0: none wanted */
+void gd_notify_watchdog(bool on);    /* off: it does not expect to hear anything until it is on again */
 
 #endif

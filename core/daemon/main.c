@@ -220,8 +220,10 @@ static void start_signals(struct gd_daemon *d)
     uv_signal_start(&d->sigterm, on_end_signal, SIGTERM);
     uv_signal_start(&d->sigint, on_end_signal, SIGINT);
     uv_signal_start(&d->sighup, on_hup, SIGHUP);
-    if (gd_notify_watchdog_ms())
-        uv_timer_start(&d->heartbeat, on_heartbeat, 0, (uint64_t)gd_notify_watchdog_ms() / 2);
+    if (!gd_notify_watchdog_ms())
+        return;
+    gd_notify_watchdog(true);
+    uv_timer_start(&d->heartbeat, on_heartbeat, 0, (uint64_t)gd_notify_watchdog_ms() / 2);
 }
 
 static void say_ready(struct gd_daemon *d)
@@ -283,6 +285,7 @@ static int run(struct gd_daemon *d)
     const char *turn = getenv(TURN); /* check:allow start-up; this process has set it */
     struct gd_err err = { 0 };
 
+    (void)signal(SIGHUP, SIG_IGN); /* until the loop hears it: the configuration is being read anyway */
     d->turn = turn && turn[0] >= '1' && turn[0] <= '9' && !turn[1] ? turn[0] - '0' : 0;
     if (gd_daemon_boot(d, &err)) {
         gd_daemon_say_failed(d, &err);
@@ -295,6 +298,8 @@ static int run(struct gd_daemon *d)
     gd_daemon_look_beside(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     GD_LOG(d->log, GD_LOG_INFO, "stopped");
+    if (d->again || d->moving) /* nobody says that it lives until it is ready again */
+        gd_notify_watchdog(false);
     if (d->moving)
         (void)gd_moving_run(d->moving,
                             &err); /* it starts again in either case: with what is then the store */

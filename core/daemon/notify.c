@@ -50,6 +50,14 @@ int gd_notify_listen_fd(void)
     return fcntl(FIRST_FD, F_DUPFD_CLOEXEC, FIRST_FD + 1);
 }
 
+void gd_notify_watchdog(bool on)
+{
+    GD_AUTO_FREE char *text =
+        gd_strf("WATCHDOG_USEC=%lld", on ? (long long)env_number("WATCHDOG_USEC") : 0LL);
+
+    gd_notify(text);
+}
+
 int64_t gd_notify_watchdog_ms(void)
 {
     return env_number("WATCHDOG_USEC") / 1000;

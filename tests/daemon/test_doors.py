@@ -9,7 +9,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import SHARED, Gone, GrantdTest, Rpc, RpcError, program, wait_for
+from harness import SHARED, Daemon, Gone, GrantdTest, Rpc, RpcError, program, wait_for
 
 NOBODY = 65534
 ASK = """
@@ -105,6 +105,16 @@ class Reload(GrantdTest):
         self.assertEqual(self.reload(), ["tls"])
         self.assertEqual(self.box.browser().open(self.box.url + "/health").status, 200)
 
+    def test_a_hangup_while_it_starts(self):
+        """A reload that comes too early ends nothing: the file is being read for the first time."""
+        self.box.write_config()
+        self.box.daemon = Daemon(self.box)
+        wait_for(lambda: os.path.exists(self.box.state + "/node") or not self.box.daemon.alive())
+        while self.box.daemon.alive() and not self.box.daemon.event.wait(0.001):
+            self.box.daemon.process.send_signal(signal.SIGHUP)
+        self.box.daemon.wait_ready()
+        self.assertEqual(self.rpc.call("client.list")["clients"], [])
+
     def test_another_file_is_named_by_its_whole_path(self):
         """Where the daemon was started from is nobody's business."""
         self.box.start()
@@ -193,7 +203,8 @@ class Manager:
         self.door.bind(box.socket_path)
         self.door.listen()
         box.write_config()
-        given = {**os.environ, "NOTIFY_SOCKET": box.folder + "/notify", "LISTEN_FDS": "1"}
+        given = {**os.environ, "NOTIFY_SOCKET": box.folder + "/notify", "LISTEN_FDS": "1",
+                 "WATCHDOG_USEC": "30000000"}
         # Its descriptor has to be 3, and the number of the process in its environment.
         command = f'LISTEN_PID=$$ exec "$0" "$@" 3<&{self.door.fileno()} 2>>"$LOG"'
         self.grantd = subprocess.Popen(["bash", "-c", command, program("grantd"), "--config", box.config_path,
@@ -255,14 +266,19 @@ class Managed(GrantdTest):
         rpc = Rpc(self.box.socket_path)
         rpc.call("client.create", name="Anna")
         self.move(rpc)
-        self.assertNotIn("STOPPING=1", manager.until_ready())
+        said = manager.until_ready()
+        self.assertNotIn("STOPPING=1", said)
+        said += manager.heard()  # while it is away nobody waits for a sign of life: a move may take long
+        signs = [word for word in said if word.startswith("WATCHDOG")]
+        self.assertLess(signs.index("WATCHDOG_USEC=0"), signs.index("WATCHDOG_USEC=30000000"))
+        self.assertNotIn("WATCHDOG=1", signs[signs.index("WATCHDOG_USEC=0"):signs.index("WATCHDOG_USEC=30000000")])
         rpc.close()
         rpc = Rpc(self.box.socket_path)
         self.assertEqual([c["name"] for c in rpc.call("client.list")["clients"]], ["Anna"])
         self.assertEqual(rpc.call("daemon.status")["pid"], manager.grantd.pid)
         rpc.close()
         manager.grantd.terminate()
-        self.assertIn("STOPPING=1", manager.heard())
+        wait_for(lambda: "STOPPING=1" in manager.heard())
         self.assertEqual(manager.grantd.wait(20), 0)
 
 
