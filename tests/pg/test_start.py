@@ -173,12 +173,25 @@ class Refusals(PgTest):
 
 
 class Tables(PgTest):
+    def room(self):
+        """What tables are made with: {table: options}."""
+        return dict(line.split("|") for line in self.cluster.sql(
+            "SELECT relname, reloptions FROM pg_class WHERE relkind = 'r' AND relnamespace = 'grantd'::regnamespace",
+            self.database).splitlines())
+
     def test_pages_keep_room(self):
         """For the next version of a row that is changed where it is."""
         self.good().close()
-        options = self.cluster.sql("SELECT DISTINCT reloptions FROM pg_class WHERE relkind = 'r' AND relnamespace ="
-                                   " 'grantd'::regnamespace", self.database)
-        self.assertEqual(options, "{fillfactor=85}")
+        self.assertEqual(set(self.room().values()), {"{fillfactor=85}"})
+
+    def test_pages_of_an_older_installation_keep_room(self):
+        """Its tables were made without; what an operator chose stays."""
+        self.good().close()
+        self.cluster.sql("ALTER TABLE grantd.kv RESET (fillfactor); ALTER TABLE grantd.installation SET (fillfactor = 70)",
+                         self.database)
+        self.assertEqual(self.room()["kv"], "")
+        self.good().close()
+        self.assertEqual((self.room()["kv"], self.room()["installation"]), ("{fillfactor=85}", "{fillfactor=70}"))
 
 
 class Tls(PgTest):

@@ -34,6 +34,11 @@ GD_SQL(sql_lock, "SELECT one FROM installation WHERE one = 1 FOR UPDATE");
 GD_SQL(sql_head, "SELECT n, link FROM feed WHERE node = $1 ORDER BY n DESC LIMIT 1");
 GD_SQL(sql_take, "INSERT INTO feed (node, n, link, prev, at, news) VALUES ($1, $2, $3, $4, gd_now(), NULL) "
                  "ON CONFLICT (node, n) DO NOTHING");
+/* Made by a version that left none, and nobody has decided otherwise since. */
+GD_SQL(sql_no_room,
+       "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 "
+       "AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE') AND coalesce(c.reloptions::text, '') NOT "
+       "LIKE '%fillfactor=%' ORDER BY 1");
 
 static int64_t deadline(const struct gd_engine *e)
 {
@@ -353,9 +358,32 @@ int gd_pg_lock(struct gd_engine *e, struct gd_err *err)
     return rc;
 }
 
+/* Tables of older installations get what new ones are made with; it is for pages that are written from now
+ * on, and locks nobody out. */
+static void leave_room(struct gd_engine *e)
+{
+    struct gd_tx *tx = gd_tx_new(NULL);
+    struct gd_err err = { 0 };
+    int rc;
+
+    gd_tx_add(tx, &sql_no_room, GD_P_TEXT(e->schema));
+    rc = ask1(e, tx, &err);
+    for (size_t i = 0; rc == 0 && i < gd_tx_rows(tx, 0); i++) {
+        GD_AUTO_FREE char *text =
+            gd_strf("ALTER TABLE \"%s\".\"%s\" SET (" GD_PG_ROOM ")", e->schema, gd_tx_text(tx, 0, i, 0));
+
+        rc = command(e, text, &err);
+    }
+    gd_tx_free(tx);
+    if (rc < 0)
+        GD_LOG(e->host.log, GD_LOG_WARN, "store.no_room_left", GD_F_ERR(&err));
+}
+
 void gd_pg_unlock(struct gd_engine *e)
 {
-    if (e->lock.pg)
+    if (e->lock.pg) {
         gd_pg_teach_nothing(e);
+        leave_room(e);
+    }
     gd_pg_drop(&e->lock);
 }

@@ -57,6 +57,9 @@ struct gd_pg_sql {
     bool ready;   /* prepared on this connection */
     bool asked;   /* that is on its way */
 };
+/* Most rows are changed where they are, again and again: with room left on their page the new version stays
+ * on it and no index hears of it. */
+#define GD_PG_ROOM "fillfactor = 85"
 /* text COLLATE "C" for text, the clock for gd_now(); caller frees. */
 char *gd_pg_translate(const char *text, size_t nparams, bool *ret_travels);
 

@@ -9,10 +9,7 @@
 #include <string.h>
 
 #define SQL_MAX 65536
-/* Most rows are changed where they are, again and again: with room left on their page the new version stays
- * on it and no index hears of it. */
-#define ROOM " WITH (fillfactor = 85)"
-#define NOW  "gd_now()"
+#define NOW     "gd_now()"
 
 static bool is_word(char c)
 {
@@ -62,7 +59,7 @@ char *gd_pg_translate(const char *text, size_t nparams, bool *ret_travels)
         }
     }
     if (starts(text, "CREATE TABLE"))
-        gd_buf_adds(&b, ROOM);
+        gd_buf_adds(&b, " WITH (" GD_PG_ROOM ")");
     *ret_travels = travels;
     return gd_buf_steal(&b);
 }
