@@ -75,6 +75,7 @@
 #define GD_SPOOL_KEEP_MAX           (64 * 1024 * 1024) /* and so much of it, at most twice */
 #define GD_TOKEN_FILE_PLACES        (64 * 1024 * 1024) /* credentials whose tokens the cache's file takes */
 #define GD_NODES_MAX                64                 /* processes at work on one store */
+#define GD_NODE_TITLE_MAX           63                 /* of what people call a node */
 #define GD_NODES_LISTED_MAX         256 /* names of nodes that are shown, those that are gone last */
 #define GD_AUDIT_RECORD_MAX         8192
 #define GD_AUDIT_QUEUE_MAX          65536 /* records on their way to the disk */

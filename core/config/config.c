@@ -230,6 +230,7 @@ static void free_texts(struct gd_config *c)
     gd_free(c->keyring_url);
     gd_free(c->store_password_file);
     gd_free(c->store_module_dir);
+    gd_free(c->node_name);
     json_decref(c->store_password_shown);
     gd_free(c->key_file);
     gd_free(c->key_credential);
@@ -355,6 +356,7 @@ json_t *gd_config_json(const struct gd_config *c)
     json_object_set_new(j, "workspaces", list_json(c->workspaces));
     json_object_set(j, "titles", c->titles);
     json_object_set_new(j, "store", store_json(c));
+    json_object_set_new(j, "node", json_pack("{s:s?}", "name", c->node_name));
     json_object_set_new(j, "key",
                         json_pack("{s:s?,s:s?,s:s?,s:{s:s?,s:s?,s:s?}}", "file", c->key_file, "credential",
                                   c->key_credential, "passphrase_file", c->key_passphrase_file, "previous",

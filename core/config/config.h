@@ -45,6 +45,7 @@ struct gd_config {
     char *store_module_dir;        /* NULL: where it was installed */
     int64_t store_deadline_ms;
     bool store_unprepared, store_accept_async;
+    char *node_name; /* for people, beside the id; NULL: that of the machine */
     char *key_file, *key_credential, *key_passphrase_file;                /* exactly one */
     char *previous_file, *previous_credential, *previous_passphrase_file; /* key.previous: at most one */
     char **workspaces;                                                    /* ends with NULL; at least one */

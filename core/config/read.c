@@ -374,6 +374,19 @@ static void read_store_password(struct ctx *c, const struct key *k, yaml_node_t 
     *(char **)to = path;
 }
 
+static void read_node_name(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    const char *s = gd_config_scalar(c, n, k->name);
+
+    if (s && (!s[0] || strlen(s) > GD_NODE_TITLE_MAX || s[strspn(s, letters)]))
+        gd_config_fail(c, n, GD_R_CONFIG_VALUE_INVALID,
+                       "%s has to be 1 to %d letters, digits, dots, dashes and underscores", k->name,
+                       GD_NODE_TITLE_MAX);
+    else if (s)
+        gd_read_text(c, k, n, to);
+}
+
 /* For a pooler that gives each transaction another connection. */
 static void read_prepared(struct ctx *c, const struct key *k, yaml_node_t *n, void *to)
 {
@@ -416,6 +429,10 @@ static const struct key store_keys[] = {
     { "deadline_ms", gd_read_int, AT(store_deadline_ms), NULL, 500, 600000 },
     { "prepared", read_prepared, AT(store_unprepared), NULL, 0, 0 },
     { "accept_async", gd_read_bool, AT(store_accept_async), NULL, 0, 0 },
+    END,
+};
+static const struct key node_keys[] = {
+    { "name", read_node_name, AT(node_name), NULL, 0, 0 },
     END,
 };
 static const struct key previous_keys[] = {
@@ -471,6 +488,7 @@ static const struct key top_keys[] = {
     { "platform_dir", gd_read_path, AT(platform_dir), NULL, 0, 0 },
     { "provider_dir", gd_read_path, AT(provider_dir), NULL, 0, 0 },
     { "store", gd_read_sub, 0, store_keys, 0, 0 },
+    { "node", gd_read_sub, 0, node_keys, 0, 0 },
     { "key", gd_read_sub, 0, key_keys, 0, 0 },
     { "workspaces", read_workspaces, AT(workspaces), NULL, 0, 0 },
     { "titles", read_titles, AT(titles), NULL, 0, 0 },

@@ -188,6 +188,7 @@ static int boot_nodes(struct gd_daemon *d, struct gd_err *err)
     char host[256] = "";
     GD_AUTO_FREE char *place = NULL;
     struct gd_nodes_options o = { .name = d->node,
+                                  .version = GRANTD_VERSION,
                                   .lease_ms = d->config->node_lease_ms,
                                   .alone = gd_store_shared(d->store) ? NULL : d->rng,
                                   .on_changed = on_changed,
@@ -200,6 +201,7 @@ static int boot_nodes(struct gd_daemon *d, struct gd_err *err)
     (void)gethostname(host, sizeof host - 1);
     place = gd_strf("%s:%s", host, d->config->state_dir);
     o.place = place;
+    o.title = d->config->node_name ? d->config->node_name : host;
     return gd_nodes_open(&d->nodes, &d->loop, d->store, &o, d->clock, d->log, err);
 }
 
@@ -340,7 +342,7 @@ static void ear_flight_end(void *arg, uint16_t app)
 /* Of a limit that all nodes keep together; at least one. */
 static unsigned share_of(const struct gd_daemon *d, unsigned limit)
 {
-    unsigned live = gd_nodes_live(d->nodes);
+    unsigned live = gd_nodes_among(d->nodes);
 
     return limit ? (limit + live - 1) / live : 0;
 }

@@ -194,7 +194,7 @@ const struct gd_migration gd_broker_migrations[] = {
     { .name = "nodes", .statements = gd_nodes_tables }, { .name = "workers", .statements = workers },
     { .name = "parts", .statements = parts },           { .name = "orders", .statements = orders },
     { .name = "under_way", .statements = under_way },   { .name = "positions", .statements = positions },
-    { .name = "shown", .statements = gd_nodes_shown },
+    { .name = "shown", .statements = gd_nodes_shown },  { .name = "about", .statements = gd_nodes_about },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

@@ -16,10 +16,12 @@
 #define LEASE_MS     15000
 #define START_MS     600000 /* a start that takes longer hangs */
 #define AGAIN_MS     1000   /* after a beat that failed */
+#define SOON_PART    12     /* of the lease: the next beat, when others wait to hear what it says */
 #define NAME_MAX_LEN 63
 
 /* lease_until: by the database's clock. state: starting, live, draining; left: it writes nothing more, its
- * worker has another name; gone: nothing is left of it. n is not used. */
+ * worker has another name; gone: nothing is left of it. n: among so many it divides what all share (0: an
+ * older program, which does not say). started_at, beat_at: by the database's clock, for people. */
 const char *const gd_nodes_tables[] = {
     "CREATE TABLE nodes (name text NOT NULL PRIMARY KEY, worker text NOT NULL, place text NOT NULL,"
     " epoch bigint NOT NULL, n bigint NOT NULL, lease_until bigint NOT NULL, state text NOT NULL,"
@@ -29,24 +31,33 @@ const char *const gd_nodes_tables[] = {
 
 const char *const gd_nodes_shown[] = { "ALTER TABLE nodes ADD COLUMN shown text", NULL };
 
+const char *const gd_nodes_about[] = { "ALTER TABLE nodes ADD COLUMN title text",
+                                       "ALTER TABLE nodes ADD COLUMN version text",
+                                       "ALTER TABLE nodes ADD COLUMN beat_at bigint", NULL };
+
 #define OTHERS "(SELECT count(*) FROM nodes WHERE name <> $1 AND lease_until > gd_now())"
 /* A row that is there is taken only when it is this node's own, or nobody has kept it alive. */
-GD_SQL(sql_take, "INSERT INTO nodes (name, worker, place, epoch, n, lease_until, state, started_at)"
-                 " SELECT CAST($1 AS text), CAST($1 AS text) || '.1', $2, 1, 0, gd_now() + $3,"
-                 " 'starting', gd_now() WHERE " OTHERS " < $4"
-                 " ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1,"
-                 " worker = nodes.name || '.' || CAST(nodes.epoch + 1 AS text), place = excluded.place,"
-                 " lease_until = excluded.lease_until, state = 'starting', started_at = excluded.started_at"
-                 " WHERE nodes.place = $2 OR nodes.lease_until < gd_now()");
+GD_SQL(sql_take,
+       "INSERT INTO nodes (name, worker, place, epoch, n, lease_until, state, started_at, beat_at,"
+       " title, version)"
+       " SELECT CAST($1 AS text), CAST($1 AS text) || '.1', $2, 1, $4, gd_now() + $3,"
+       " 'starting', gd_now(), gd_now(), $5, $6 WHERE " OTHERS " < $4"
+       " ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1,"
+       " worker = nodes.name || '.' || CAST(nodes.epoch + 1 AS text), place = excluded.place,"
+       " lease_until = excluded.lease_until, state = 'starting', started_at = excluded.started_at,"
+       " n = excluded.n, beat_at = excluded.beat_at, title = excluded.title, version = excluded.version"
+       " WHERE nodes.place = $2 OR nodes.lease_until < gd_now()");
 GD_SQL(sql_mine, "SELECT worker FROM nodes WHERE name = $1");
 GD_SQL(sql_others, "SELECT " OTHERS);
-GD_SQL(
-    sql_beat,
-    "UPDATE nodes SET lease_until = gd_now() + $3, state = $4, shown = $5 WHERE name = $1 AND worker = $2");
+GD_SQL(sql_beat,
+       "UPDATE nodes SET lease_until = gd_now() + $3, beat_at = gd_now(), state = $4, shown = $5, n = $6"
+       " WHERE name = $1 AND worker = $2");
 GD_SQL(sql_all,
-       "SELECT name, worker, state, lease_until - gd_now(), shown FROM nodes ORDER BY state = 'gone', name"
+       "SELECT name, worker, state, lease_until - gd_now(), shown, n, COALESCE(title, ''),"
+       " COALESCE(version, ''), started_at, COALESCE(beat_at, 0) FROM nodes ORDER BY state = 'gone', name"
        " LIMIT $1");
-GD_SQL(sql_keep, "UPDATE nodes SET lease_until = gd_now() + $3 WHERE name = $1 AND worker = $2");
+GD_SQL(sql_keep,
+       "UPDATE nodes SET lease_until = gd_now() + $3, beat_at = gd_now() WHERE name = $1 AND worker = $2");
 GD_SQL(sql_is_over, "SELECT name FROM nodes WHERE name = $1 AND worker = $2 AND lease_until < gd_now()"
                     " AND state NOT IN ('left', 'gone')");
 GD_SQL(sql_end, "UPDATE nodes SET state = 'left', worker = worker || '+' WHERE name = $1 AND worker = $2"
@@ -62,7 +73,9 @@ GD_SQL(sql_forget, "DELETE FROM nodes WHERE state = 'gone' AND lease_until < gd_
 struct other {
     char name[NAME_MAX_LEN + 1];
     char worker[NAME_MAX_LEN + 1 + 32];
-    char state[16];
+    char state[16], title[GD_NODE_TITLE_MAX + 1], version[32];
+    int64_t started_at, beat_at;
+    int64_t among;
     int64_t left_ms; /* of its lease, when it was read */
     uint64_t hash;
     bool live;
@@ -82,12 +95,16 @@ struct gd_nodes {
     const struct gd_clock *clock;
     struct gd_log *log;
     struct gd_nodes_options o;
-    char *name, *worker, *prefix, *place;
+    char *name, *worker, *prefix, *place, *title, *version;
     struct other all[GD_NODES_LISTED_MAX]; /* this one among them */
     unsigned count, live;
     uint64_t hash;
     int64_t sent_at, seen_at, valid_until, steady_since; /* monotonic; seen: the last beat arrived */
     bool shared, started, draining, ousted, closing;
+    /* What all share is divided among so many: now, as the row says, as the beat under way says, as the next
+     * one will. The row never says more than is used, so others may go by it. */
+    unsigned among, said, saying, say;
+    bool counted;       /* once every other live node had said that it counts with this one */
     unsigned under_way; /* transactions */
     unsigned fences;    /* those among them that fence */
     struct keeper keeper;
@@ -125,6 +142,11 @@ const char *gd_nodes_prefix(const struct gd_nodes *n)
 unsigned gd_nodes_live(const struct gd_nodes *n)
 {
     return n->live ? n->live : 1;
+}
+
+unsigned gd_nodes_among(const struct gd_nodes *n)
+{
+    return n->shared ? n->among : 1;
 }
 
 /* The highest of what the live nodes draw for it (rendezvous hashing): when one goes, only what was its own
@@ -187,6 +209,11 @@ static void read_all(struct gd_nodes *n, const struct gd_tx *tx, size_t stmt)
         (void)snprintf(o->worker, sizeof o->worker, "%s", gd_tx_text(tx, stmt, i, 1));
         (void)snprintf(o->state, sizeof o->state, "%s", gd_tx_text(tx, stmt, i, 2));
         o->left_ms = gd_tx_int(tx, stmt, i, 3);
+        o->among = gd_tx_int(tx, stmt, i, 5);
+        (void)snprintf(o->title, sizeof o->title, "%s", gd_tx_text(tx, stmt, i, 6));
+        (void)snprintf(o->version, sizeof o->version, "%s", gd_tx_text(tx, stmt, i, 7));
+        o->started_at = gd_tx_int(tx, stmt, i, 8);
+        o->beat_at = gd_tx_int(tx, stmt, i, 9);
         o->hash = name_hash(o->name);
         o->live = o->left_ms > 0 && !strcmp(o->state, "live");
         n->live += o->live;
@@ -253,11 +280,40 @@ static void look_after(struct gd_nodes *n)
         tell_dead(n);
 }
 
-static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
+/* Who has once been counted with goes on: who comes later takes no part before this one counts with him. */
+static unsigned wanted_among(const struct gd_nodes *n)
+{
+    for (unsigned i = 0; i < n->count; i++) {
+        const struct other *o = &n->all[i];
+
+        if (!o->live || o->hash == n->hash)
+            continue;
+        if (n->draining || (!n->counted && o->among > 0 && o->among < n->live))
+            return GD_NODES_MAX;
+    }
+    return gd_nodes_live(n);
+}
+
+/* A smaller part is taken at once. A larger one when the row says so, and not on the word of a view that
+ * somebody who just came may not be in: two that look at the same moment do not see each other, and each
+ * finds the other's row with its next beat. */
+static void divide(struct gd_nodes *n)
+{
+    unsigned want = wanted_among(n), among = want > n->said ? want : n->said;
+
+    if (among > n->among || gd_mono(n->clock) - n->sent_at < n->o.lease_ms / SOON_PART)
+        n->among = among;
+    n->counted |= n->among == want && want < GD_NODES_MAX;
+    n->say = want;
+}
+
+/* True: who is there has changed. */
+static bool take_view(struct gd_nodes *n, const struct gd_tx *tx)
 {
     struct other *old = gd_new_array(GD_NODES_LISTED_MAX, sizeof *old);
     int64_t now = gd_mono(n->clock);
-    unsigned count = n->count;
+    unsigned count = n->count, among = n->among;
+    bool changed;
 
     memcpy(old, n->all, sizeof n->all);
     if (now - n->seen_at > n->o.lease_ms * 2 / 3) /* it was away, and so were the others perhaps */
@@ -265,11 +321,15 @@ static void take_view(struct gd_nodes *n, const struct gd_tx *tx)
     n->seen_at = now;
     n->valid_until = n->sent_at + n->o.lease_ms;
     read_all(n, tx, 1);
-    if (!same_view(n, old, count) && n->o.on_changed)
+    n->said = n->saying;
+    divide(n);
+    changed = !same_view(n, old, count) || among != n->among;
+    if (changed && n->o.on_changed)
         n->o.on_changed(n->o.arg);
     gd_free(old);
     if (!n->draining)
         look_after(n);
+    return changed;
 }
 
 static void tell_shown(const struct gd_nodes *n, const struct gd_tx *tx, size_t stmt)
@@ -301,6 +361,8 @@ static void on_timer_closed(uv_handle_t *h)
     gd_free(n->worker);
     gd_free(n->prefix);
     gd_free(n->place);
+    gd_free(n->title);
+    gd_free(n->version);
     gd_free(n);
     if (done)
         done(arg);
@@ -333,6 +395,7 @@ static void leave(struct gd_nodes *n)
 static void on_beaten(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_nodes *n = arg;
+    bool changed;
 
     n->under_way--;
     if (n->closing) {
@@ -346,9 +409,10 @@ static void on_beaten(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         oust(n);
     } else {
         (void)GD_FAULT("node.beaten");
-        take_view(n, tx);
+        changed = take_view(n, tx);
         tell_shown(n, tx, 1);
-        arm(n, n->o.lease_ms / 3);
+        arm(n,
+            n->o.lease_ms / (changed || n->say != n->said ? SOON_PART : 3)); /* others wait to hear of it */
     }
 }
 
@@ -360,8 +424,9 @@ static void beat(uv_timer_t *t)
 
     n->under_way++;
     n->sent_at = gd_mono(n->clock);
+    n->saying = n->say;
     gd_tx_add(tx, &sql_beat, GD_P_TEXT(n->name), GD_P_TEXT(n->worker), GD_P_INT(n->o.lease_ms),
-              GD_P_TEXT(n->draining ? "draining" : "live"), GD_P_TEXT(shown));
+              GD_P_TEXT(n->draining ? "draining" : "live"), GD_P_TEXT(shown), GD_P_INT(n->saying));
     gd_tx_add(tx, &sql_all, GD_P_INT(GD_NODES_LISTED_MAX));
     (void)GD_FAULT("node.beat");
     gd_store_commit_apart(n->store, tx, on_beaten, n);
@@ -518,6 +583,15 @@ static int not_taken(const struct opening *o, struct gd_err *err)
                       o->n->name);
 }
 
+/* People tell them apart by what they are called; nothing else does. */
+static void warn_of_namesakes(const struct gd_nodes *n)
+{
+    for (unsigned i = 0; n->title && i < n->count; i++)
+        if (n->all[i].live && n->all[i].hash != n->hash && !strcmp(n->all[i].title, n->title))
+            GD_LOG(n->log, GD_LOG_WARN, "node.namesake", GD_F_STR("title", n->title),
+                   GD_F_STR("node", n->all[i].name));
+}
+
 static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
 {
     struct opening o = { .n = n, .err = { .reason = GD_R_STORE_FAILED } };
@@ -525,7 +599,7 @@ static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
 
     n->sent_at = gd_mono(n->clock);
     gd_tx_add(tx, &sql_take, GD_P_TEXT(n->name), GD_P_TEXT(n->place), GD_P_INT(n->o.lease_ms),
-              GD_P_INT(GD_NODES_MAX));
+              GD_P_INT(GD_NODES_MAX), GD_P_TEXT(n->title), GD_P_TEXT(n->version));
     gd_tx_add(tx, &sql_mine, GD_P_TEXT(n->name));
     gd_tx_add(tx, &sql_others, GD_P_TEXT(n->name));
     gd_tx_add(tx, &sql_forget, GD_P_TEXT(n->name), GD_P_INT(FORGET_MS));
@@ -538,6 +612,7 @@ static int take_name(struct gd_nodes *n, uv_loop_t *loop, struct gd_err *err)
         *err = o.err;
         return -1;
     }
+    warn_of_namesakes(n);
     return o.taken ? 0 : not_taken(&o, err);
 }
 
@@ -566,9 +641,12 @@ int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store
     n->name = gd_strndup(o->name, NAME_MAX_LEN);
     n->prefix = gd_strf("%s.", n->name);
     n->place = gd_strdup(o->place);
+    n->title = o->title ? gd_strndup(o->title, GD_NODE_TITLE_MAX) : NULL;
+    n->version = o->version ? gd_strdup(o->version) : NULL;
     n->hash = name_hash(n->name);
     n->shared = gd_store_shared(store);
     n->live = 1;
+    n->among = n->said = n->say = GD_NODES_MAX;
     if (uv_timer_init(loop, &n->timer))
         return gd_err_set(err, GD_R_INTERNAL, "the loop takes no more handles"); /* the process ends */
     n->timer.data = n;
@@ -581,15 +659,24 @@ int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store
     return 0;
 }
 
+static json_t *one_status(const struct other *o)
+{
+    const char *state = o->live || o->left_ms > 0 ? o->state : "gone";
+    char started[32], seen[32];
+
+    gd_time_text(started, o->started_at);
+    gd_time_text(seen, o->beat_at);
+    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:s?}", "name", o->name, "title", o->title, "state",
+                     state, "lease_ms", (json_int_t)o->left_ms, "version", o->version, "started_at", started,
+                     "seen_at", o->beat_at ? seen : NULL);
+}
+
 json_t *gd_nodes_status(const struct gd_nodes *n)
 {
     json_t *list = json_array();
 
     for (unsigned i = 0; i < n->count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "name", n->all[i].name, "state",
-                                              n->all[i].live          ? "live"
-                                              : n->all[i].left_ms > 0 ? n->all[i].state
-                                                                      : "gone",
-                                              "lease_ms", (json_int_t)n->all[i].left_ms));
-    return json_pack("{s:s, s:s, s:o}", "name", n->name, "worker", n->worker, "nodes", list);
+        json_array_append_new(list, one_status(&n->all[i]));
+    return json_pack("{s:s, s:s, s:I, s:o}", "name", n->name, "worker", n->worker, "among",
+                     (json_int_t)gd_nodes_among(n), "nodes", list);
 }

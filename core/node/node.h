@@ -26,6 +26,8 @@
 struct gd_nodes;
 struct gd_nodes_options {
     const char *name;              /* of this node, the same after a restart ("nd...") */
+    const char *title;             /* what people call it; NULL: nothing. Two may be called the same */
+    const char *version;           /* of the program */
     const char *place;             /* where its state lies; a live node of that name elsewhere is refused */
     int64_t lease_ms;              /* 0: 15 s; renewed three times in it */
     struct gd_rng *alone;          /* not NULL: nobody else can be in this store, so a start writes no row */
@@ -58,6 +60,10 @@ const char *gd_nodes_worker(const struct gd_nodes *n);
 /* True for exactly one of the live nodes, as long as all agree who is alive. */
 bool gd_nodes_prefers(const struct gd_nodes *n, const struct gd_id *id);
 unsigned gd_nodes_live(const struct gd_nodes *n); /* at least 1: this one */
+/* Among so many this node divides what all share (a rate): what all take together is never more than the
+ * whole, but for the smallest part of one that just came. One takes no more than that until each other live
+ * node has said that it counts with it; on_changed tells. */
+unsigned gd_nodes_among(const struct gd_nodes *n);
 /* Adds to the transaction that takes over, as its first: the nodes whose leavings it settles. The statement's
  * number. */
 size_t gd_nodes_left(struct gd_tx *tx);
@@ -72,10 +78,11 @@ void gd_nodes_bury(struct gd_tx *tx, const struct gd_tx *from, size_t stmt);
     GD_P_TEXT(gd_nodes_worker(n)), GD_P_TEXT(gd_nodes_prefix(n)), GD_P_INT(gd_nodes_take_all(n))
 bool gd_nodes_take_all(const struct gd_nodes *n);      /* not only what is this node's own */
 const char *gd_nodes_prefix(const struct gd_nodes *n); /* "nd...." */
-/* {"name","worker","nodes":[{"name","state","lease_ms"}]} */
+/* {"name","worker","among","nodes":[{"name","title","state","lease_ms","version","started_at","seen_at"}]};
+ * times by the database's clock. */
 json_t *gd_nodes_status(const struct gd_nodes *n);
 
-/* The table; a part of the store's migrations. */
-extern const char *const gd_nodes_tables[], *const gd_nodes_shown[];
+/* The table; parts of the store's migrations. */
+extern const char *const gd_nodes_tables[], *const gd_nodes_shown[], *const gd_nodes_about[];
 
 #endif

@@ -21,15 +21,18 @@ class Starting(Nodes):
         return self.cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
                                 f"datname = '{self.trio.database}' AND application_name LIKE '%/{connection}'") == "1"
 
+    @unittest.skipUnless(has_faults(), "needs the fault points")
     def test_a_scan_may_take_longer_than_a_lease(self):
         a, b = self.trio.nodes
         self.trio.start(a)
         time.sleep(1.2 * LEASE_MS / 1000)  # it is steady, so it says who is dead
+        b.write_config()
+        b.daemon = Daemon(b, "node.named:freeze")
+        wait_for(b.frozen, 20, 0.01)
         with self.cluster.session(self.trio.database) as do:
             do("BEGIN")
             do("LOCK TABLE grantd_keys.data_keys IN ACCESS EXCLUSIVE MODE")
-            b.write_config()
-            b.daemon = Daemon(b)
+            b.thaw()
             wait_for(lambda: self.waits_for_a_lock("scan"), 10, 0.05)
             time.sleep(2.5 * LEASE_MS / 1000)
             self.assertEqual(sorted(a.states().values()), ["live", "starting"])

@@ -39,7 +39,8 @@ class Node(Box):
         if self.trio.wires:
             store["password"] = {"file": self.trio.password}
         self.extra = "".join(f"{key}: {json.dumps(value)}\n" for key, value in (
-            ("public_url", self.trio.public_url), ("key", {"file": self.trio.key}), ("store", store)))
+            ("public_url", self.trio.public_url), ("key", {"file": self.trio.key}), ("store", store),
+            ("node", {"name": f"node-{self.number}"})))
         super().write_config()
 
     def consent(self, app, login="anna", confirm=False, **item):

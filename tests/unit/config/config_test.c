@@ -249,7 +249,8 @@ static void a_shared_store(void **state)
                                  "  password: {file: secret}\n"
                                  "  deadline_ms: 2500\n"
                                  "  prepared: no\n"
-                                 "  accept_async: yes\n"),
+                                 "  accept_async: yes\n"
+                                 "node: {name: fra-1.example}\n"),
                      0);
     assert_string_equal(f->cfg->store_url, "postgresql://grantd@db.example/grantd");
     assert_string_equal(f->cfg->keyring_url, "postgresql://grantd@keys.example/grantd");
@@ -258,6 +259,7 @@ static void a_shared_store(void **state)
     assert_int_equal(f->cfg->store_deadline_ms, 2500);
     assert_true(f->cfg->store_unprepared);
     assert_true(f->cfg->store_accept_async);
+    assert_string_equal(f->cfg->node_name, "fra-1.example");
     shown = gd_config_json(f->cfg);
     store = json_object_get(shown, "store");
     assert_string_equal(gd_json_text(store, "engine", ""), "postgresql");

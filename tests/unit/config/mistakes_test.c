@@ -55,6 +55,8 @@ static const struct {
     { "store: {url: 'mysql://h/d'}\n", GD_R_CONFIG_VALUE_INVALID, 1, 14, "postgresql://" },
     { "store: {url: 'postgresql://u:p@h/d'}\n", GD_R_CONFIG_SECRET_LITERAL, 1, 14, "store.password" },
     { "store: {url: 'postgres://u@h/d?password=p'}\n", GD_R_CONFIG_SECRET_LITERAL, 1, 14, "store.password" },
+    { "node: {name: 'a b'}\n", GD_R_CONFIG_VALUE_INVALID, 1, 14, "1 to 63 letters" },
+    { "node: {nmae: a}\n", GD_R_CONFIG_UNKNOWN_KEY, 1, 8, "did you mean \"name\"" },
     { "store: {keyring_url: 'postgresql://h/d'}\n", GD_R_CONFIG_MISSING, 1, 8, "store.url" },
     { "store: {url: 'postgresql://h/d', password: x}\n", GD_R_CONFIG_SECRET_LITERAL, 1, 44, "password" },
     { "store: {url: 'postgresql://h/d', password: {env: X}}\n", GD_R_CONFIG_SECRET_LITERAL, 1, 44,

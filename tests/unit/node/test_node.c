@@ -17,7 +17,8 @@
 #include <cmocka.h>
 
 static const struct gd_migration migrations[] = { { .name = "nodes", .statements = gd_nodes_tables },
-                                                  { .name = "shown", .statements = gd_nodes_shown } };
+                                                  { .name = "shown", .statements = gd_nodes_shown },
+                                                  { .name = "about", .statements = gd_nodes_about } };
 
 struct box {
     uv_loop_t loop;
@@ -29,7 +30,7 @@ struct box {
 static int setup(void **state)
 {
     struct box *b = gd_new(sizeof *b);
-    struct gd_store_options o = { .migrations = migrations, .nmigrations = 2, .group_max = 16 };
+    struct gd_store_options o = { .migrations = migrations, .nmigrations = 3, .group_max = 16 };
     unsigned char key[32] = { 0 };
     struct gd_err err;
 
