@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define BLOCK     4096
-#define KEPT_MAX  512
+#define KEPT_MAX  2048
 #define ROUND(n)  (((n) + 15) & ~(size_t)15)
 #define ROOM(has) ((has) - sizeof(struct block)) /* of a block with its head */
 

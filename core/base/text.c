@@ -275,23 +275,36 @@ bool gd_percent_decode(char *s, bool form)
     return true;
 }
 
+static void put_digits(char *out, long v, int n, char then)
+{
+    out[n] = then;
+    for (; n; v /= 10)
+        out[--n] = (char)('0' + v % 10);
+}
+
+/* By hand: every record of the audit log and every line of the log has one. */
 void gd_time_text(char out[32], int64_t unix_ms)
 {
     time_t sec = (time_t)(unix_ms / 1000);
     long ms = (long)(unix_ms % 1000);
     struct tm tm;
-    size_t n;
 
     if (ms < 0) {
         ms += 1000;
         sec--;
     }
-    if (!gmtime_r(&sec, &tm)) {
+    if (!gmtime_r(&sec, &tm) || tm.tm_year < -1900 || tm.tm_year > 9999 - 1900) {
         (void)snprintf(out, 32, "%lld", (long long)unix_ms);
         return;
     }
-    n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(out + n, 32 - n, ".%03ldZ", ms);
+    put_digits(out, tm.tm_year + 1900, 4, '-');
+    put_digits(out + 5, tm.tm_mon + 1, 2, '-');
+    put_digits(out + 8, tm.tm_mday, 2, 'T');
+    put_digits(out + 11, tm.tm_hour, 2, ':');
+    put_digits(out + 14, tm.tm_min, 2, ':');
+    put_digits(out + 17, tm.tm_sec, 2, '.');
+    put_digits(out + 20, ms, 3, 'Z');
+    out[24] = '\0';
 }
 
 /* n digits at s; -1 when they are none. */

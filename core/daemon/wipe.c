@@ -28,8 +28,8 @@ void __libc_free(void *p);
 #define SMALLEST    24
 #define SMALL_MAX   4088
 #define CLASSES     ((SMALL_MAX - SMALLEST) / STEP + 1)
-#define CLASS_BYTES 65536 /* a thread keeps of one size, in bytes */
-#define ALL_BYTES   (4 * 1024 * 1024)
+#define CLASS_BYTES (1024 * 1024) /* a thread keeps of one size, in bytes */
+#define ALL_BYTES   (16 * 1024 * 1024)
 #define LARGE       6 /* larger ones kept */
 #define LARGE_MAX   65536
 

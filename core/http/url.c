@@ -97,15 +97,18 @@ static int parse_port(struct gd_http_url *u, const char *s, size_t n, struct gd_
 
 static int check_text(const char *url, struct gd_err *err)
 {
-    size_t n = strnlen(url, GD_HTTP_URL_MAX + 1);
+    size_t n = strnlen(url, GD_HTTP_URL_MAX + 1), bad;
 
     if (n > GD_HTTP_URL_MAX)
         return gd_err_set(err, GD_R_URL_INVALID, "the URL has more than %d bytes", GD_HTTP_URL_MAX);
-    for (size_t i = 0; i < n; i++)
-        if (url[i] <= ' ' || url[i] >= 0x7f || strchr("\\\"<>^`{|}", url[i]))
-            return gd_err_set(err, GD_R_URL_INVALID,
-                              "the URL holds a character that must be percent-encoded (byte %zu)", i + 1);
-    return 0;
+    bad = strcspn(url, "\\\"<>^`{|}");
+    for (size_t i = 0; i < bad; i++)
+        if (url[i] <= ' ' || url[i] >= 0x7f)
+            bad = i;
+    if (bad == n)
+        return 0;
+    return gd_err_set(err, GD_R_URL_INVALID,
+                      "the URL holds a character that must be percent-encoded (byte %zu)", bad + 1);
 }
 
 int gd_http_url_parse(struct gd_http_url *ret, const char *url, struct gd_err *err)

@@ -348,10 +348,8 @@ static void got_nothing(struct gd_op *op, const struct gd_http_answer *a)
 }
 
 /* An answer that cannot be kept within the budget counts as one that did not come. */
-static bool fits(struct gd_op *op, const struct gd_http_answer *a)
+static bool fits(struct gd_op *op, const struct gd_http_answer *a, size_t cost)
 {
-    size_t cost = gd_doc_cost(a);
-
     if (a->body_len > GD_HTTP_BODY_MAX)
         end_failed(op, op->ask.http.repeatable ? GRANTD_E_PROTOCOL : GRANTD_E_UNCERTAIN,
                    "the answer has more than %d bytes", GD_HTTP_BODY_MAX);
@@ -373,7 +371,7 @@ static void got_answer(struct gd_op *op, const struct gd_http_answer *a)
         op->spent = op->unsaved = true;
         op->spent_status = a->status;
     }
-    if (!fits(op, a))
+    if (!fits(op, a, cost))
         return;
     d = gd_doc_answer(a);
     d->next = op->run.docs;

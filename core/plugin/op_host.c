@@ -48,67 +48,86 @@ static void *h_alloc(grantd_op *p, size_t n)
     return gd_op_alloc(gd_op_of(p), n);
 }
 
-/* Most of what platforms put together is names with dots between: texts alone need no printf. Length, with
- * out NULL only that; -1: there is something else in it. */
-static long join(char *out, const char *fmt, va_list ap)
+struct text { /* of which the first bytes fit */
+    char *p;
+    size_t size, n;
+};
+
+static void add_bytes(struct text *t, const char *s, size_t n)
 {
-    size_t n = 0;
+    if (t->n < t->size)
+        memcpy(t->p + t->n, s, n < t->size - t->n ? n : t->size - t->n);
+    t->n += n;
+}
 
-    for (; *fmt; fmt++) {
-        const char *s;
-        size_t len;
+static void add_number(struct text *t, long long v)
+{
+    unsigned long long left = v < 0 ? 0 - (unsigned long long)v : (unsigned long long)v;
+    char digits[24], *p = digits + sizeof digits;
 
-        if (*fmt != '%') {
-            if (out)
-                out[n] = *fmt;
-            n++;
-            continue;
+    do
+        *--p = (char)('0' + left % 10);
+    while (left /= 10);
+    if (v < 0)
+        *--p = '-';
+    add_bytes(t, p, (size_t)(digits + sizeof digits - p));
+}
+
+/* Most of what platforms put together is names with dots between, and a number at the end: that needs no
+ * printf. Length, of which as much stands in t as fits; -1: there is something else in it. */
+static long join(struct text *t, const char *fmt, va_list ap)
+{
+    while (*fmt) {
+        size_t n = strcspn(fmt, "%");
+
+        add_bytes(t, fmt, n);
+        fmt += n;
+        if (!strncmp(fmt, "%s", 2)) {
+            const char *s = va_arg(ap, const char *);
+
+            if (!s)
+                return -1;
+            add_bytes(t, s, strlen(s));
+            fmt += 2;
+        } else if (!strncmp(fmt, "%lld", 4)) {
+            add_number(t, va_arg(ap, long long));
+            fmt += 4;
+        } else if (*fmt) {
+            return -1;
         }
-        if (*++fmt != 's')
-            return -1;
-        s = va_arg(ap, const char *);
-        if (!s)
-            return -1;
-        len = strlen(s);
-        if (out)
-            memcpy(out + n, s, len);
-        n += len;
     }
-    return (long)n;
+    return (long)t->n;
 }
 
 __attribute__((format(printf, 2, 3))) static const char *h_strf(grantd_op *p, const char *fmt, ...)
 {
     struct gd_op *op = gd_op_of(p);
     char first[256]; /* nearly always enough: formatted once */
+    struct text t = { first, sizeof first, 0 };
+    size_t used;
     va_list ap;
-    long len;
+    long n;
     char *s;
-    int n;
 
     va_start(ap, fmt);
-    len = join(NULL, fmt, ap);
+    n = join(&t, fmt, ap);
     va_end(ap);
-    if (len >= 0) {
-        s = gd_op_alloc(op, (size_t)len + 1);
+    used = t.n < sizeof first ? t.n : sizeof first;
+    if (n < 0) {
         va_start(ap, fmt);
-        if (s)
-            (void)join(s, fmt, ap);
+        n = vsnprintf(first, sizeof first, fmt, ap);
         va_end(ap);
-        return s ? s : "";
+        used = sizeof first;
     }
-    va_start(ap, fmt);
-    n = vsnprintf(first, sizeof first, fmt, ap);
-    va_end(ap);
     s = n < 0 ? NULL : gd_op_alloc(op, (size_t)n + 1);
     if (s && (size_t)n < sizeof first) {
-        memcpy(s, first, (size_t)n + 1);
+        memcpy(s, first, (size_t)n);
     } else if (s) {
         va_start(ap, fmt);
         (void)vsnprintf(s, (size_t)n + 1, fmt, ap);
         va_end(ap);
     }
-    gd_wipe(first, n < 0 ? 0 : (size_t)n < sizeof first ? (size_t)n : sizeof first); /* may be a token */
+    gd_wipe(first, used); /* may be a token */
     return s ? s : "";
 }
 

@@ -17,10 +17,10 @@ static char lower(char c)
 
 static bool url_chars(const char *s)
 {
-    for (; *s; s++)
-        if (*s <= 0x20 || *s >= 0x7f || strchr("\"<>\\^`{|}", *s))
+    for (const char *p = s; *p; p++)
+        if (*p <= 0x20 || *p >= 0x7f)
             return false;
-    return true;
+    return !strpbrk(s, "\"<>\\^`{|}");
 }
 
 /* Copies the name at p (n bytes) in lower case; false when it is no name of labels. */

@@ -283,6 +283,45 @@ static void memory_has_an_end(void **state)
     op_assert_failed(f, GRANTD_E_NOMEM, "more than");
 }
 
+/* ---- texts ---- */
+
+static grantd_next *formats(grantd_op *op)
+{
+    char many[600];
+
+    memset(many, 'x', sizeof many - 1);
+    many[sizeof many - 1] = '\0';
+    assert_string_equal(grantd_strf(op, "plain"), "plain");
+    assert_string_equal(grantd_strf(op, "%s", ""), "");
+    assert_string_equal(grantd_strf(op, "%s.%s:%s", "a", "", "c"), "a.:c");
+    assert_string_equal(grantd_strf(op, "a.%lld", 0LL), "a.0");
+    assert_string_equal(grantd_strf(op, "%lld-%lld", (long long)INT64_MIN, (long long)INT64_MAX),
+                        "-9223372036854775808-9223372036854775807");
+    assert_string_equal(grantd_strf(op, "%s %d%% %5.2s|%c", "a", -7, "xyz", 'c'), "a -7%    xy|c");
+    for (size_t n = 250; n < 262; n++) { /* about the length that is formatted once */
+        const char *s;
+
+        many[n] = '\0';
+        s = grantd_strf(op, "%s.%lld", many, 12LL);
+        assert_int_equal(strlen(s), n + 3);
+        assert_memory_equal(s, many, n);
+        assert_string_equal(s + n, ".12");
+        s = grantd_strf(op, "%s.%d", many, 12);
+        assert_int_equal(strlen(s), n + 3);
+        assert_string_equal(s + n, ".12");
+        many[n] = 'x';
+    }
+    return grantd_finish(op);
+}
+
+static void texts_are_put_together(void **state)
+{
+    struct fix *f = *state;
+
+    op_runs(f, formats);
+    assert_int_equal(f->end, GD_OP_DONE);
+}
+
 /* ---- defer, secrets, options ---- */
 
 static void count_defer(void *arg)
@@ -429,6 +468,7 @@ int main(void)
         T(what_came_is_looked_at),
         T(odd_lifetimes_are_unknown),
         T(memory_has_an_end),
+        T(texts_are_put_together),
         T(what_was_deferred_runs_whatever_the_end),
         T(secrets_are_not_said),
         T(services),
