@@ -178,7 +178,7 @@ static json_t *work_result(const struct work *w)
         return verdict_json(&w->verdict);
     out = strcmp(w->call->method->schema->method, "audit.export") ? json_pack("{s:O}", "records", w->records)
                                                                   : lines_json(w->records);
-    if (n == w->max && seq)
+    if (n == w->max && seq && w->after >= 0) /* behind the newest there is nothing */
         json_object_set_new(out, "next", json_integer((json_int_t)seq));
     return out;
 }
@@ -207,7 +207,7 @@ static void start_work(struct call *call, uv_work_cb work)
     w->path = gd_strdup(call->rpc->audit_path);
     memcpy(w->key, gd_audit_public(call->rpc->audit), sizeof w->key);
     w->subject = gd_strdup(gd_json_text(call->params, "subject", NULL));
-    w->after = gd_json_i64(call->params, "after", 0);
+    w->after = gd_json_bool(call->params, "newest", false) ? -1 : gd_json_i64(call->params, "after", 0);
     w->max = (size_t)gd_json_i64(call->params, "limit", 100);
     uv_queue_work(call->rpc->loop, &w->req, work, after_work);
 }

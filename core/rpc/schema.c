@@ -300,6 +300,8 @@ void gd_schema_type_words(const json_t *param, char *out, size_t cap)
                        (long long)gd_json_i64(param, "max", 0), unit);
     else if (json_object_get(param, "max"))
         (void)snprintf(out + n, cap - n, ", at most %lld%s", (long long)gd_json_i64(param, "max", 0), unit);
+    else if (json_object_get(param, "min"))
+        (void)snprintf(out + n, cap - n, ", at least %lld%s", (long long)gd_json_i64(param, "min", 0), unit);
 }
 
 static int wrong(const struct path *p, const json_t *param, struct gd_err *err)

@@ -138,6 +138,20 @@ class Reload(GrantdTest):
         self.assertEqual(steps(), ["request", "ok", "request", "CONFIG_UNKNOWN_KEY"])
 
 
+class Records(GrantdTest):
+    def test_the_newest_ones(self):
+        """What somebody wants to see first is at the end of a log of years."""
+        self.box.start()
+        for number in range(5):
+            self.rpc.call("client.create", name=f"client {number}")
+        everything = self.rpc.call("audit.list", limit=1000)["records"]
+        newest = self.rpc.call("audit.list", limit=3, newest=True)
+        self.assertEqual(newest, {"records": everything[-3:]})
+        first = self.rpc.call("audit.list", limit=3)
+        self.assertEqual(first, {"records": everything[:3], "next": everything[2]["seq"]})
+        self.assertIn("at least 0", str(self.refused("PARAM_INVALID", "audit.list", after=-1)))
+
+
 class Closed(GrantdTest):
     def test_nothing_is_written_where_the_log_was_closed(self):
         """grantd 2>&-: the first file that is opened must not become what the log is written to."""
