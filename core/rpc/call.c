@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define ID_TEXT_MAX      128
-#define DENIALS_A_SECOND 20 /* audited; all are counted and logged */
+#define DENIALS_A_SECOND 20 /* recorded and logged; all are counted */
 
 /* ---- the end of a call ------------------------------------------------------------------------------------
  */
@@ -230,14 +230,15 @@ static void record_denial(struct call *call)
     int64_t now = gd_mono(r->clock);
 
     r->denied++;
-    GD_LOG(r->log, GD_LOG_WARN, "rpc.denied", GD_F_STR("method", call->method->schema->method),
-           GD_F_INT("uid", call->caller.uid), GD_F_INT("pid", call->caller.pid));
     if (now - r->denials_from >= 1000) {
         r->denials_from = now;
         r->denials = 0;
     }
-    if (r->denials++ < DENIALS_A_SECOND)
-        record(call, "done", gd_reason_word(call->err.reason), NULL);
+    if (r->denials++ >= DENIALS_A_SECOND)
+        return;
+    GD_LOG(r->log, GD_LOG_WARN, "rpc.denied", GD_F_STR("method", call->method->schema->method),
+           GD_F_INT("uid", call->caller.uid), GD_F_INT("pid", call->caller.pid));
+    record(call, "done", gd_reason_word(call->err.reason), NULL);
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------
@@ -651,7 +652,7 @@ void gd_call_sweep(struct gd_rpc *r)
         next = l->next;
         if (now - call->started < GD_RPC_CALL_MS_MAX)
             break;
-        if (call->abandoned)
+        if (call->abandoned || gd_json_bool(call->method->schema->doc, "long", false))
             continue;
         GD_LOG(r->log, GD_LOG_ERROR, "rpc.lost_call", GD_F_STR("method", call->method->schema->method));
         call->abandoned = true;

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 from harness import SHARED, Daemon, Gone, GrantdTest, Rpc, RpcError, program, wait_for
@@ -16,18 +17,21 @@ ASK = """
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
-s.sendall(sys.argv[2].encode() + b"\\n")
-print(s.makefile().readline())
+answers = s.makefile()
+for _ in range(int(sys.argv[3])):
+    s.sendall(sys.argv[2].encode() + b"\\n")
+for _ in range(int(sys.argv[3])):
+    print(answers.readline(), end="")
 """
 
 
-def as_nobody(box, method, **params):
-    """The answer that another user of the machine gets."""
+def as_nobody(box, method, times=1, **params):
+    """The answer that another user of the machine gets, the last one of so many."""
     os.chmod(box.socket_path, 0o666)
     call = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-    out = subprocess.run(["/usr/bin/python3", "-c", ASK, box.socket_path, call], user=NOBODY, group=NOBODY, extra_groups=[],
-                         stdout=subprocess.PIPE, cwd="/", check=True)
-    answer = json.loads(out.stdout)
+    out = subprocess.run(["/usr/bin/python3", "-c", ASK, box.socket_path, call, str(times)], user=NOBODY, group=NOBODY,
+                         extra_groups=[], stdout=subprocess.PIPE, cwd="/", check=True)
+    answer = json.loads(out.stdout.splitlines()[-1])
     if "error" in answer:
         raise RpcError(answer["error"])
     return answer["result"]
@@ -68,6 +72,21 @@ class Narrow(GrantdTest):
         (told,) = self.rpc.call("request.create", client=two, **ask)["notices"]
         self.assertEqual((told["request"], told["client"]), (first, one))
         self.assertEqual([n["client"] for n in as_nobody(self.box, "request.create", client=two, **ask)["notices"]], [two])
+
+
+class Refusals(GrantdTest):
+    def test_nobody_fills_the_disk_with_refusals(self):
+        """Each is answered and counted; in the audit log and in the log stand twenty of a second."""
+        self.box.start()
+        before = time.monotonic()
+        with self.assertRaises(RpcError) as caught:
+            as_nobody(self.box, "client.list", times=3000)
+        self.assertEqual(caught.exception.reason, "DENIED")
+        most = 20 * (int(time.monotonic() - before) + 2)
+        self.assertEqual(self.rpc.call("daemon.status")["rpc"]["denied"], 3000)
+        self.assertIn(self.box.log_tail(10**7).count('"rpc.denied"'), range(20, most + 1))
+        records = [r for r in self.rpc.call("audit.list", limit=1000)["records"] if r["outcome"] == "DENIED"]
+        self.assertIn(len(records), range(20, most + 1))
 
 
 class Reload(GrantdTest):
