@@ -41,12 +41,13 @@
 #define GD_RPC_UNSENT_HARD    (32 * 1024 * 1024) /* and at once beyond this, before the newest reply */
 #define GD_RPC_PEERS_MAX      1024
 #define GD_RPC_PEERS_PER_UID  256
-#define GD_RPC_PEERS_KEPT     32               /* of all, for root and the daemon's own user */
-#define GD_RPC_CALLS_PER_PEER 256              /* running at once; more wait unread */
-#define GD_RPC_CALLERS_MAX    1024             /* distinct (uid, gid, groups) that are remembered */
-#define GD_RPC_FAST_MAX       4096             /* vends collected in one turn of the loop */
-#define GD_RPC_HEAD_MAX       8192             /* head of an HTTP request on the socket */
-#define GD_RPC_CALL_MS_MAX    (10 * 60 * 1000) /* a call that is not answered by then is answered INTERNAL */
+#define GD_RPC_PEERS_KEPT     32   /* of all, for root and the daemon's own user */
+#define GD_RPC_CALLS_PER_PEER 256  /* running at once; more wait unread */
+#define GD_RPC_CALLERS_MAX    1024 /* distinct (uid, gid, groups) that are remembered */
+#define GD_RPC_FAST_MAX       4096 /* vends collected in one turn of the loop */
+#define GD_RPC_HEAD_MAX       8192 /* head of an HTTP request on the socket */
+#define GD_RPC_CALL_MS_MAX \
+    (10 * 60 * 1000) /* a call that is not answered by then is answered INTERNAL, unless it is a long one */
 #define GD_RPC_LINGER_MAX \
     (1024 * 1024) /* bytes thrown away after a refused frame, so that its answer is read */
 #define GD_PORTAL_HEAD_MAX          8192 /* request head */

@@ -178,6 +178,27 @@ static void a_lost_call_is_answered(void **state)
     assert_int_equal(f->in.len, 0);
 }
 
+/* A backup of many millions takes its time: nobody is told that it failed while it goes on. */
+static void a_long_call_is_waited_for(void **state)
+{
+    struct fix *f = *state;
+    static const char text[] = CALL("store.backup", "{\"to\":\"/backup\"}");
+    int64_t end = kit_now_ms() + 2100; /* two sweeps */
+
+    fake.forget = true;
+    kit_say(f, text, strlen(text));
+    kit_quiet(f);
+    gd_clock_virtual_advance(&f->clock, GD_RPC_CALL_MS_MAX + 1);
+    while (kit_now_ms() < end) {
+        kit_pump(f);
+        kit_take_in(f);
+    }
+    assert_int_equal(f->in.len, 0);
+    fake_release();
+    kit_wait_lines(f, 1);
+    kit_expect(f->in.ptr, "\"reason\":\"CONFLICT\"");
+}
+
 static void a_wrong_reply_is_not_sent(void **state)
 {
     struct fix *f = *state;
@@ -345,6 +366,7 @@ int main(void)
         T(closing_waits_for_calls),
         T(the_peer_leaves_during_a_call),
         T(a_lost_call_is_answered),
+        T(a_long_call_is_waited_for),
         T(a_wrong_reply_is_not_sent),
         T(draining),
         T(subscriptions),
