@@ -157,7 +157,7 @@ static json_t *restart_needed(const struct gd_config *was, const struct gd_confi
     json_t *list = json_array();
     GD_AUTO_JSON a = gd_config_json(was);
     GD_AUTO_JSON b = gd_config_json(is);
-    static const char *const live[] = { "policy", "log", "tls", "file" };
+    static const char *const live[] = { "policy", "log", "tls", "key", "file" };
     const char *key;
     json_t *v;
 
@@ -204,37 +204,98 @@ static void describe(const json_t *errors, struct gd_err *err)
                more > 1 ? " (there is more; `grantctl daemon check` says all)" : "");
 }
 
-/* What is said of it, a new reference; or NULL with err. */
-static json_t *reload_now(struct gd_daemon *d, struct gd_err *err)
-{
-    GD_AUTO_JSON errors = NULL;
-    json_t *result = NULL;
-    struct gd_config *c = NULL;
+/* One that is under way. The KEKs are read on a worker: a passphrase takes its time. */
+struct reloading {
+    uv_work_t req;
+    struct gd_daemon *d;
+    struct gd_config *c;
+    struct gd_keks keks;
+    json_t *result;
+    struct gd_err err;
+    bool failed;
+    gd_reply_fn *reply;
+    void *arg;
+};
 
-    if (d->stopping) /* what would take it is being closed */
-        gd_err_set(err, GD_R_SHUTTING_DOWN, "the daemon is draining; it reads the file when it starts again");
+static void reload_end(struct reloading *x)
+{
+    struct gd_daemon *d = x->d;
+
+    if (x->failed)
+        GD_LOG(d->log, GD_LOG_ERROR, "config.reload", GD_F_ERR(&x->err));
     else
-        c = read_file(d, d->o.config, &errors);
-    if (!c)
-        describe(errors, err);
-    else if (apply(d, c, err) == 0) /* what is read only at start waits for the next one */
-        result =
-            json_pack("{s:b, s:[], s:o}", "ok", 1, "errors", "restart_needed", restart_needed(d->config, c));
-    gd_config_free(c);
-    if (result)
         GD_LOG(d->log, GD_LOG_INFO, "config.reload");
+    answer(d, x->failed ? NULL : json_incref(x->result), &x->err, x->reply, x->arg);
+    json_decref(x->result);
+    gd_config_free(x->c);
+    gd_keks_done(&x->keks);
+    gd_free(x);
+    gd_daemon_job_end(d);
+}
+
+static void on_named(void *arg, const struct gd_err *err)
+{
+    struct reloading *x = arg;
+
+    if (err) {
+        x->failed = true;
+        x->err = *err;
+    }
+    reload_end(x);
+}
+
+/* [worker] */
+static void read_keks(uv_work_t *req)
+{
+    struct reloading *x = gd_container_of(req, struct reloading, req);
+
+    x->failed = gd_keks_read(x->d, x->c, false, &x->keks, &x->err) < 0;
+}
+
+static void after_read(uv_work_t *req, int status)
+{
+    struct reloading *x = gd_container_of(req, struct reloading, req);
+    struct gd_daemon *d = x->d;
+
+    if (status < 0 || d->stopping)
+        x->failed = gd_err_set(&x->err, GD_R_SHUTTING_DOWN,
+                               "the daemon stops; it reads the file when it starts again") < 0;
+    if (x->failed || gd_keks_add(d, &x->keks, d->kek, &x->err) < 0 || apply(d, x->c, &x->err) < 0) {
+        x->failed = true;
+        reload_end(x);
+        return;
+    }
+    /* What is read only at start waits for the next one. */
+    x->result =
+        json_pack("{s:b, s:[], s:o}", "ok", 1, "errors", "restart_needed", restart_needed(d->config, x->c));
+    gd_broker_name_kek(d->broker, d->kek, on_named, x);
+}
+
+static void reload_now(struct gd_daemon *d, gd_reply_fn *reply, void *reply_arg)
+{
+    struct reloading *x = gd_new(sizeof *x);
+    GD_AUTO_JSON errors = NULL;
+
+    *x = (struct reloading){ .d = d, .reply = reply, .arg = reply_arg };
+    d->jobs++;
+    if (d->stopping) /* what would take it is being closed */
+        gd_err_set(&x->err, GD_R_SHUTTING_DOWN,
+                   "the daemon is draining; it reads the file when it starts again");
     else
-        GD_LOG(d->log, GD_LOG_ERROR, "config.reload", GD_F_ERR(err));
-    return result;
+        x->c = read_file(d, d->o.config, &errors);
+    if (x->c) {
+        uv_queue_work(&d->loop, &x->req, read_keks, after_read);
+        return;
+    }
+    describe(errors, &x->err);
+    x->failed = true;
+    reload_end(x);
 }
 
 static void reload(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg)
 {
-    struct gd_err err = { 0 };
-    json_t *result = reload_now(arg, &err);
-
     (void)params;
-    answer(arg, result, &err, reply, reply_arg);
+    reload_now(arg, reply, reply_arg);
 }
 
 /* Who sends a signal is not known; that the rules were read anew is on record all the same. */
@@ -247,19 +308,22 @@ static void record_hangup(struct gd_daemon *d, const char *phase, const char *ou
     gd_audit_write(d->audit, &e, done, d);
 }
 
+static void on_hangup_done(void *arg, json_t *result, const struct gd_err *err)
+{
+    struct gd_daemon *d = arg;
+
+    if (!d->stopping)
+        record_hangup(d, "done", result ? "ok" : gd_reason_word(err->reason), NULL);
+}
+
 static void on_hangup_recorded(void *arg, const struct gd_err *unrecorded)
 {
     struct gd_daemon *d = arg;
-    struct gd_err err = { 0 };
-    GD_AUTO_JSON result = NULL;
 
-    if (unrecorded) {
+    if (unrecorded)
         GD_LOG(d->log, GD_LOG_ERROR, "config.reload", GD_F_ERR(unrecorded));
-        return;
-    }
-    result = reload_now(d, &err);
-    if (!d->stopping)
-        record_hangup(d, "done", result ? "ok" : gd_reason_word(err.reason), NULL);
+    else
+        reload_now(d, on_hangup_done, d);
 }
 
 void gd_daemon_hangup(struct gd_daemon *d)

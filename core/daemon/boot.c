@@ -249,7 +249,7 @@ static int boot_stores(struct gd_daemon *d, struct gd_err *err)
     return open_store(d, &d->keys, true, err) || open_store(d, &d->store, false, err) ? -1 : 0;
 }
 
-static int boot_root(struct gd_daemon *d, struct gd_err *err)
+static int boot_root(struct gd_daemon *d, bool known, struct gd_err *err)
 {
     struct gd_broker_deps deps = { .loop = &d->loop,
                                    .store = d->store,
@@ -258,8 +258,10 @@ static int boot_root(struct gd_daemon *d, struct gd_err *err)
                                    .clock = d->clock,
                                    .rng = d->rng };
 
+    if (known)
+        return gd_key_check(&deps, err);
     d->audit_path = gd_strf("%s/audit.log", d->config->state_dir);
-    return gd_key_start(&deps, d->kek, access(d->audit_path, F_OK) == 0, err);
+    return gd_key_start(&deps, d->kek, d->node, access(d->audit_path, F_OK) == 0, err);
 }
 
 static int boot_audit(struct gd_daemon *d, struct gd_err *err)
@@ -414,6 +416,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .in_flight_max =
                                        c->concurrency > 16 ? 16 * (unsigned)c->concurrency : 256 };
     struct gd_broker_options o = { .ears = { ear_due, ear_look, ear_flight_end, ear_waits, d },
+                                   .kek = d->kek,
                                    .public_url = c->public_url,
                                    .node = d->node,
                                    .workspaces = (const char *const *)c->workspaces,
@@ -511,8 +514,8 @@ int gd_daemon_boot(struct gd_daemon *d, struct gd_err *err)
     d->started_at = gd_now(d->clock);
     if (boot_config(d, err) || gd_daemon_virtual(d, err) || make_state_dir(d->config->state_dir, err) ||
         gd_daemon_boot_keks(d, true, err) || boot_node(d, err) || boot_stores(d, err) ||
-        gd_daemon_look_first(d, err) || boot_root(d, err) || boot_nodes(d, err) || boot_audit(d, err) ||
-        boot_http(d, err))
+        gd_daemon_look_first(d, err) || boot_root(d, false, err) || boot_nodes(d, err) ||
+        boot_root(d, true, err) || boot_audit(d, err) || boot_http(d, err))
         return -1;
     d->events = gd_events_new(d->store, d->clock, d->rng);
     return boot_broker(d, err) || boot_rpc(d, err) || boot_portal(d, err) || gd_daemon_begin(d, err) ? -1 : 0;

@@ -70,7 +70,23 @@ int gd_daemon_boot_offline(struct gd_daemon *d, struct gd_err *err);
  * thread. */
 int gd_daemon_small_file(const struct gd_daemon *d, const char *name, unsigned char *bytes, size_t n,
                          struct gd_err *err);
-/* keks.c: the KEKs that the configuration names. With create, a missing key file is made. */
+/* keks.c: the KEKs that a configuration names. With create, a missing key file is made. */
+struct gd_kek {
+    unsigned char key[32];
+    char *source; /* for people; NULL: none is named */
+    bool created;
+};
+struct gd_keks {
+    struct gd_kek named, previous;
+};
+/* Any thread; may take as long as a passphrase does. ret: zeroed before, gd_keks_done after, also when it
+ * failed. */
+int gd_keks_read(const struct gd_daemon *d, const struct gd_config *c, bool create, struct gd_keks *ret,
+                 struct gd_err *err);
+void gd_keks_done(struct gd_keks *k);
+/* Into the keyring; GD_KEK_ID bytes for the name of the one that is to be used. KEY_WRONG when the one that
+ * is in use is not among them. */
+int gd_keks_add(struct gd_daemon *d, const struct gd_keks *k, char *ret_id, struct gd_err *err);
 int gd_daemon_boot_keks(struct gd_daemon *d, bool create, struct gd_err *err);
 /* restore.c: fills the stores of the configuration from backups; either may be NULL. Prints what it did. */
 int gd_daemon_restore(struct gd_daemon *d, const char *data, const char *keys, struct gd_err *err);
@@ -114,6 +130,7 @@ int gd_daemon_virtual(struct gd_daemon *d, struct gd_err *err);
 void gd_daemon_travel(void *arg, json_t *params, gd_reply_fn *reply, void *reply_arg);
 /* storage.c: what is done to the stores as a whole, on a worker: store.backup, store.check. */
 void gd_daemon_storage(void *arg, const char *method, json_t *params, gd_reply_fn *reply, void *reply_arg);
+void gd_daemon_job_end(struct gd_daemon *d); /* one of d->jobs is over */
 /* Ends what is under way; done (on the loop, perhaps inside) when nothing is. */
 void gd_daemon_storage_stop(struct gd_daemon *d, void (*done)(void *), void *arg);
 /* boot.c: what opens the data, or with keys the keyring. The texts are the configuration's and d's. */

@@ -217,6 +217,11 @@ static void job_end(struct job *j)
     json_decref(j->about);
     json_decref(j->params);
     gd_free(j); /* wipes the seed */
+    gd_daemon_job_end(d);
+}
+
+void gd_daemon_job_end(struct gd_daemon *d)
+{
     d->jobs--;
     if (!d->jobs && d->jobs_done)
         d->jobs_done(d->jobs_arg);

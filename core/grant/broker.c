@@ -210,6 +210,7 @@ static void copy_options(struct gd_broker *b, const struct gd_broker_options *o)
     b->skew = o->skew;
     b->skew_arg = o->skew_arg;
     b->public_url = gd_strdup(o->public_url);
+    (void)snprintf(b->kek, sizeof b->kek, "%s", o->kek ? o->kek : "");
     b->mail = o->mail;
     b->node = gd_strdup(o->node);
     b->origins = json_incref(o->origins);

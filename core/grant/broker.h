@@ -46,6 +46,7 @@ struct gd_broker_ears {
 };
 struct gd_broker_options {
     struct gd_broker_ears ears;
+    const char *kek;               /* name of the one that the configuration names */
     const char *public_url;        /* without a trailing slash; NULL: links cannot be made */
     const char *node;              /* id of this node: leases and intents carry it */
     const char *const *workspaces; /* ends with NULL */
@@ -92,7 +93,14 @@ extern const size_t gd_broker_nmigrations, gd_keys_nmigrations;
  * only loop, stores, keyring, clock and rng are needed. The first start makes the root, wrapped by kek; one
  * that has begun before (there is an audit log) does not. KEY_WRONG, KEYRING_LOST, STORE_UNFINISHED,
  * STORE_MOVED. */
-int gd_key_start(const struct gd_broker_deps *d, const char *kek, bool begun, struct gd_err *err);
+int gd_key_start(const struct gd_broker_deps *d, const char *kek, const char *node, bool begun,
+                 struct gd_err *err);
+/* Once more when this node is known to the others: they may have begun to exchange the KEK meanwhile. */
+int gd_key_check(const struct gd_broker_deps *d, struct gd_err *err);
+/* Another KEK is named in the configuration, which the keyring holds: it is what key.rotate brings into use.
+ * fn runs later, when the other nodes can know what is held here. */
+void gd_broker_name_kek(struct gd_broker *b, const char *kek, void (*fn)(void *arg, const struct gd_err *err),
+                        void *arg);
 /* The root as a backup carries it, wrapped by the KEK in use: {"id","made_at","wrapped"}, new reference. */
 json_t *gd_key_root(const struct gd_keyring *k, struct gd_rng *rng, int64_t now);
 /* For a restore: opens the root that a backup carries. KEY_WRONG. */
@@ -152,6 +160,7 @@ gd_act_fn gd_request_create, gd_request_list, gd_request_get, gd_request_remind,
 gd_act_fn gd_grant_list, gd_grant_get, gd_grant_token, gd_grant_submit, gd_grant_confirm, gd_grant_refresh,
     gd_grant_verify, gd_grant_revoke, gd_grant_accept;
 gd_act_fn gd_node_list, gd_node_forget;
+gd_act_fn gd_key_status, gd_key_rotate;
 gd_act_fn gd_store_accept, gd_store_doubts;
 gd_act_fn gd_broker_doctor; /* every grant that is not active, why, and who must act */
 

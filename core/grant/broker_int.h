@@ -9,6 +9,7 @@
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
  *   peers.c    what other nodes changed                   takeover.c what a worker that is gone left
  *   restored.c accept.c  a store that was set back   witness.c  how it is noticed
+ *   rotate.c keystatus.c  another KEK comes into use
  *   hub.c scan.c  the agency's own identities             sweep.c    looks that are due, and at all of them
  */
 #ifndef GD_GRANT_BROKER_INT_H
@@ -83,6 +84,9 @@ struct gd_broker {
     int64_t late;          /* wake-ups that were lost and found: must stay 0 */
     int64_t audit_lost_at; /* monotonic; 0: the audit log works */
     struct gd_broker_ears ears;
+    char kek[GD_KEK_ID];          /* the one that is named in the configuration */
+    struct gd_rotating *rotating; /* NULL: no KEK is being exchanged here: rotate.c */
+    struct gd_err rotate_err;     /* why it waits */
     struct gd_map deks; /* "workspace client" -> what waits for a data key that is being made: keys.c */
     bool (*skew)(void *arg, int64_t *ret_ms);
     void *skew_arg;

@@ -2,6 +2,7 @@
  * interrupted (takeover.c), then the index. Blocking: the loop is run until each step is durable;
  * nothing is sent to a platform. */
 #include "base/fault.h"
+#include "grant/keys.h"
 #include "grant/peers.h"
 
 #include <string.h>
@@ -479,4 +480,5 @@ void gd_broker_resume(struct gd_broker *b)
     }
     gd_buf_clear(&b->endings);
     gd_close_orphans(b);
+    gd_rotate_sweep(b);
 }

@@ -3,6 +3,7 @@
  *   root      the secret that everything but the data keys derives from, wrapped: made at the first start
  *   kek       the name of the KEK that wraps what is new
  *   rotation  the last exchange of that KEK: rotate.c
+ *   node.*    which KEKs each of several nodes holds
  *
  * Blocking, at start: nothing else is read before it is certain that all of it can be opened. */
 #include "grant/keys.h"
@@ -12,6 +13,10 @@
 GD_SQL(sql_meta, "SELECT name, value FROM meta WHERE name IN ('root', 'kek', 'rotation')");
 GD_SQL(sql_first, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
 GD_SQL(sql_wrapped_by, "SELECT DISTINCT kek FROM data_keys WHERE kek > ''");
+GD_SQL(sql_counts, "SELECT kek, count(*) FROM data_keys WHERE kek > '' GROUP BY kek");
+GD_SQL(sql_holders, "SELECT substr(name, 6), value FROM meta WHERE substr(name, 1, 5) = 'node.'");
+GD_SQL(sql_holder, "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE"
+                   " SET value = excluded.value");
 GD_SQL(sql_any_client, "SELECT 1 FROM clients LIMIT 1");
 
 /* ---- meta ---- */
@@ -31,8 +36,11 @@ void gd_key_meta_row(void *arg, const struct gd_row *row)
         set_json(&m->root, value);
     else if (!strcmp(name, "kek"))
         (void)snprintf(m->kek, sizeof m->kek, "%s", value ? value : "");
-    else
+    else {
         set_json(&m->rotation, value);
+        gd_free(m->rotation_text);
+        m->rotation_text = gd_strdup(value);
+    }
 }
 
 size_t gd_key_meta_add(struct gd_tx *tx)
@@ -44,7 +52,41 @@ void gd_key_meta_done(struct gd_key_meta *m)
 {
     json_decref(m->root);
     json_decref(m->rotation);
+    gd_free(m->rotation_text);
     *m = (struct gd_key_meta){ 0 };
+}
+
+size_t gd_key_counts_add(struct gd_tx *tx)
+{
+    return gd_tx_add_(tx, &sql_counts, NULL, 0);
+}
+
+size_t gd_key_holders_add(struct gd_tx *tx)
+{
+    return gd_tx_add_(tx, &sql_holders, NULL, 0);
+}
+
+/* Names of all that are held, between words of one's own. */
+static char *held(const struct gd_keyring *k, bool sources)
+{
+    const char *id, *source;
+    char *all = NULL;
+
+    for (size_t i = 0; (id = gd_keyring_kek(k, i, &source)); i++) {
+        char *more = gd_strf(sources ? "%s%s%s (%s)" : "%s%s%s", all ? all : "", all ? ", " : "", id, source);
+
+        gd_free(all);
+        all = more;
+    }
+    return all;
+}
+
+void gd_key_holder_set(struct gd_tx *tx, const struct gd_keyring *k, const char *node)
+{
+    GD_AUTO_FREE char *name = gd_strf("node.%s", node);
+    GD_AUTO_FREE char *keks = held(k, false);
+
+    gd_tx_add(tx, &sql_holder, GD_P_TEXT(name), GD_P_TEXT(keks));
 }
 
 char *gd_root_text(const unsigned char wrapped[GD_WRAPPED_KEY], int64_t made_at)
@@ -70,6 +112,7 @@ int gd_root_wrapped(const json_t *root, unsigned char wrapped[GD_WRAPPED_KEY], s
 struct start {
     const struct gd_broker_deps *d;
     struct gd_key_meta meta;
+    const char *node;
     struct gd_err *err;
     bool begun, done, failed;
     const char *lacks; /* what its KEK wraps and cannot be opened; NULL: nothing */
@@ -100,6 +143,15 @@ static void on_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         *s->err = *err;
 }
 
+static int commit(struct start *s, struct gd_tx *tx)
+{
+    s->done = false;
+    gd_store_commit(s->d->keys, tx, on_stored, s);
+    while (!s->done)
+        uv_run(s->d->loop, UV_RUN_ONCE);
+    return s->failed ? -1 : 0;
+}
+
 static void on_client(void *arg, const struct gd_row *row)
 {
     (void)row;
@@ -126,24 +178,7 @@ static int make_root(struct start *s, const char *kek)
     tx = gd_tx_new(d->keys);
     gd_tx_add(tx, &sql_first, GD_P_TEXT("root"), GD_P_TEXT(root));
     gd_tx_add(tx, &sql_first, GD_P_TEXT("kek"), GD_P_TEXT(kek));
-    gd_store_commit(d->keys, tx, on_stored, s);
-    while (!s->done)
-        uv_run(d->loop, UV_RUN_ONCE);
-    return s->failed ? -1 : gd_store_scan(d->keys, &sql_meta, gd_key_meta_row, &s->meta, s->err);
-}
-
-static char *held(const struct gd_keyring *k)
-{
-    const char *id, *source;
-    char *all = NULL;
-
-    for (size_t i = 0; (id = gd_keyring_kek(k, i, &source)); i++) {
-        char *more = gd_strf("%s%s%s (%s)", all ? all : "", all ? ", " : "", id, source);
-
-        gd_free(all);
-        all = more;
-    }
-    return all;
+    return commit(s, tx) < 0 ? -1 : gd_store_scan(d->keys, &sql_meta, gd_key_meta_row, &s->meta, s->err);
 }
 
 /* All that is needed to open everything; before any of it is opened. */
@@ -155,12 +190,12 @@ static int check_keks(struct start *s, const unsigned char root[GD_WRAPPED_KEY])
         return gd_err_set(s->err, GD_R_SEAL_TAMPERED, "the root key is of no known form");
     need(s, id, "the root key");
     need(s, s->meta.kek, "what is new");
-    if (gd_rotation_runs(s->meta.rotation))
+    if (gd_rotation_runs(s->meta.rotation) && gd_store_shared(s->d->keys))
         need(s, gd_json_text(s->meta.rotation, "to", ""), "what is being wrapped anew");
     if (gd_store_scan(s->d->keys, &sql_wrapped_by, on_wrapped_by, s, s->err))
         return -1;
     if (s->lacks) {
-        GD_AUTO_FREE char *all = held(s->d->keyring);
+        GD_AUTO_FREE char *all = held(s->d->keyring, true);
 
         return gd_err_set(
             s->err, GD_R_KEY_WRONG,
@@ -170,14 +205,22 @@ static int check_keks(struct start *s, const unsigned char root[GD_WRAPPED_KEY])
     return 0;
 }
 
-static int start(struct start *s, const char *kek)
+/* Before it is said that this node lives. */
+static int say_held(struct start *s)
+{
+    struct gd_tx *tx;
+
+    if (!gd_store_shared(s->d->keys))
+        return 0;
+    tx = gd_tx_new(s->d->keys);
+    gd_key_holder_set(tx, s->d->keyring, s->node);
+    return commit(s, tx);
+}
+
+static int open_all(struct start *s)
 {
     unsigned char root[GD_WRAPPED_KEY];
 
-    if (gd_restored_refuse(s->d->keys, s->d->store, s->err) ||
-        gd_store_scan(s->d->keys, &sql_meta, gd_key_meta_row, &s->meta, s->err) ||
-        (!s->meta.root && make_root(s, kek)))
-        return -1;
     if (gd_root_wrapped(s->meta.root, root, s->err) || check_keks(s, root) ||
         gd_keyring_open_root(s->d->keyring, root, s->err))
         return -1;
@@ -185,11 +228,32 @@ static int start(struct start *s, const char *kek)
     return 0;
 }
 
-int gd_key_start(const struct gd_broker_deps *d, const char *kek, bool begun, struct gd_err *err)
+static int start(struct start *s, const char *kek)
 {
-    struct start s = { .d = d, .begun = begun, .err = err };
+    if (gd_restored_refuse(s->d->keys, s->d->store, s->err) ||
+        gd_store_scan(s->d->keys, &sql_meta, gd_key_meta_row, &s->meta, s->err) ||
+        (!s->meta.root && make_root(s, kek)))
+        return -1;
+    return open_all(s) < 0 ? -1 : say_held(s);
+}
+
+int gd_key_start(const struct gd_broker_deps *d, const char *kek, const char *node, bool begun,
+                 struct gd_err *err)
+{
+    struct start s = { .d = d, .node = node, .begun = begun, .err = err };
     int rc = start(&s, kek);
 
+    gd_key_meta_done(&s.meta);
+    return rc;
+}
+
+int gd_key_check(const struct gd_broker_deps *d, struct gd_err *err)
+{
+    struct start s = { .d = d, .err = err };
+    int rc = 0;
+
+    if (gd_store_shared(d->keys))
+        rc = gd_store_scan(d->keys, &sql_meta, gd_key_meta_row, &s.meta, err) || open_all(&s) ? -1 : 0;
     gd_key_meta_done(&s.meta);
     return rc;
 }

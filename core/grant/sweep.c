@@ -1,7 +1,7 @@
 /* grant/sweep.c - looks that are due, a few at a time, in the order of the durable look_at column: a grant
  * waits for its next look in the store and not in memory. And the looks at all grants that a caller orders.
  */
-#include "grant/broker_int.h"
+#include "grant/keys.h"
 
 #include <string.h>
 
@@ -104,6 +104,7 @@ void gd_broker_sweep(struct gd_broker *b)
     if (b->draining || b->looking)
         return;
     gd_hubs_look(b);
+    gd_rotate_sweep(b);
     tx = gd_tx_new(b->d.store);
     for (unsigned i = 0; i < b->nworkspaces; i++) {
         gd_tx_add(tx, &sql_due, GD_P_TEXT(b->workspaces[i]), GD_P_INT(now), GD_P_INT(AT_ONCE));

@@ -315,6 +315,8 @@ static const struct {
     { "hub.get", gd_hub_get, NULL },
     { "hub.list", gd_hub_list, NULL },
     { "hub.scan", gd_hub_scan, NULL },
+    { "key.rotate", gd_key_rotate, NULL },
+    { "key.status", gd_key_status, NULL },
     { "node.forget", gd_node_forget, NULL },
     { "node.list", gd_node_list, NULL },
     { "platform.get", gd_platform_get, NULL },

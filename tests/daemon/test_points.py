@@ -16,6 +16,7 @@ import unittest
 import mailed
 from harness import ROOT, RpcError, wait_for
 from sandboxed import SandboxTest
+from test_keys import RotatingKeys
 from test_native import AtlasTest
 
 
@@ -375,6 +376,38 @@ class Notice(Killed, SandboxTest):
         self.assertEqual(len(self.events("platform.notice")), 1)
         self.assertEqual(self.whole_end(item["grants"][0])["token"]["state"], "gone")
         self.whole()
+
+
+class Rotation(Killed, RotatingKeys):
+    """Another key comes into use; asked again where nobody heard that it does."""
+    POINTS = ("rotate.meant", "rotate.used", "rotate.root", "rotate.told")
+
+    def asked(self):
+        try:
+            return self.box.daemon.rpc.call("key.rotate")
+        except RpcError as e:
+            self.assertIn(e.reason, ("KEY_ROTATING", "KEY_UNCHANGED"))
+            return {}
+
+    def scenario(self):
+        old = self.status()["in_use"]
+        self.name("new", "kek")
+        if not self.point:
+            self.box.daemon.rpc.call("daemon.reload")
+        self.arm()
+        if self.do(self.asked, late=2) is None:
+            self.asked()
+        self.done()
+        said = self.status()
+        self.assertEqual((said["rotation"]["from"], said["rotation"]["to"]), (old, said["named"]))
+        self.assertTrue(self.under(said["named"]))
+        told = [e for e in self.rpc.call("event.list", limit=1000)["events"] if e["type"] == "key.rotated"]
+        # Told before it is noted that it was: dead between the two it is told again, but never not at all.
+        self.assertEqual(len(told), 2 if self.point in ("rotate.told", ) else 1)
+        self.stop()
+        self.name("new")
+        self.box.start()
+        self.lives()
 
 
 class Complete(unittest.TestCase):

@@ -33,13 +33,14 @@ class Node(Box):
             self.inputs, self.apps, self.origins, self.canaries = first.inputs, first.apps, first.origins, first.canaries
         self.config_path = os.path.join(self.inputs, f"grantd{number}.yaml")
         self.public = False  # all have one address
+        self.key = None  # of its own; else all have one
 
     def write_config(self):
         store = {"url": self.trio.url(self), "module_dir": os.path.join(BUILD, "store"), **self.trio.store}
         if self.trio.wires:
             store["password"] = {"file": self.trio.password}
         self.extra = "".join(f"{key}: {json.dumps(value)}\n" for key, value in (
-            ("public_url", self.trio.public_url), ("key", {"file": self.trio.key}), ("store", store),
+            ("public_url", self.trio.public_url), ("key", self.key or {"file": self.trio.key}), ("store", store),
             ("node", {"name": f"node-{self.number}"})))
         super().write_config()
 

@@ -60,6 +60,14 @@ def seal_record(plain, dek, dek_id, name):
     return b"GS\x01\x01" + dek_id + salt + commit + AESGCM(key).encrypt(nonce, plain, aad_of(name, dek_id))
 
 
+def wrap(kek, kek_id, key_id, key, *name):
+    """A key as the keyring keeps it."""
+    salt = os.urandom(24)
+    okm = hkdf("sha512", hkdf("sha256", kek, b"", b"grantd/wrap/v1", 32), salt, b"grantd/dek/v1" + b"\x01" + key_id, 44)
+    sealed = AESGCM(okm[:32]).encrypt(okm[32:], key, canonical(*name, key_id, kek_id, "active"))
+    return b"GK\x01\x01" + kek_id + key_id + salt + sealed
+
+
 def unwrap(kek, kek_id, w, *name):
     """What stands in a wrapped key: its id and itself."""
     assert hkdf("sha256", kek, b"", b"grantd/kek-id/v1", 8).hex() == kek_id, "name of the KEK"
@@ -115,4 +123,5 @@ def main():
     print("50 records opened, 50 made, 10 wrapped keys checked")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,7 @@ static void default_deny(void **state)
         (void)snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"}\n", method);
         kit_refused(f, text, "DENIED");
     }
-    assert_int_equal(i, 49);
+    assert_int_equal(i, 51);
     json_decref(help);
     assert_int_equal(fake.acts, 0);
     assert_true(json_array_size(fake.records) > 0); /* refusals are on record */
