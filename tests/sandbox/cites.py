@@ -11,14 +11,17 @@ import sys
 
 FACTS = {"tiktok": "tiktok.md", "meta": "meta_google.md", "google": "meta_google.md",
          "linkedin": "linkedin_shopify_oauth2.md", "shopify": "linkedin_shopify_oauth2.md"}
-KEYED = {"tiktok"}
 
 REFUSAL = re.compile(r"\b(tiktok_fail|meta_(?:error|absent)|google_fail|google_failure|google_oauth_fail|google_bad_request|"
-                     r"linkedin_(?:error|invalid)|refuse\w*|not_found|token_fail|kit_fail)\s*\(")
+                     r"linkedin_(?:error|invalid)|refuse\w*|not_found|token_fail|kit_fail|code_error|google_error_info|google_quota|"
+                     r"sb_oauth_error|throttled|(?<![.>])errors)\s*\(")
+# What is wrong as a word or a sentence, which its caller refuses with.
+VERDICT = re.compile(r"^static const char \*\w*(?:wrong|obstacle|_change)\(")
 HANDLER = re.compile(r"\(struct sb_req \*r, const json_t \*args, json_t \*\w+\)")
 SECTION = r"(?<![\w./\"-])([AB][1-9]|\d(?:\.\d{1,2}){0,2})"
 KEY = re.compile(SECTION + r' ("[^"]+"(?:(?:, | and )"[^"]+")*)')
 PLAIN = re.compile(r"(?<![\w./\"-])(?!\d\.0)([AB][1-9]|\d\.\d{1,2}(?:\.\d)?)(?![\w.]*\d)(?!\.\d)\b")
+ASSUMED = re.compile(r"\bassumed\b")
 OPEN = re.compile(r"\bopen \(?(\d+)\b")
 FUNCTION = re.compile(r"((?:^/\*(?:[^*]|\*(?!/))*\*/\n)?)^((?:static |bool |void |const |json_t |int |int64_t |char )[^\n;{=]*\([^;{]*\))"
                       r"\n\{\n(.*?)^\}\n", re.S | re.M)
@@ -51,22 +54,23 @@ def keys(text):
                 yield section, key
 
 
-def founded(text, keyed):
+def founded(text):
     said = " ".join(words(comment) for comment in COMMENT.findall(text))
-    return bool(OPEN.search(said) or re.search(r"\bassumed\b", said) or
-                (KEY if keyed else PLAIN).search(said))
+    return any(one.search(said) for one in (KEY, OPEN, ASSUMED))
 
 
-def unfounded(above, head, body, keyed):
+def unfounded(above, head, body):
     """Lines of a function that refuse something and do not say why."""
-    if founded(above, keyed):
+    if founded(above):
         return
     lines = body.splitlines()
     for i, line in enumerate(lines):
-        if REFUSAL.search(line) and not founded("\n".join(lines[max(0, i - 3):i + 3]), keyed):
+        if REFUSAL.search(line) and not founded("\n".join(lines[max(0, i - 3):i + 3])):
             yield head.splitlines()[0], line.strip()
-    if keyed and HANDLER.search(head):
+    if HANDLER.search(head):
         yield head.splitlines()[0], "its parameters"
+    if VERDICT.search(head):
+        yield head.splitlines()[0], "what is wrong"
 
 
 def wrong_cites(path, text, facts):
@@ -83,26 +87,30 @@ def wrong_cites(path, text, facts):
     for comment in COMMENT.findall(text):
         yield from (f"no section {s}" for s in PLAIN.findall(re.sub(r'"[^"]*"', "", comment)) if s not in facts)
         yield from (f"no open question {n}" for n in OPEN.findall(words(comment))
-                    if not any(line.startswith(f"{n}. ") for line in facts["open"]))
+                    if not any(line.startswith(f"{n}. ") for line in facts.get("open", [])))
 
 
-def main(folder, where):
+def findings(folder, where):
+    """What is wrong, how many functions check something, and how many lines they cite."""
     checks = cited = 0
     wrong = []
     for path in sorted(pathlib.Path(folder).glob("*.c")):
-        platform = path.stem.partition("_")[0]
-        if platform not in FACTS:
+        if path.stem.partition("_")[0] not in FACTS:
             continue
-        text, keyed = path.read_text(encoding="utf-8"), platform in KEYED
-        source = pathlib.Path(where) / FACTS[platform]
-        facts = sections(source) if source.exists() else None
-        wrong += [f"{path.name}: {one}" for one in wrong_cites(path, text, facts)]
+        text = path.read_text(encoding="utf-8")
+        source = pathlib.Path(where) / FACTS[path.stem.partition("_")[0]]
+        wrong += [f"{path.name}: {one}" for one in wrong_cites(path, text, sections(source) if source.exists() else None)]
         cited += len(set(keys(text)))
-        if "struct sb_req" not in text and founded(COMMENT.match(text).group(), keyed):
+        if "struct sb_req" not in text and founded(COMMENT.match(text).group()):
             continue  # a parser of a language
         for above, head, body in FUNCTION.findall(text):
             checks += bool(REFUSAL.search(body))
-            wrong += [f"{path.name}: {name}: {line}" for name, line in unfounded(above, head, body, keyed)]
+            wrong += [f"{path.name}: {name}: {line}" for name, line in unfounded(above, head, body)]
+    return wrong, checks, cited
+
+
+def main(folder, where):
+    wrong, checks, cited = findings(folder, where)
     print("\n".join(wrong) or f"{checks} functions that check something cite {cited} lines"
           + ("" if pathlib.Path(where).is_dir() else "; the facts are not here, so only how they cite was looked at"))
     return 1 if wrong or checks < 100 else 0

@@ -9,7 +9,7 @@
 
 /* ---- errors ---- */
 
-/* B1, "HTTP mapping". */
+/* B1 "HTTP mapping: INVALID_ARGUMENT 400" */
 static const char *rpc_status(int http)
 {
     switch (http) {
@@ -77,7 +77,7 @@ json_t *google_failure(struct sb_req *r, int http, const char *key, const char *
         "errors", error, "requestId", id);
 }
 
-/* B1: errors of searchStream come as an array with one element. */
+/* B1 "errors come as an array with one" */
 static bool send_error(struct sb_req *r, int http, json_t *error)
 {
     size_t n = strlen(r->path);
@@ -88,7 +88,7 @@ static bool send_error(struct sb_req *r, int http, json_t *error)
     return false;
 }
 
-/* B1, error envelope. */
+/* B1 "exactly one key; its value is the enum name" */
 bool google_fail(struct sb_req *r, int http, const char *key, const char *value, const char *path,
                  const char *message)
 {
@@ -121,7 +121,7 @@ static bool among(struct sb_req *r, const char *names, const char *name)
     return *name && !strchr(name, ' ') && strstr(sb_strf(r, " %s ", names), sb_strf(r, " %s ", name)) != NULL;
 }
 
-/* B7: unknown fields get 400 with google.rpc.BadRequest [assumed]. */
+/* B7 "unknown fields: 400 with google.rpc.BadRequest style detail" [assumed]. */
 bool google_members(struct sb_req *r, const json_t *object, const char *names, const char *where)
 {
     const char *name;
@@ -138,7 +138,7 @@ bool google_members(struct sb_req *r, const json_t *object, const char *names, c
     return true;
 }
 
-/* B1: Content-Type application/json on POST; the refusal is [assumed], as in B7. */
+/* B1 "| `Content-Type: application/json` |"; the refusal is [assumed]. */
 json_t *google_body(struct sb_req *r, const char *members)
 {
     json_t *body = sb_body_json(r);
@@ -165,8 +165,9 @@ static const char *lower_camel(struct sb_req *r, const char *name)
     return out;
 }
 
-/* B1: the mask sits inside the operation, beside update; names of several words in either spelling [assumed].
- * The values of fieldMaskError are assumed. */
+/* B1 "sits **inside the operation** beside `update`"; names of several words in either spelling (open 16); B1
+ * "| fieldMaskError / fieldError / queryError / newResourceCreationError |", of which the values are assumed.
+ */
 bool google_mask(struct sb_req *r, const json_t *operation, const char *known)
 {
     const char *mask = gd_json_text(operation, "updateMask", NULL);
@@ -230,7 +231,7 @@ static const char *unlink_client(struct sb_req *r, const json_t *args, json_t **
     return move_link(r, args, "ACTIVE", "INACTIVE");
 }
 
-/* B3: the invited person clicks the link of the e-mail, maybe with another address; status can lag. */
+/* B3 "may accept with another Google address; status can lag up to 24 hours" */
 static const char *accept_invitation(struct sb_req *r, const json_t *args, json_t **ret)
 {
     json_t *found = sb_find2(sb_list(r, "invitations"), "customer", gd_json_text(args, "customer", ""), "id",
@@ -344,7 +345,7 @@ static const struct sb_act acts[] = {
 
 /* ---- faults ---- */
 
-/* B1, "Quota details"; B5 example 10. */
+/* B1 "Quota details: `errors[].details.quotaErrorDetails" */
 void google_quota(struct sb_req *r, bool daily, const char *scope, const char *delay)
 {
     json_t *error =
@@ -360,6 +361,8 @@ void google_quota(struct sb_req *r, bool daily, const char *scope, const char *d
     send_error(r, 429, error);
 }
 
+/* B1 "| quotaError | RESOURCE_TEMPORARILY_EXHAUSTED" and "RESOURCE_EXHAUSTED,
+ * EXCESSIVE_LONG_TERM_QUERY_RESOURCE_CONSUMPTION" */
 static void quota(struct sb_req *r, const json_t *f)
 {
     bool daily = gd_json_bool(f, "daily", false);
@@ -368,7 +371,7 @@ static void quota(struct sb_req *r, const json_t *f)
                  gd_json_text(f, "delay", daily ? "3600s" : "42s"));
 }
 
-/* B1, error table: any row of it. */
+/* Any row of B1 "| errorCode key | value | class |". */
 static void error(struct sb_req *r, const json_t *f)
 {
     google_fail(r, (int)gd_json_i64(f, "http", 400), gd_json_text(f, "key", "internalError"),
@@ -376,14 +379,14 @@ static void error(struct sb_req *r, const json_t *f)
                 gd_json_text(f, "message", "switched on by hand"));
 }
 
-/* B1: gateway errors stand alone: SERVICE_DISABLED, CONSUMER_INVALID. */
+/* B1 "`google.rpc.ErrorInfo` (reason, domain, metadata) for gateway errors" */
 static void gateway(struct sb_req *r, const json_t *f)
 {
     google_error_info(r, (int)gd_json_i64(f, "http", 403), gd_json_text(f, "reason", "SERVICE_DISABLED"),
                       "The API has not been used in this project before or it is disabled.");
 }
 
-/* B2, errors of the token endpoint; invalid_rapt is the session control of Workspace. */
+/* B2 "| error | class |" and the rows below it; B2 "| invalid_grant with error_subtype invalid_rapt". */
 static void token_error(struct sb_req *r, const json_t *f)
 {
     const char *subtype = gd_json_text(f, "subtype", NULL);
@@ -441,7 +444,8 @@ static const struct sb_option options[] = {
 
 /* ---- every call ---- */
 
-/* B1, "Versions": a sunset version answers requestError UNSUPPORTED_VERSION. */
+/* B1 "A sunset version answers `requestError UNSUPPORTED_VERSION`"; what a version answers that is to come is
+ * [assumed]. */
 static bool before(struct sb_req *r)
 {
     const char *version;

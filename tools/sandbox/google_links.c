@@ -6,8 +6,8 @@
 
 static const char statuses[] = " ACTIVE INACTIVE PENDING REFUSED CANCELED UNSPECIFIED UNKNOWN ";
 
-/* The status that an operation asks for, of the enum; NULL when it has answered. B3, ManagerLinkStatus; B1,
- * requestError. */
+/* The status that an operation asks for; NULL when it has answered: B3 "Status enum ManagerLinkStatus"; B1
+ * "| requestError | INVALID_CUSTOMER_ID". */
 static const char *status_of(struct sb_req *r, const json_t *link)
 {
     const char *status = gd_json_text(link, "status", NULL);
@@ -55,7 +55,10 @@ static json_t *live_link(struct sb_req *r, const char *manager, const char *clie
     return NULL;
 }
 
-/* The value of managerLinkError that stands in the way; NULL when nothing does. */
+/* The value that stands in the way; NULL when nothing does: B1 "| managerLinkError |
+ * ALREADY_INVITED_BY_THIS_MANAGER", "ALREADY_MANAGED_BY_THIS_MANAGER, ALREADY_MANAGED_IN_HIERARCHY",
+ * "TOO_MANY_INVITES" and "TOO_MANY_MANAGERS, TOO_MANY_ACCOUNTS,"; B3 "Test accounts cannot be linked under a
+ * production manager" and "20 pending invitations per manager hierarchy, 5 managers per client". */
 static const char *obstacle(struct sb_req *r, const struct google_caller *c, const char *client)
 {
     const json_t *target = google_customer(r, client), *old = live_link(r, c->cid, client);
@@ -69,7 +72,6 @@ static const char *obstacle(struct sb_req *r, const struct google_caller *c, con
         return "ALREADY_MANAGED_IN_HIERARCHY";
     if (google_manages(r, client, c->cid))
         return "CYCLE_NOT_ALLOWED";
-    /* B3: test accounts cannot be linked under a production manager. */
     if (gd_json_bool(target, "test", false) != gd_json_bool(c->customer, "test", false))
         return "ACCOUNTS_NOT_COMPATIBLE_FOR_LINKING";
     if (sb_same(gd_json_text(c->customer, "status", NULL), "SUSPENDED"))
@@ -80,7 +82,7 @@ static const char *obstacle(struct sb_req *r, const struct google_caller *c, con
                                                                                          : NULL;
 }
 
-/* Fault "partial": each account is a call of its own (B3), and this one meets a limit (B1, error table). */
+/* Fault partial: each account is a call of its own, and this one meets a limit: B1 "TOO_MANY_INVITES". */
 static const char *stands_alone(struct sb_req *r)
 {
     const json_t *f = sb_fault(r, "partial");
@@ -88,8 +90,8 @@ static const char *stands_alone(struct sb_req *r)
     return f ? gd_json_text(f, "value", "TOO_MANY_INVITES") : NULL;
 }
 
-/* B3: the manager creates with PENDING only. Words: B1; which of them an unknown account and an account that
- * is no manager get is [assumed]. */
+/* B3 "Manager creates with PENDING only"; which words an unknown account and an account that is no manager
+ * get is [assumed]. */
 static void create(struct sb_req *r, const struct google_caller *c, const json_t *link, bool only_check)
 {
     const char *client = google_customer_id(gd_json_text(link, "clientCustomer", NULL)), *status, *wrong, *id;
@@ -134,8 +136,9 @@ static void create(struct sb_req *r, const struct google_caller *c, const json_t
 
 /* ---- changes from either side ---- */
 
-/* The link of "customers/CID/KIND/OTHER~ID"; NULL when it has answered. B3, resource names; B1, requestError
- * and mutateError. */
+/* The link of customers/CID/KIND/OTHER~ID; NULL when it has answered: B3
+ * "`customers/{manager}/customerClientLinks/{client}~{link_id}`"; B1
+ * "| requestError | INVALID_CUSTOMER_ID" and "| mutateError |". */
 static json_t *link_named(struct sb_req *r, const char *resource, const char *cid, bool by_manager)
 {
     const char *rest =
@@ -162,8 +165,8 @@ static json_t *link_named(struct sb_req *r, const char *resource, const char *ci
     return NULL;
 }
 
-/* B3: the manager's side withdraws an invitation; whether it may end an active link here is open question 12.
- */
+/* B3 "Manager side: PENDING -> CANCELED by customerClientLinks update"; whether it may end an active link
+ * here is open 12. */
 static const char *manager_change(struct sb_req *r, const char *from, const char *to)
 {
     if (strcmp(from, "PENDING") == 0 && strcmp(to, "CANCELED") == 0)
@@ -173,6 +176,8 @@ static const char *manager_change(struct sb_req *r, const char *from, const char
     return "INVALID_STATUS_CHANGE";
 }
 
+/* B1 "| customerClientLinkError |" and "INVALID_STATUS_CHANGE, INVALID_CHANGE"; B3 "`hidden` may be changed
+ * only on active links". */
 static bool hide(struct sb_req *r, json_t *link, const json_t *update)
 {
     const json_t *client = google_customer(r, gd_json_text(link, "client", ""));
@@ -180,14 +185,15 @@ static bool hide(struct sb_req *r, json_t *link, const json_t *update)
     if (gd_json_bool(client, "manager", false))
         return google_fail(r, 400, "customerClientLinkError", "CANNOT_HIDE_OR_UNHIDE_MANAGER_ACCOUNTS",
                            "operation.update", "Manager accounts cannot be hidden.");
-    if (!sb_same(gd_json_text(link, "status", NULL), "ACTIVE")) /* B3: only on active links */
+    if (!sb_same(gd_json_text(link, "status", NULL), "ACTIVE"))
         return google_fail(r, 400, "managerLinkError", "INVALID_CHANGE", "operation.update",
                            "The link is not active.");
     json_object_set_new(link, "hidden", json_boolean(gd_json_bool(update, "hidden", false)));
     return true;
 }
 
-/* B3, link life cycle; B7: any other change is INVALID_STATUS_CHANGE. */
+/* B3 "| POST `/v25/customers/{manager}/customerClientLinks:mutate` |"; B7 "any other change ->
+ * INVALID_STATUS_CHANGE". */
 static void change_client_link(struct sb_req *r, const struct google_caller *c, const json_t *op,
                                bool only_check)
 {
@@ -216,7 +222,7 @@ static void change_client_link(struct sb_req *r, const struct google_caller *c, 
     sb_json(r, 200, only_check ? json_object() : json_pack("{s:{s:s}}", "result", "resourceName", name));
 }
 
-/* B1: this call takes a single `operation`. */
+/* B1 "takes a single **`operation`**" and "| requestError | INVALID_CUSTOMER_ID" (OPERATION_REQUIRED). */
 static void mutate_client_links(struct sb_req *r)
 {
     struct google_caller c;
@@ -239,7 +245,7 @@ static void mutate_client_links(struct sb_req *r)
 
 /* ---- the client's side ---- */
 
-/* B1, managerLinkError and customerManagerLinkError. */
+/* B1 "| managerLinkError | ALREADY_INVITED_BY_THIS_MANAGER" and "| customerManagerLinkError |" */
 static bool refuse_client(struct sb_req *r, const char *family, const char *value)
 {
     return google_fail(r, 400, family, value, "operations.update.status", "The status cannot be changed so.");
@@ -251,7 +257,9 @@ static bool as_client(const struct google_caller *c)
     return strcmp(c->login, c->cid) == 0;
 }
 
-/* B3: ACTIVE accepts, REFUSED declines, INACTIVE ends. False when it has answered. */
+/* B3 "Client side update: ACTIVE accepts, REFUSED declines, INACTIVE ends" and "accept must be called with
+ * credentials of a user with access to the client account"; B1 "| customerManagerLinkError |"; B7 "any other
+ * change -> INVALID_STATUS_CHANGE"; through the manager's login: open 12. False when it has answered. */
 static bool client_change_allowed(struct sb_req *r, const struct google_caller *c, const json_t *link,
                                   const char *to)
 {
@@ -273,8 +281,8 @@ static bool client_change_allowed(struct sb_req *r, const struct google_caller *
     return refuse_client(r, "managerLinkError", "INVALID_STATUS_CHANGE");
 }
 
-/* One operation; its result is added to results. False when it has answered. B3, REST methods; B1,
- * OPERATION_REQUIRED. */
+/* One operation; its result is added to results. False when it has answered: B3 "| POST
+ * `/v25/customers/{client}/customerManagerLinks:mutate` |"; B1 "| requestError | INVALID_CUSTOMER_ID". */
 static bool change_manager_link(struct sb_req *r, const struct google_caller *c, const json_t *op,
                                 bool only_check, json_t *results)
 {
@@ -298,12 +306,11 @@ static bool change_manager_link(struct sb_req *r, const struct google_caller *c,
     return true;
 }
 
-/* B1: this one takes `operations`, an array, and answers `results`. */
+/* B1 "takes **`operations`** (array)" and "| requestError | INVALID_CUSTOMER_ID" (OPERATION_REQUIRED). */
 static void mutate_manager_links(struct sb_req *r)
 {
     struct google_caller c;
-    json_t *body = google_body(r, "operations validateOnly partialFailure"),
-           *ops = json_object_get(body, "operations"), *op;
+    json_t *body = google_body(r, "operations validateOnly"), *ops = json_object_get(body, "operations"), *op;
     bool only_check = gd_json_bool(body, "validateOnly", false), fine = true;
     json_t *results = NULL;
     size_t i;

@@ -5,16 +5,16 @@
 
 #include <string.h>
 
-#define ADWORDS        "https://www.googleapis.com/auth/adwords"
-#define ACCESS_LIVES   3599
-#define TESTING_LIVES  604799        /* B2: 7 days in Testing status */
-#define IDLE_MAX       (183 * 86400) /* B2: unused for six months */
-#define REFRESH_TOKENS 100           /* B2: live ones of a Google account and client */
+#define ADWORDS       "https://www.googleapis.com/auth/adwords"
+#define ACCESS_LIVES  3599
+#define TESTING_LIVES 604799        /* B2 "e.g. 604799 in Testing status" */
+#define IDLE_MAX      (183 * 86400) /* B2 "unused for six months" */
 
 static const char *const known_scopes[] = { ADWORDS, "openid", "email", "profile" };
 
 /* ---- authorise ---- */
 
+/* B2 "Only one scope exists for the Ads API": and those of identity; the pages' words are [assumed]. */
 static const char *scope_wrong(const json_t *scopes)
 {
     const json_t *one;
@@ -32,7 +32,7 @@ static const char *scope_wrong(const json_t *scopes)
     return NULL;
 }
 
-/* B2: the challenge is base64url without padding; plain is the default when the method is missing. */
+/* B2 "PKCE: verifier 43-128 chars of unreserved set" and, on the same line, the methods. */
 static bool challenge_fits(struct sb_req *r)
 {
     const char *challenge = sb_query(r, "code_challenge"), *method = sb_query(r, "code_challenge_method");
@@ -46,6 +46,8 @@ static bool challenge_fits(struct sb_req *r)
                                                  : n >= 43 && n <= 128;
 }
 
+/* B2 "`client_id, redirect_uri (exact match), response_type=code" and "Shown on Google's page or returned as
+ * `error`" */
 static const char *request_wrong(struct sb_req *r, const json_t *client, const json_t *scopes)
 {
     const char *access = sb_query(r, "access_type");
@@ -77,7 +79,7 @@ static json_t *people(struct sb_req *r)
     return out;
 }
 
-/* A person can untick boxes (B2). */
+/* B2 "a person can untick boxes" */
 static json_t *boxes(const json_t *scopes)
 {
     json_t *out = json_array(), *one;
@@ -114,7 +116,7 @@ static void authorize(struct sb_req *r)
     sb_consent(r, page);
 }
 
-/* B2: with access_type=offline alone a refresh token comes only at the first consent. */
+/* B2 "with only the first, a refresh token comes only at the first consent" */
 static bool gives_refresh(struct sb_req *r, const json_t *page, const char *who)
 {
     const char *pair = sb_strf(r, "%s %s", gd_json_text(page, "client", ""), who),
@@ -127,7 +129,7 @@ static bool gives_refresh(struct sb_req *r, const json_t *page, const char *who)
            (first || strstr(prompt, "consent"));
 }
 
-/* B2: outside the test users of an app in Testing status the person is refused too. */
+/* B2 "In Testing status a person outside the test-user list also ends in access_denied" */
 static const char *refusal(struct sb_req *r, const struct sb_choice *c)
 {
     const json_t *client = sb_find(sb_list(r, "clients"), "id", gd_json_text(c->page, "client", ""));
@@ -168,6 +170,7 @@ void google_consent(struct sb_req *r, const struct sb_choice *c)
 
 /* ---- the token endpoint ---- */
 
+/* B2 "| invalid_client (401), unauthorized_client" */
 static json_t *client_of(struct sb_req *r, const struct sb_params *form)
 {
     json_t *client = sb_find(sb_list(r, "clients"), "id", sb_param(form, "client_id"));
@@ -194,7 +197,7 @@ static json_t *token_answer(struct sb_req *r, const char *client, const char *wh
                      sb_join(r, scopes, " "), "token_type", "Bearer");
 }
 
-/* B2: more than 100 live refresh tokens of a person and client: the oldest dies silently. */
+/* B2 "live refresh tokens per Google account and client id (oldest dies silently)" */
 static void limit_refresh(struct sb_req *r, const char *client, const char *who)
 {
     json_t *token, *oldest = NULL;
@@ -245,13 +248,14 @@ static bool verifier_fits(struct sb_req *r, const json_t *code, const char *veri
                    sb_same(gd_json_text(code, "method", NULL), "S256") ? sb_s256(r, verifier) : verifier);
 }
 
+/* B2 "| invalid_grant (" (Bad Request for codes) and "| invalid_client (401), unauthorized_client"
+ * (redirect_uri_mismatch) */
 static void exchange_code(struct sb_req *r, const struct sb_params *form, const json_t *client)
 {
     json_t *code = sb_token(r, "code", sb_param(form, "code")), *answer,
            *scopes = json_object_get(code, "scopes");
     const char *id = gd_json_text(client, "id", ""), *who = gd_json_text(code, "user", "");
 
-    /* B2: invalid_grant, "Bad Request" for codes. */
     if (sb_token_state(r, code) != SB_LIVE || !sb_same(gd_json_text(code, "client", NULL), id))
         sb_oauth_error(r, 400, "invalid_grant", "Bad Request");
     else if (!sb_same(gd_json_text(code, "redirect_uri", NULL), sb_param(form, "redirect_uri")))
@@ -267,6 +271,7 @@ static void exchange_code(struct sb_req *r, const struct sb_params *form, const 
     }
 }
 
+/* B2 "| invalid_grant (" and "| invalid_client (401), unauthorized_client" */
 static void refresh(struct sb_req *r, const struct sb_params *form, const json_t *client)
 {
     json_t *token = sb_token(r, "refresh", sb_param(form, "refresh_token")), *answer;
@@ -282,11 +287,13 @@ static void refresh(struct sb_req *r, const struct sb_params *form, const json_t
     }
     json_object_set_new(token, "used", json_integer(sb_now(r)));
     answer = token_answer(r, id, who, json_object_get(token, "scopes"), NULL);
-    if (sb_option_bool(r, "rotate_refresh")) /* B2: if one is present, replace atomically */
+    if (sb_option_bool(r, "rotate_refresh")) /* B2 "if one is present, replace atomically" */
         add_refresh(r, answer, client, who, json_object_get(token, "scopes"));
     sb_json(r, 200, answer);
 }
 
+/* B2 "### Token endpoint: `POST https://oauth2.googleapis.com/token`, form encoded" and "| invalid_client
+ * (401), unauthorized_client" */
 static void token(struct sb_req *r)
 {
     const struct sb_params *form = sb_form(r);
@@ -317,7 +324,7 @@ static void token(struct sb_req *r)
 
 /* ---- tokeninfo, revoke ---- */
 
-/* 0.1: by GET with the token in the query, or by POST with Bearer. */
+/* 0.1 "asks tokeninfo by POST with Bearer", or by GET with the token in the query. */
 static const char *token_shown(struct sb_req *r)
 {
     const char *header = sb_header(r, "Authorization");
@@ -327,6 +334,7 @@ static const char *token_shown(struct sb_req *r)
     return sb_query(r, "access_token") ? sb_query(r, "access_token") : sb_param(sb_form(r), "access_token");
 }
 
+/* B2 "`GET https://oauth2.googleapis.com/tokeninfo?access_token=..`"; the text is open 17. */
 static void tokeninfo(struct sb_req *r)
 {
     json_t *found = sb_token(r, "access", token_shown(r)), *out, *scopes = json_object_get(found, "scopes");
@@ -378,8 +386,8 @@ size_t google_revoke_all(struct sb_req *r, const char *email, const char *projec
     return n;
 }
 
-/* B2: revoking removes every scope that this person gave to the whole Cloud project. 0.1: the token may stand
- * in the query of the POST. */
+/* B2 "**Revoking removes every scope that this person gave to the whole Cloud project" and, on the same line,
+ * 400 invalid_token; 0.1 "sends the token to revoke in the query of a POST". */
 static void revoke(struct sb_req *r)
 {
     const char *given = sb_query(r, "token") ? sb_query(r, "token") : sb_param(sb_form(r), "token");

@@ -77,7 +77,8 @@ int google_admins(struct sb_req *r, const char *cid)
 
 /* ---- the token ---- */
 
-/* B1, table: authenticationError. */
+/* B1 "| authenticationError | OAUTH_TOKEN_EXPIRED, OAUTH_TOKEN_INVALID |" and "OAUTH_TOKEN_REVOKED,
+ * OAUTH_TOKEN_DISABLED" */
 static bool token_alive(struct sb_req *r, const json_t *token)
 {
     static const char *const words[] = { [SB_UNKNOWN] = "OAUTH_TOKEN_INVALID",
@@ -90,7 +91,8 @@ static bool token_alive(struct sb_req *r, const json_t *token)
                                            "Request is missing a valid credential.");
 }
 
-/* B1, "Headers": sunset on 2026-09-09, so ignored by default; `legacy` is how it was before. */
+/* B1 "**Sunset 2026-09-09.** Optional and ignored by servers" and "bad -> `authenticationError
+ * DEVELOPER_TOKEN_INVALID`" (legacy) */
 static bool developer_token_fits(struct sb_req *r)
 {
     const char *given = sb_header(r, "developer-token");
@@ -105,7 +107,8 @@ static bool developer_token_fits(struct sb_req *r)
                        "The developer token is not valid.");
 }
 
-/* B1, headers and authenticationError; the gateway on scopes: B1, error envelope. */
+/* B1 "| `Authorization: Bearer <access_token>` |", "CUSTOMER_NOT_FOUND, CLIENT_CUSTOMER_ID_INVALID"
+ * (OAUTH_TOKEN_HEADER_INVALID) and "ACCESS_TOKEN_SCOPE_INSUFFICIENT" */
 static bool authenticate(struct sb_req *r, struct google_caller *c)
 {
     const char *header = sb_header(r, "Authorization");
@@ -126,7 +129,8 @@ static bool authenticate(struct sb_req *r, struct google_caller *c)
 
 /* ---- the account ---- */
 
-/* B1: login-customer-id is the account through which access is taken. */
+/* B1 "| `login-customer-id: <digits>` |", "| headerError |", "| authorizationError | USER_PERMISSION_DENIED"
+ * and "INVALID_LOGIN_CUSTOMER_ID_SERVING_CUSTOMER_ID_COMBINATION" */
 static bool reaches(struct sb_req *r, struct google_caller *c)
 {
     const char *header = sb_header(r, "login-customer-id");
@@ -146,7 +150,8 @@ static bool reaches(struct sb_req *r, struct google_caller *c)
     return true;
 }
 
-/* B4: a project of level Test reaches test accounts only. */
+/* B4 "Wrong level -> authorizationError CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION"; B1 "CUSTOMER_NOT_ENABLED,
+ * INCOMPLETE_SIGNUP". */
 static bool usable(struct sb_req *r, const struct google_caller *c)
 {
     const char *status = gd_json_text(c->customer, "status", "ENABLED");
@@ -160,7 +165,7 @@ static bool usable(struct sb_req *r, const struct google_caller *c)
     return true;
 }
 
-/* Operations of a day at the project's level; 0: no limit. B4: a day is a sliding window of 24 hours. */
+/* Operations of a day at the project's level; 0: no limit. B4 "a day is a sliding 24-hour window" */
 static int64_t daily_limit(struct sb_req *r)
 {
     const char *level = sb_option_text(r, "access_level");
@@ -171,7 +176,7 @@ static int64_t daily_limit(struct sb_req *r)
     return strcmp(level, "explorer") == 0 ? 2880 : 15000;
 }
 
-/* Counts the call as an operation [assumed]; false when it has answered. */
+/* B4 "count as operations" [assumed]; false when it has answered. */
 static bool within_level(struct sb_req *r)
 {
     int64_t most = daily_limit(r), now = sb_now(r);
@@ -191,14 +196,15 @@ static bool within_level(struct sb_req *r)
     return true;
 }
 
-/* B1: CUSTOMER_NOT_FOUND, INVALID_CUSTOMER_ID. */
+/* B7 "Reject ids with dashes: requestError INVALID_CUSTOMER_ID"; B1 "CUSTOMER_NOT_FOUND,
+ * CLIENT_CUSTOMER_ID_INVALID". */
 bool google_auth(struct sb_req *r, struct google_caller *c)
 {
     google_lapse(r);
     if (!authenticate(r, c))
         return false;
     c->cid = sb_path(r, "cid");
-    if (!ten_digits(c->cid)) /* B7: ids with dashes */
+    if (!ten_digits(c->cid))
         return google_fail(r, 400, "requestError", "INVALID_CUSTOMER_ID", NULL, "Customer ID is invalid.");
     c->customer = google_customer(r, c->cid);
     if (!c->customer)
@@ -207,7 +213,8 @@ bool google_auth(struct sb_req *r, struct google_caller *c)
     return reaches(r, c) && usable(r, c) && within_level(r);
 }
 
-/* B3: needs ADMIN on the account; B1, ACTION_NOT_PERMITTED. */
+/* B3 "Calling the user-access methods needs ADMIN on the target account"; B1 "DENIED (role too low, e.g. not
+ * ADMIN)"; that links need it, too, says B7 "wrong side or no rights". */
 bool google_is_admin(struct sb_req *r, const struct google_caller *c)
 {
     return sb_same(c->role, "ADMIN") || google_fail(r, 403, "authorizationError", "ACTION_NOT_PERMITTED",
@@ -216,7 +223,7 @@ bool google_is_admin(struct sb_req *r, const struct google_caller *c)
 
 /* ---- listAccessibleCustomers ---- */
 
-/* B3, REST methods; B1, NOT_ADS_USER. */
+/* B3 "| GET `/v25/customers:listAccessibleCustomers` |"; B1 "| NOT_ADS_USER |". */
 static void list_accessible(struct sb_req *r)
 {
     struct google_caller c;
@@ -331,7 +338,7 @@ static const char *when(struct sb_req *r, const json_t *row)
     return sb_time(r, gd_json_i64(row, "created", 0), "%Y-%m-%d %H:%M:%S");
 }
 
-/* B3: status can lag up to 24 hours. */
+/* B3 "status can lag up to 24 hours" */
 static void users(struct sb_req *r, const char *cid, json_t *rows)
 {
     const json_t *u;
@@ -440,7 +447,8 @@ static json_t *fields_of(struct sb_req *r, const char *names)
     return out;
 }
 
-/* What the query finds, a new array; NULL when it has answered. B1, queryError; its words are [assumed]. */
+/* What the query finds, a new array; NULL when it has answered: B1 "| fieldMaskError / fieldError /
+ * queryError / newResourceCreationError |"; its words are [assumed]. */
 static json_t *answers(struct sb_req *r, const struct google_caller *c, const json_t *query)
 {
     const char *from = gd_json_text(query, "from", ""), *word = "BAD_RESOURCE_TYPE_IN_FROM_CLAUSE";
@@ -460,7 +468,7 @@ static json_t *answers(struct sb_req *r, const struct google_caller *c, const js
     return found;
 }
 
-/* B1, queryError; its words are [assumed]. */
+/* B1 "| fieldMaskError / fieldError / queryError / newResourceCreationError |"; its words are [assumed]. */
 static json_t *parsed_query(struct sb_req *r, const json_t *body)
 {
     const char *word = "EXPECTED_SELECT", *text = gd_json_text(body, "query", NULL);
@@ -491,7 +499,7 @@ static void one_page(struct sb_req *r, const json_t *body, json_t *found, const 
     sb_json(r, 200, out);
 }
 
-/* A body that names a page size is refused (B1: PAGE_SIZE_NOT_SUPPORTED). */
+/* B1 "do not send `pageSize` (error PAGE_SIZE_NOT_SUPPORTED)" */
 static void search(struct sb_req *r)
 {
     struct google_caller c;

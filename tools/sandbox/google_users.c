@@ -5,7 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define LIVES (20 * 86400) /* B3: invitations and reviews end after 20 days */
+#define LIVES (20 * 86400) /* B3 "**expires 20 days** after creation" and "must be approved within 20 days" \
+                            */
 
 static bool is_role(const char *role)
 {
@@ -38,8 +39,8 @@ void google_lapse(struct sb_req *r)
 
 /* ---- reviews ---- */
 
-/* B3: an operation that needs a second administrator ends in a review; read-only roles are exempt. True when
- * it has answered. todo is taken. */
+/* B3 "**Multi-party approval (MPA):**": read-only roles are exempt. True when it has answered. todo is taken.
+ */
 static bool wants_review(struct sb_req *r, const struct google_caller *c, const char *operation,
                          const char *target, const char *role, json_t *todo)
 {
@@ -54,7 +55,7 @@ static bool wants_review(struct sb_req *r, const struct google_caller *c, const 
                           json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o}", "customer", c->cid, "id", id,
                                     "status", "PENDING", "operation", operation, "target", target,
                                     "requester", c->email, "created", (json_int_t)sb_now(r), "todo", todo));
-    /* 0.1: resourceName is unset while the review is pending. */
+    /* 0.1 "A pending multi-party review leaves `resourceName` unset" */
     sb_json(r, 200,
             json_pack("{s:{s:s}}", "result", "multiPartyAuthReview",
                       sb_strf(r, "customers/%s/multiPartyAuthReviews/%s", c->cid, id)));
@@ -120,19 +121,19 @@ static size_t pending_count(struct sb_req *r, const char *cid)
     return n;
 }
 
-/* The value of accessInvitationError; NULL when nothing stands in the way. */
+/* The value that stands in the way; NULL when nothing does: B1 "| accessInvitationError |"; 0.1 "blocks a new
+ * invitation to that address"; how many may wait is [assumed]. */
 static const char *obstacle(struct sb_req *r, const struct google_caller *c, const char *email)
 {
     if (!is_email(email))
         return "INVALID_EMAIL_ADDRESS";
-    if (strchr(email, '+')) /* B1: plus-addresses */
+    if (strchr(email, '+'))
         return "GOOGLE_CONSUMER_ACCOUNT_NOT_ALLOWED";
     if (!domain_allowed(c->customer, email))
         return "EMAIL_DOMAIN_POLICY_VIOLATED";
     if (sb_find2(sb_list(r, "user_access"), "customer", c->cid, "email", email))
         return "EMAIL_ADDRESS_ALREADY_HAS_ACCESS";
-    if (pending_invitation(r, c->cid, email) ||
-        review_open_for(r, c->cid, email)) /* 0.1: a review blocks too */
+    if (pending_invitation(r, c->cid, email) || review_open_for(r, c->cid, email))
         return "EMAIL_ADDRESS_ALREADY_HAS_PENDING_INVITATION";
     return (int64_t)pending_count(r, c->cid) >= sb_option_i64(r, "invitations_max")
                ? "PENDING_INVITATIONS_LIMIT_EXCEEDED"
@@ -154,13 +155,15 @@ static void answer_name(struct sb_req *r, const char *name)
     sb_json(r, 200, json_pack("{s:{s:s}}", "result", "resourceName", name));
 }
 
-/* Fault "role_downgrade": another administrator made less of it in the account's pages [assumed]. */
+/* Fault role_downgrade: another administrator made less of it in the account's pages [assumed]. */
 static const char *given(struct sb_req *r, const char *asked)
 {
     return sb_fault(r, "role_downgrade") ? "READ_ONLY" : asked;
 }
 
-/* B3, user-access path; B1, requestError and accessInvitationError. */
+/* B3 "| POST `/v25/customers/{cid}/customerUserAccessInvitations:mutate` |"; B1 "| requestError |
+ * INVALID_CUSTOMER_ID" and
+ * "| accessInvitationError |". */
 static void invite(struct sb_req *r, const struct google_caller *c, const json_t *create)
 {
     const char *email = gd_json_text(create, "emailAddress", NULL),
@@ -185,7 +188,9 @@ static void invite(struct sb_req *r, const struct google_caller *c, const json_t
         answer_name(r, add_invitation(r, c->cid, email, role));
 }
 
-/* B3, REST methods; B1, accessInvitationError. */
+/* B3 "| POST `/v25/customers/{cid}/customerUserAccessInvitations:mutate` |"; B1 "| requestError |
+ * INVALID_CUSTOMER_ID" and
+ * "| accessInvitationError |" */
 static void withdraw(struct sb_req *r, const struct google_caller *c, const char *name)
 {
     const char *id = google_rest(r, name, c->cid, "customerUserAccessInvitations");
@@ -206,12 +211,14 @@ static void withdraw(struct sb_req *r, const struct google_caller *c, const char
     }
 }
 
-/* The operation of a body with one; NULL when it has answered. B3, REST methods; B1, OPERATION_REQUIRED. */
+/* The operation of a body with one; NULL when it has answered: B1 "user-access calls take single
+ * `operation`/`result`" and
+ * "| requestError | INVALID_CUSTOMER_ID" (OPERATION_REQUIRED). */
 static json_t *operation_of(struct sb_req *r, struct google_caller *c, const char *members)
 {
     json_t *body = google_body(r, "operation"), *op = json_object_get(body, "operation");
 
-    if (!body || !google_auth(r, c) || !google_is_admin(r, c)) /* B3: needs ADMIN on the target account */
+    if (!body || !google_auth(r, c) || !google_is_admin(r, c))
         return NULL;
     if (json_is_object(op) && json_object_size(op))
         return google_members(r, op, members, "operation") ? op : NULL;
@@ -232,8 +239,8 @@ static void mutate_invitations(struct sb_req *r)
 
 /* ---- people with access ---- */
 
-/* Whether the account would be left without an administrator; true when it has answered. B1,
- * customerUserAccessError. */
+/* Whether the account would be left without an administrator; true when it has answered: B1
+ * "| customerUserAccessError |". */
 static bool last_admin(struct sb_req *r, const struct google_caller *c, const json_t *user)
 {
     bool manager = gd_json_bool(c->customer, "manager", false);
@@ -246,7 +253,8 @@ static bool last_admin(struct sb_req *r, const struct google_caller *c, const js
     return true;
 }
 
-/* B3, resource names; B1, customerUserAccessError. */
+/* B3 "`customers/{cid}/customerUserAccesses/{user_id}`"; B1 "| requestError | INVALID_CUSTOMER_ID" and
+ * "| customerUserAccessError |". */
 static json_t *user_named(struct sb_req *r, const struct google_caller *c, const char *name)
 {
     const char *id = google_rest(r, name, c->cid, "customerUserAccesses");
@@ -260,7 +268,8 @@ static json_t *user_named(struct sb_req *r, const struct google_caller *c, const
     return user;
 }
 
-/* B3, REST methods and access roles; B1, requestError. */
+/* B3 "| POST `/v25/customers/{cid}/customerUserAccesses:mutate`" and "AccessRole: ADMIN (owns account"; B1 "|
+ * requestError | INVALID_CUSTOMER_ID". */
 static void change_role(struct sb_req *r, const struct google_caller *c, const json_t *op)
 {
     const json_t *update = json_object_get(op, "update");
@@ -331,7 +340,7 @@ const char *google_carry_out(struct sb_req *r, const json_t *review, const char 
     return "customerUserAccess";
 }
 
-/* B3: a different administrator approves or rejects, the requester may revoke. */
+/* B3 "a different admin approves": the requester may revoke. */
 static const char *resolve_wrong(const struct google_caller *c, const json_t *review, const char *to)
 {
     bool mine = sb_same(gd_json_text(review, "requester", NULL), c->email);
@@ -345,7 +354,7 @@ static const char *resolve_wrong(const struct google_caller *c, const json_t *re
     return mine ? "PERMISSION_DENIED" : NULL;
 }
 
-/* B3, REST methods; B1, multiPartyAuthReviewError. */
+/* B3 "| POST `/v25/customers/{cid}/multiPartyAuthReview:resolve`"; B1 "| multiPartyAuthReviewError |". */
 static json_t *resolve_one(struct sb_req *r, const struct google_caller *c, const json_t *op)
 {
     const char *name = gd_json_text(op, "multiPartyAuthReview", ""), *to = gd_json_text(op, "newStatus", "");
@@ -366,7 +375,8 @@ static json_t *resolve_one(struct sb_req *r, const struct google_caller *c, cons
     return json_pack("{s:o}", "result", result);
 }
 
-/* B3: singular in the path, `operations` with one operation only. */
+/* B3 "| POST `/v25/customers/{cid}/multiPartyAuthReview:resolve`": one operation only; B1 "| requestError |
+ * INVALID_CUSTOMER_ID" (TOO_MANY_MUTATE_OPERATIONS). */
 static void resolve(struct sb_req *r)
 {
     struct google_caller c;

@@ -37,7 +37,7 @@ bool linkedin_invalid(struct sb_req *r, const char *word, const char *field, con
 
 /* ---- who calls ---- */
 
-/* 1.7: app-scoped ids, a hash of member and client id; the world may name one. */
+/* 1.7 "App-scoped person ids (hash of member + client_id)"; the world may name one. */
 const char *linkedin_person(struct sb_req *r, const json_t *member, const char *app)
 {
     const char *named = gd_json_text(json_object_get(member, "person"), app, NULL);
@@ -46,7 +46,8 @@ const char *linkedin_person(struct sb_req *r, const json_t *member, const char *
     return named ? named : sb_strf(r, "p%.12s", sb_sha256_hex(r, both, strlen(both)));
 }
 
-/* 1.1, table: 401; the word beside 65600 is [assumed]. */
+/* 1.1 "| 401 | 65602 `EXPIRED_ACCESS_TOKEN` |", "| 401 | 65601 `REVOKED_ACCESS_TOKEN` |" (also in the first
+ * seconds) and "| 401 | 65600", beside which the word is [assumed]. */
 static bool token_alive(struct sb_req *r, const json_t *token)
 {
     int64_t young = sb_option_i64(r, "revoked_first_seconds");
@@ -68,7 +69,7 @@ static bool token_alive(struct sb_req *r, const json_t *token)
                           "The token used in the request has been revoked by the user");
 }
 
-/* 1.1: 403, scope missing. */
+/* 1.1 "| 403 | 100 / `ACCESS_DENIED`" */
 static bool has_scope(struct sb_req *r, const struct linkedin_caller *c, const char *any_of)
 {
     const json_t *scopes = json_object_get(c->token, "scopes");
@@ -83,7 +84,7 @@ static bool has_scope(struct sb_req *r, const struct linkedin_caller *c, const c
     return linkedin_error(r, 403, NULL, 100, "Not enough permissions to access: %s %s", r->method, r->path);
 }
 
-/* 1.4: daily counters per endpoint and member, reset at 00:00 UTC. */
+/* 1.4 "Two daily counters per endpoint"; 1.1 "| 429 | 101 or `TOO_MANY_REQUESTS`". */
 static bool within_quota(struct sb_req *r, const struct linkedin_caller *c)
 {
     int64_t most = sb_option_i64(r, "daily_limit"), n;
@@ -99,7 +100,7 @@ static bool within_quota(struct sb_req *r, const struct linkedin_caller *c)
                           "Resource level throttle limit for calls to this resource is reached.");
 }
 
-/* 1.1, the rows of 401. */
+/* 1.1 "| 401 | 65600", of a missing token */
 bool linkedin_auth(struct sb_req *r, struct linkedin_caller *c, const char *any_of)
 {
     const char *header = sb_header(r, "Authorization");
@@ -117,8 +118,8 @@ bool linkedin_auth(struct sb_req *r, struct linkedin_caller *c, const char *any_
 
 /* ---- every call ---- */
 
-/* 1.1, "Versions": at least one year. The 16th of its month a year later is [assumed]: the dates known are
- * the 15th and 16th of the months after. */
+/* 1.1 "Monthly, supported at least one year, no default". The 16th of its month a year later is [assumed]:
+ * the dates known are the 15th and 16th of the months after. */
 static bool version_active(struct sb_req *r, const char *version)
 {
     int number =
@@ -132,7 +133,8 @@ static bool version_active(struct sb_req *r, const char *version)
     return !sb_option_bool(r, "versions_age") || number + 100 > today;
 }
 
-/* 1.7: a wrong or missing version is answered before the token is looked at. */
+/* 1.7 "Wrong/missing version → 400/426 before the token check"; 1.1 "| 400 | `VERSION_MISSING` |", "| 426 |
+ * `NONEXISTENT_VERSION` |" and "| 411 |". */
 static bool before(struct sb_req *r)
 {
     const char *version = sb_header(r, "LinkedIn-Version");
@@ -142,7 +144,7 @@ static bool before(struct sb_req *r)
     sb_answer_header(r, "x-li-uuid", "%s", sb_make(r, "uuid", "AAY", 20));
     sb_answer_header(r, "x-li-fabric", "sandbox");
     if (strcmp(r->method, "POST") == 0 && !r->body_len && !sb_header(r, "Content-Length"))
-        return linkedin_error(r, 411, NULL, 0, "A Content-Length is needed"); /* 1.1 */
+        return linkedin_error(r, 411, NULL, 0, "A Content-Length is needed");
     if (strncmp(r->path, "/rest/", 6) != 0)
         return true;
     if (!version)
@@ -164,7 +166,7 @@ static void missing(struct sb_req *r, bool wrong_method)
 
 /* ---- what happens outside of the API ---- */
 
-/* 1.2: the member removes the app under Permitted services. */
+/* 1.2 "the member removes the app under Settings" */
 static const char *remove_app(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const char *member = gd_json_text(args, "member", ""), *app = gd_json_text(args, "app", "86demo1client");
@@ -175,7 +177,7 @@ static const char *remove_app(struct sb_req *r, const json_t *args, json_t **ret
     return n ? NULL : "this member has no living tokens of this app";
 }
 
-/* 1.6: in Campaign Manager, or by Business Manager. */
+/* 1.6 "| client adds agency member in Campaign Manager" and "| Business Manager partnership" */
 static const char *set_role(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const char *account = gd_json_text(args, "account", ""), *member = gd_json_text(args, "member", "");
@@ -223,15 +225,16 @@ static const struct sb_act acts[] = {
 
 /* ---- faults and options ---- */
 
+/* 1.1 "| 429 | 101 or `TOO_MANY_REQUESTS`" */
 static void throttle(struct sb_req *r, const json_t *f)
 {
-    if (gd_json_text(f, "retry_after", NULL)) /* 1.4: none is documented */
+    if (gd_json_text(f, "retry_after", NULL)) /* 1.4 "No Retry-After is documented" */
         sb_answer_header(r, "Retry-After", "%s", gd_json_text(f, "retry_after", ""));
     linkedin_error(r, 429, gd_json_bool(f, "word", false) ? "TOO_MANY_REQUESTS" : NULL, 101,
                    "Resource level throttle limit for calls to this resource is reached.");
 }
 
-/* 1.1: any row of the table. */
+/* Any row of 1.1 "| HTTP | word / number | when | class |". */
 static void error(struct sb_req *r, const json_t *f)
 {
     linkedin_error(r, (int)gd_json_i64(f, "status", 500), gd_json_text(f, "code", NULL),

@@ -12,7 +12,7 @@
 #define ACCOUNT_URN "urn:li:sponsoredAccount:"
 #define PERSON_URN  "urn:li:person:"
 
-/* 1.3: the enum AccountUserRole. */
+/* 1.3 "Roles (enum `AccountUserRole`)" */
 static const char *const roles[] = { "VIEWER", "CREATIVE_MANAGER", "CAMPAIGN_MANAGER", "ACCOUNT_MANAGER",
                                      "ACCOUNT_BILLING_ADMIN" };
 
@@ -24,7 +24,7 @@ static bool is_role(const char *role)
     return false;
 }
 
-/* 1.3: only these manage user access. */
+/* 1.3 "caller needs role ACCOUNT_MANAGER or ACCOUNT_BILLING_ADMIN" */
 static bool manages(const char *role)
 {
     return role && (strcmp(role, "ACCOUNT_MANAGER") == 0 || strcmp(role, "ACCOUNT_BILLING_ADMIN") == 0);
@@ -59,14 +59,15 @@ static const struct sb_param *query_param(struct sb_req *r, const char *name)
     return NULL;
 }
 
-/* 1.1: without the protocol header a call falls back to protocol 1.0, whose key syntax differs. */
+/* 1.1 "Without the protocol header a call falls back to protocol 1.0" */
 static bool protocol_2(struct sb_req *r)
 {
     return sb_same(sb_header(r, "X-Restli-Protocol-Version"), "2.0.0");
 }
 
-/* The value of a parameter in Rest.li 2 (kept until the request ends); NULL when it has answered. 1.1,
- * PARAM_INVALID; 1.3, key encoding. */
+/* The value of a parameter in Rest.li 2 (kept until the request ends); NULL when it has answered: 1.1 "| 400
+ * | `PARAM_INVALID`, `QUERY_PARAM_NOT_ALLOWED`, `FIELD_INVALID` |"; 1.3 "Encoder rules (for a C function)".
+ */
 static json_t *restli_param(struct sb_req *r, const char *name)
 {
     const struct sb_param *p = query_param(r, name);
@@ -78,7 +79,7 @@ static json_t *restli_param(struct sb_req *r, const char *name)
     return value;
 }
 
-/* 1.1: QUERY_PARAM_NOT_ALLOWED. */
+/* 1.1 "| 400 | `PARAM_INVALID`, `QUERY_PARAM_NOT_ALLOWED`, `FIELD_INVALID` |" */
 static bool only_params(struct sb_req *r, const char *names)
 {
     for (size_t i = 0; i < r->query.n; i++)
@@ -88,8 +89,8 @@ static bool only_params(struct sb_req *r, const char *names)
     return true;
 }
 
-/* A number in a parameter, dflt when absent; -1 when it has answered. 1.1, PARAM_INVALID; 1.3: count up to
- * 1000. */
+/* A number in a parameter, dflt when absent; -1 when it has answered: 1.1 "| 400 | `PARAM_INVALID`,
+ * `QUERY_PARAM_NOT_ALLOWED`, `FIELD_INVALID` |"; 1.3 "count ≤ 1000". */
 static int64_t number_param(struct sb_req *r, const char *name, int64_t dflt, int64_t least, int64_t most)
 {
     const char *text = sb_query(r, name);
@@ -103,17 +104,19 @@ static int64_t number_param(struct sb_req *r, const char *name, int64_t dflt, in
 
 /* ---- members ---- */
 
+/* 1.3 "`r_basicprofile` (comes with the Advertising API product, serves `/v2/me`)" */
 static void me(struct sb_req *r)
 {
     struct linkedin_caller c;
 
-    if (linkedin_auth(r, &c, "r_basicprofile r_liteprofile profile"))
+    if (linkedin_auth(r, &c, "r_basicprofile"))
         sb_json(r, 200,
                 json_pack("{s:s,s:O,s:O}", "id", linkedin_person(r, c.member, gd_json_text(c.app, "id", "")),
                           "localizedFirstName", json_object_get(c.member, "first"), "localizedLastName",
                           json_object_get(c.member, "last")));
 }
 
+/* 1.3 "`openid profile` (serves `/v2/userinfo`)" */
 static void userinfo(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -164,7 +167,8 @@ static bool matches(const json_t *account, const json_t *search)
     return true;
 }
 
-/* 1.3, calls; 1.1, PARAM_INVALID. */
+/* 1.3 "| list ad accounts I can use |": which members a search has is [assumed]; 1.1 "| 400 |
+ * `PARAM_INVALID`, `QUERY_PARAM_NOT_ALLOWED`, `FIELD_INVALID` |". */
 static bool search_fits(struct sb_req *r, const json_t *search)
 {
     const char *name;
@@ -192,7 +196,7 @@ static json_t *my_accounts(struct sb_req *r, const struct linkedin_caller *c, co
     return out;
 }
 
-/* 1.3: no token = last page; default 100, at most 1000. */
+/* 1.3 "no token = last page; default 100, max 1000" */
 static void account_page(struct sb_req *r, const json_t *all, int64_t size)
 {
     const char *token = sb_query(r, "pageToken");
@@ -206,7 +210,7 @@ static void account_page(struct sb_req *r, const json_t *all, int64_t size)
     sb_json(r, 200, json_pack("{s:o,s:o}", "elements", elements, "metadata", metadata));
 }
 
-/* 1.3, calls: q=search; the answer to another finder is [assumed]. */
+/* 1.3 "| list ad accounts I can use |"; the answer to another finder is [assumed]. */
 static void find_accounts(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -230,7 +234,7 @@ static void find_accounts(struct sb_req *r)
     }
 }
 
-/* 1.1: 404, also for what one may not touch. */
+/* 1.1 "the Ads API may also answer 404 for a resource you may not touch"; the call itself is [assumed]. */
 static void one_account(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -269,8 +273,9 @@ static json_t *links(struct sb_req *r, int64_t start, int64_t count, size_t n)
                              (long long)(start + count), (long long)count));
 }
 
-/* 1.3: count at most 1000; more than 100 results without paging parameters is a 400. unasked: what
- * paging.count says when nobody asked (0.1). */
+/* 1.3 "more than 100 results without paging parameters is a 400". unasked: what paging.count says when nobody
+ * asked: 0.1
+ * "`q=accounts` without `count` answers". */
 static void user_page(struct sb_req *r, const json_t *all, int64_t unasked)
 {
     int64_t start = number_param(r, "start", 0, 0, INT32_MAX),
@@ -309,8 +314,8 @@ static json_t *rows_where(struct sb_req *r, const struct linkedin_caller *c, con
     return out;
 }
 
-/* The account of accounts=List(urn...) or the bare URN; only the first of the list is honoured (1.3). NULL
- * when it has answered. */
+/* The account of accounts=List(urn...) or the bare URN: 1.3 "only the *first* account of the list is
+ * honoured"; 1.1 "| 400 | non-numeric account id in the finder". NULL when it has answered. */
 static const char *account_asked(struct sb_req *r)
 {
     const struct sb_param *p = query_param(r, "accounts");
@@ -326,12 +331,12 @@ static const char *account_asked(struct sb_req *r)
     id = after(json_string_value(json_array_get(parsed, 0)), ACCOUNT_URN);
     if (id && digits(id))
         return sb_strf(r, "%s", id);
-    linkedin_error(r, 400, "PARAM_INVALID", 0, "Invalid param: accounts"); /* 1.1: a non-numeric id */
+    linkedin_error(r, 400, "PARAM_INVALID", 0, "Invalid param: accounts");
     return NULL;
 }
 
-/* 1.3: with a lower role the finder returns only the caller; 1.1: 404 for an unknown account, or one of
- * others. */
+/* 1.3 "With a lower role the q=accounts finder returns only the caller"; 1.1 "q=accounts on an unknown
+ * account id gives 404". */
 static void users_of_account(struct sb_req *r, const struct linkedin_caller *c)
 {
     const char *account = account_asked(r), *role = account ? role_of(r, c, account) : NULL;
@@ -346,7 +351,7 @@ static void users_of_account(struct sb_req *r, const struct linkedin_caller *c)
     }
 }
 
-/* 1.3, calls: its two finders; the answer to another one is [assumed]. */
+/* 1.3 "| accounts + my role |" and "| users of one account |"; the answer to another one is [assumed]. */
 static void find_users(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -385,8 +390,8 @@ static json_t *member_of(struct sb_req *r, const char *person, const char *app)
     return NULL;
 }
 
-/* 1.3, "Key encoding": colons, the comma and the parentheses are literal, everything inside is encoded. 0.1:
- * the old spelling with '=' is answered 400 live; the option takes it. */
+/* 1.3 "**Key encoding (Rest.li 2.0 compound key).**"; 0.1 "form of the compound key was answered 400 live":
+ * the option takes it. */
 static json_t *parsed_key(struct sb_req *r)
 {
     const char *raw = sb_path_raw(r, "key");
@@ -399,7 +404,7 @@ static json_t *parsed_key(struct sb_req *r)
     return out;
 }
 
-/* 1.3, key encoding; 0.1: 400, its word is [assumed]. */
+/* 0.1 "form of the compound key was answered 400 live": the word is [assumed]. */
 static bool key_of(struct sb_req *r, const struct linkedin_caller *c, struct key *k)
 {
     GD_AUTO_JSON parsed = parsed_key(r);
@@ -415,13 +420,13 @@ static bool key_of(struct sb_req *r, const struct linkedin_caller *c, struct key
     return true;
 }
 
-/* 1.3, calls: 404 none; 1.1 has no word for it: RESOURCE_NOT_FOUND is [assumed]. */
+/* 1.3 "200 record; 404 none": the word is [assumed]. */
 static bool not_found(struct sb_req *r)
 {
     return linkedin_error(r, 404, "RESOURCE_NOT_FOUND", 0, "No account user of that key");
 }
 
-/* 1.3, calls: one user. */
+/* 1.3 "| one user |" */
 static void get_user(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -439,7 +444,7 @@ static void get_user(struct sb_req *r)
         not_found(r);
 }
 
-/* 1.3, tier: Development may edit up to 5 ad accounts. */
+/* 1.3 "Development tier may edit only up to 5 ad accounts"; 1.1 "| 403 | 100 / `ACCESS_DENIED`". */
 static bool tier_allows(struct sb_req *r, const struct linkedin_caller *c, const char *account)
 {
     const char *app = gd_json_text(c->app, "id", "");
@@ -458,8 +463,9 @@ static bool tier_allows(struct sb_req *r, const struct linkedin_caller *c, const
     return true;
 }
 
-/* Whether the caller may change who works on the account; false when it has answered. 1.3, who may
- * grant; 1.1, 404 and 403. */
+/* Whether the caller may change who works on the account; false when it has answered: 1.3 "caller needs role
+ * ACCOUNT_MANAGER or ACCOUNT_BILLING_ADMIN"; 1.1 "| 404 | | entity missing" and "| 403 | 100 /
+ * `ACCESS_DENIED`"; 6 "What the API answers for an ad account managed by Business Manager". */
 static bool may_change(struct sb_req *r, const struct linkedin_caller *c, const char *account)
 {
     const json_t *found = sb_find(sb_list(r, "accounts"), "id", account);
@@ -467,14 +473,14 @@ static bool may_change(struct sb_req *r, const struct linkedin_caller *c, const 
 
     if (!found || !role)
         return linkedin_error(r, 404, "RESOURCE_NOT_FOUND", 0, "No ad account %s", account);
-    if (!manages(role) || gd_json_bool(found, "business_manager", false)) /* the latter is an open question */
+    if (!manages(role) || gd_json_bool(found, "business_manager", false))
         return linkedin_error(r, 403, NULL, 100, "Not enough permissions to access: %s /adAccountUsers",
                               r->method);
     return tier_allows(r, c, account);
 }
 
-/* account and user of a body agree with the key; missing only where they may be. 1.1, the rows of MISMATCH.
- */
+/* account and user of a body agree with the key; missing only where they may be: 1.1 "| 400 |
+ * `ACCOUNT_ID_MISMATCH_IN_PARAM_AND_BODY`"; 1.3 "body `{account,user,role}`". */
 static bool agrees(struct sb_req *r, const struct key *k, const json_t *body, bool may_miss)
 {
     const char *account = gd_json_text(body, "account", NULL), *user = gd_json_text(body, "user", NULL);
@@ -497,15 +503,17 @@ static bool has_billing_admin(struct sb_req *r, const char *account, const char 
     return row && !sb_same(gd_json_text(row, "member", NULL), except);
 }
 
+/* 1.1 "| 400 | `PARAM_INVALID`, `QUERY_PARAM_NOT_ALLOWED`,
+ * `FIELD_INVALID` |" and "| 400 | `MEMBER_HAD_UNCONFIRMED_EMAIL` |"; 1.3 "exactly one per account"; 1.7
+ * "second BILLING_ADMIN refused" [assumed]. */
 static bool role_fits(struct sb_req *r, const struct key *k, const char *role)
 {
     if (!is_role(role))
         return linkedin_invalid(r, "FIELD_INVALID", "role", "role is not one of AccountUserRole");
-    /* 1.3: exactly one per account; 1.7: a second is refused [assumed]. */
     if (strcmp(role, "ACCOUNT_BILLING_ADMIN") == 0 &&
         has_billing_admin(r, k->account, gd_json_text(k->member, "id", "")))
         return linkedin_invalid(r, "FIELD_INVALID", "role", "the account has a billing admin");
-    if (!gd_json_bool(k->member, "email_confirmed", true)) /* 1.1 */
+    if (!gd_json_bool(k->member, "email_confirmed", true))
         return linkedin_invalid(r, "MEMBER_HAD_UNCONFIRMED_EMAIL", "user",
                                 "the member has no confirmed e-mail address");
     return true;
@@ -527,7 +535,7 @@ static json_t *put_row(struct sb_req *r, const struct key *k, const char *role)
     return row;
 }
 
-/* 1.1: JSON only; the status for anything else is [assumed]. */
+/* 1.1 "JSON only in and out"; the status for anything else is [assumed]. */
 static json_t *json_of(struct sb_req *r)
 {
     json_t *body = sb_body_json(r);
@@ -538,14 +546,16 @@ static json_t *json_of(struct sb_req *r)
     return NULL;
 }
 
-/* Fault "partial": each account and member is a call of its own (1.3), and this one is refused. */
+/* Fault partial: each account and member is a call of its own, and this one is refused: 1.1 "| 403 | 100 /
+ * `ACCESS_DENIED`". */
 static bool goes_well(struct sb_req *r)
 {
     return !sb_fault(r, "partial") ||
            linkedin_error(r, 403, NULL, 100, "Not enough permissions to access: PUT /adAccountUsers");
 }
 
-/* 1.3: create or replace; 201 or 200 with the record, or 204: the exact one is an open question. */
+/* 1.3 "| grant (create or replace) |"; 6 "Exact success status and body"; a person that the app does not
+ * know: 1.1 "| 400 | `PARAM_INVALID`, `QUERY_PARAM_NOT_ALLOWED`, `FIELD_INVALID` |", the word [assumed]. */
 static void put_user(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -574,7 +584,8 @@ static void put_user(struct sb_req *r)
         sb_empty(r, (int)status);
 }
 
-/* 1.1: one verb stands for several methods, so the method header is needed. */
+/* 1.1 "`X-RestLi-Method` is needed where one HTTP verb stands for several": its refusal is [assumed]; 1.3 "|
+ * change role |". */
 static void update_user(struct sb_req *r)
 {
     struct linkedin_caller c;
@@ -604,7 +615,7 @@ static void update_user(struct sb_req *r)
     }
 }
 
-/* 1.3, calls: revoke. */
+/* 1.3 "| revoke | `DELETE" */
 static void delete_user(struct sb_req *r)
 {
     struct linkedin_caller c;

@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACCESS_LIVES  5184000  /* 1.2: 60 days */
-#define REFRESH_LIVES 31536059 /* 1.2: 365 days from the first consent, as observed */
-#define CODE_LIVES    1800     /* 1.2: 30 minutes, one use */
+#define ACCESS_LIVES  5184000  /* 1.2 "`expires_in` (5184000 = 60 days; 5183999 observed)" */
+#define REFRESH_LIVES 31536059 /* 1.2 "31536059 observed live" */
+#define CODE_LIVES    1800     /* 1.2 "Code lifetime 30 minutes, one use" */
 
 /* ---- authorise ---- */
 
-/* 1.2: wrong redirect_uri or client_id is shown by LinkedIn itself as a 401 page; no redirect happens. */
+/* 1.2 "is shown by LinkedIn itself as a 401 page; no redirect happens" and "`redirect_uri` must equal a
+ * registered one" */
 static const char *page_wrong(struct sb_req *r, const json_t *app)
 {
     const char *back = sb_query(r, "redirect_uri");
@@ -22,7 +23,7 @@ static const char *page_wrong(struct sb_req *r, const json_t *app)
         return "The passed in client_id is invalid";
     if (!back || strchr(back, '#'))
         return "The redirect_uri does not match the registered value";
-    bare = sb_strf(r, "%.*s", (int)strcspn(back, "?"), back); /* registered URLs have their query ignored */
+    bare = sb_strf(r, "%.*s", (int)strcspn(back, "?"), back);
     if (!sb_app_redirect(app, back) && !sb_app_redirect(app, bare))
         return "The redirect_uri does not match the registered value";
     if (!sb_same(sb_query(r, "response_type"), "code"))
@@ -84,7 +85,7 @@ static const char *granted(struct sb_req *r, const char *app, const char *member
     return gd_json_text(sb_table(r, "granted"), sb_strf(r, "%s %s", app, member), NULL);
 }
 
-/* 1.2: with an existing grant for the same scopes the consent screen is skipped; the option logged_in says
+/* 1.2 "With an existing grant for the same scopes the consent screen is skipped"; the option logged_in says
  * whose browser it is. */
 static bool skips(struct sb_req *r, const json_t *page)
 {
@@ -109,7 +110,7 @@ static void authorize(struct sb_req *r)
     }
     scopes = sb_words(sb_query(r, "scope"), " ,");
     missing = unauthorized_scope(app, scopes);
-    if (missing) { /* 0.1: reaches callbacks, with HTML-escaped text */
+    if (missing) { /* 0.1 "`unauthorized_scope_error` does reach callbacks, with HTML-escaped text" */
         sb_redirect_form(r, sb_query(r, "redirect_uri"), "error", "unauthorized_scope_error",
                          "error_description",
                          sb_strf(r, "Scope &quot;%s&quot; is not authorized for your application", missing),
@@ -150,8 +151,7 @@ size_t linkedin_end_tokens(struct sb_req *r, const char *member, const char *app
     return n;
 }
 
-/* 1.2, "Scope trap": another set of scopes than the one granted before invalidates the access tokens given
- * earlier. */
+/* 1.2 "**Scope trap**" */
 static void remember(struct sb_req *r, const char *app, const char *member, const json_t *scopes)
 {
     const char *before = granted(r, app, member), *now = sb_join(r, scopes, " ");
@@ -161,7 +161,7 @@ static void remember(struct sb_req *r, const char *app, const char *member, cons
     json_object_set_new(sb_table(r, "granted"), sb_strf(r, "%s %s", app, member), json_string(now));
 }
 
-/* All or nothing: a member cannot deselect single scopes (1.2). */
+/* 1.2 "All-or-nothing consent" */
 void linkedin_consent(struct sb_req *r, const struct sb_choice *c)
 {
     const char *back = gd_json_text(c->page, "redirect_uri", ""),
@@ -184,6 +184,7 @@ void linkedin_consent(struct sb_req *r, const struct sb_choice *c)
 
 /* ---- tokens ---- */
 
+/* 1.2 "| 400 | invalid_request, required parameter missing" */
 static bool form_has(struct sb_req *r, const struct sb_params *form, const char *name)
 {
     if (sb_param(form, name) && *sb_param(form, name))
@@ -192,7 +193,7 @@ static bool form_has(struct sb_req *r, const struct sb_params *form, const char 
     return false;
 }
 
-/* 1.2: credentials stand in the body; Basic is not accepted. */
+/* 1.2 "credentials in the body" and "| 401 | invalid_client_id / client authentication failed |" */
 static json_t *client_of(struct sb_req *r, const struct sb_params *form)
 {
     json_t *app;
@@ -206,7 +207,7 @@ static json_t *client_of(struct sb_req *r, const struct sb_params *form)
     return NULL;
 }
 
-/* 1.2: expires_in may be a JSON string in some answers. */
+/* 1.2 "`expires_in` may be a JSON string in some LinkedIn answers" */
 static json_t *seconds(struct sb_req *r, int64_t n)
 {
     return sb_option_bool(r, "string_numbers") ? json_string(sb_strf(r, "%lld", (long long)n))
@@ -216,7 +217,7 @@ static json_t *seconds(struct sb_req *r, int64_t n)
 /* An access token of that many seconds for what grant holds, in an answer. */
 static json_t *answer_of(struct sb_req *r, const json_t *grant, int64_t lives)
 {
-    const char *value = sb_make(r, "token", "AQX", 480); /* 1.2: about 500 characters */
+    const char *value = sb_make(r, "token", "AQX", 480); /* 1.2 "Tokens are about 500 characters" */
     json_t *scopes = json_object_get(grant, "scopes");
     json_t *fields = json_pack("{s:O,s:O,s:O,s:O}", "app", json_object_get(grant, "app"), "member",
                                json_object_get(grant, "member"), "scopes", scopes, "authorized",
@@ -227,6 +228,8 @@ static json_t *answer_of(struct sb_req *r, const json_t *grant, int64_t lives)
                      sb_join(r, scopes, ","));
 }
 
+/* 1.2 "| 401 | invalid_request, code" and "| 400 | invalid_redirect_uri"; 0.1 "A mismatched or expired code
+ * is mostly `invalid_request` live". */
 static void exchange(struct sb_req *r, const struct sb_params *form, const json_t *app)
 {
     json_t *code = sb_token(r, "code", sb_param(form, "code")), *answer, *copy;
@@ -242,13 +245,13 @@ static void exchange(struct sb_req *r, const struct sb_params *form, const json_
         !sb_same(gd_json_text(code, "redirect_uri", NULL), sb_param(form, "redirect_uri")) ||
         !sb_same(gd_json_text(code, "app", NULL), gd_json_text(app, "id", NULL))) {
         sb_oauth_error(
-            r, 400, sb_option_text(r, "mismatch_word"), /* 0.1 */
+            r, 400, sb_option_text(r, "mismatch_word"),
             "Unable to retrieve access token: appid/redirect uri/code verifier does not match authorization "
             "code. Or authorization code expired. Or external member binding exists");
         return;
     }
     sb_token_end(code, SB_USED);
-    answer = answer_of(r, code, ACCESS_LIVES - 1); /* 1.2: 5183999 observed */
+    answer = answer_of(r, code, ACCESS_LIVES - 1); /* 1.2 "5183999 observed" */
     if (gd_json_bool(app, "refresh", true)) {
         refresh = sb_make(r, "refresh", "AQW", 480);
         copy = json_deep_copy(code);
@@ -260,8 +263,8 @@ static void exchange(struct sb_req *r, const struct sb_params *form, const json_
     sb_json(r, 200, answer);
 }
 
-/* 1.2: refreshing renews the access token only; the answer repeats the refresh token with the remaining
- * seconds, and both end together. Dead: HTTP 400 invalid_request, not invalid_grant. */
+/* 1.2 "refreshing renews the access token only" (both end together) and "Dead refresh token: **HTTP 400
+ * `invalid_request`**" */
 static void refresh(struct sb_req *r, const struct sb_params *form, const json_t *app)
 {
     json_t *token = sb_token(r, "refresh", sb_param(form, "refresh_token")), *answer;
@@ -276,11 +279,13 @@ static void refresh(struct sb_req *r, const struct sb_params *form, const json_t
     answer = answer_of(r, token, left < ACCESS_LIVES ? left : ACCESS_LIVES);
     json_object_set_new(answer, "refresh_token", json_string(sb_param(form, "refresh_token")));
     json_object_set_new(answer, "refresh_token_expires_in", seconds(r, left));
-    if (sb_option_bool(r, "refresh_without_scope")) /* 0.1 */
+    if (sb_option_bool(r, "refresh_without_scope")) /* 0.1 "refresh answer type has no `scope`" */
         json_object_del(answer, "scope");
     sb_json(r, 200, answer);
 }
 
+/* 1.2 "`application/x-www-form-urlencoded`, credentials in the body" and "| 400 | invalid_request, required
+ * parameter missing" */
 static bool is_form(struct sb_req *r)
 {
     if (sb_has_type(r, "application/x-www-form-urlencoded") && !sb_form(r)->bad)
@@ -289,6 +294,8 @@ static bool is_form(struct sb_req *r)
     return false;
 }
 
+/* 1.2 "**Token** `POST https://www.linkedin.com/oauth/v2/accessToken`" and "2-legged (client credentials)
+ * does not exist for Marketing APIs": the word is [assumed]. */
 static void access_token(struct sb_req *r)
 {
     const struct sb_params *form = sb_form(r);
@@ -300,7 +307,7 @@ static void access_token(struct sb_req *r)
         return;
     grant = sb_param(form, "grant_type");
     is_code = strcmp(grant, "authorization_code") == 0;
-    if (!is_code && strcmp(grant, "refresh_token") != 0) { /* 1.2: no client credentials for Marketing APIs */
+    if (!is_code && strcmp(grant, "refresh_token") != 0) {
         sb_oauth_error(r, 400, "invalid_request", "The grant_type is not supported");
         return;
     }
@@ -330,7 +337,7 @@ static json_t *shown(struct sb_req *r, const json_t *token)
                      sb_join(r, json_object_get(token, "scopes"), ","), "auth_type", "3L");
 }
 
-/* 1.2: 400 bad client id or token, 401 bad secret, active:false when the token belongs to another app. */
+/* 1.2 "400 bad client id or token, 401 bad secret" and, on the same line, another app's token */
 static void introspect(struct sb_req *r)
 {
     const struct sb_params *form = sb_form(r);
@@ -350,7 +357,7 @@ static void introspect(struct sb_req *r)
         sb_json(r, 200, shown(r, token));
 }
 
-/* 1.2: not in the documentation; best effort. Whether it kills the sibling token is an open question. */
+/* 1.2 "**Revoke** `POST https://www.linkedin.com/oauth/v2/revoke`"; 6 "does it kill the sibling token". */
 static void revoke(struct sb_req *r)
 {
     const struct sb_params *form = sb_form(r);
@@ -370,7 +377,7 @@ static void revoke(struct sb_req *r)
     sb_empty(r, 200);
 }
 
-/* 1.1: announces no token endpoint auth methods. The issuer is an open question. */
+/* 1.1 "It does not announce token endpoint auth methods"; 6 "The exact `issuer` string". */
 static void discovery(struct sb_req *r)
 {
     sb_json(r, 200,

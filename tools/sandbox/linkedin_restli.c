@@ -1,4 +1,5 @@
-/* linkedin_restli.c - reads Rest.li 2.0 values (linkedin_shopify_oauth2.md 1.3, "Key encoding"). */
+/* linkedin_restli.c - reads Rest.li 2.0 values: linkedin_shopify_oauth2.md 1.3 "Encoder rules (for a C
+ * function)". */
 #include "linkedin_restli.h"
 
 #include "base/mem.h"

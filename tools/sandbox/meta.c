@@ -41,7 +41,7 @@ static const char *approve_review(struct sb_req *r, const json_t *args, json_t *
     return confirm(r, args, true);
 }
 
-/* A6: a request that vanishes from pending without appearing in the client list was declined or withdrawn. */
+/* A6 "A request that vanishes from pending without appearing in client list": declined or withdrawn. */
 static const char *decline(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const json_t *share = share_of(r, args);
@@ -53,7 +53,7 @@ static const char *decline(struct sb_req *r, const json_t *args, json_t **ret)
     return NULL;
 }
 
-/* A6: the client adds the agency as partner, or raises or lowers its tasks later. */
+/* A6 "| add agency as partner by Business id |" and "| raise or lower tasks later |" */
 static const char *set_partner(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const char *asset = gd_json_text(args, "asset", ""), *agency = gd_json_text(args, "agency", "");
@@ -95,8 +95,7 @@ static const char *unassign(struct sb_req *r, const json_t *args, json_t **ret)
                : "this user is not assigned to this asset";
 }
 
-/* A2: the webhook of business integrations, signed with the app secret. The object around "changes" is
- * assumed. */
+/* A2 "Webhook topic `application`": signed with the app secret. The object around "changes" is assumed. */
 static void send_uninstall(struct sb_req *r, const char *url, const json_t *app, const char *business)
 {
     GD_AUTO_JSON body =
@@ -112,7 +111,7 @@ static void send_uninstall(struct sb_req *r, const char *url, const json_t *app,
     gd_free(text);
 }
 
-/* A2, "end of life by client": the person, or the business of an integration, removes the app. */
+/* A2 "| end of life by client |": the person, or the business of an integration, removes the app. */
 static const char *remove_app(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const json_t *app = sb_find(sb_list(r, "apps"), "id", gd_json_text(args, "app", ""));
@@ -129,7 +128,8 @@ static const char *remove_app(struct sb_req *r, const json_t *args, json_t **ret
     return NULL;
 }
 
-/* A1: 190 (458, 459, 460, 464, 467) and, by the clock, 463; "subcode" chooses. */
+/* A1 "| 190 (458) |", "| 190 (459), (464) |", "| 190 (460) |" and "| 190 (467) |"; by the clock "| 190 (463)
+ * |"; subcode chooses. */
 static const char *end_tokens(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const char *who = gd_json_text(args, "user", NULL);
@@ -142,7 +142,8 @@ static const char *end_tokens(struct sb_req *r, const json_t *args, json_t **ret
     return NULL;
 }
 
-/* 0.1: the horizon of data access (190/493 in calls); that debug_token keeps saying valid is [assumed]. */
+/* The horizon of data access: 0.1 "190/493 (no engagement in 90 days: REAUTH)"; that debug_token keeps saying
+ * valid is [assumed]. */
 static const char *end_data_access(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const char *who = gd_json_text(args, "user", ""), *value;
@@ -209,7 +210,10 @@ static const struct sb_act acts[] = {
 
 /* ---- faults ---- */
 
-/* A4: rate limits with their headers; no Retry-After. */
+/* A4 "`X-App-Usage`", "`X-Business-Use-Case-Usage`", "`X-Ad-Account-Usage`" and "No `Retry-After`"; the
+ * codes: A1 "| 80000 / 80001 /",
+ * "| 4 |", "| 17, 17 (2446079) |", "| 32 |", "| 341 |", "| 368 |" and "| 613, 613 (1487742), 613 (1996) |".
+ */
 static void rate(struct sb_req *r, const json_t *f)
 {
     int code = (int)gd_json_i64(f, "code", 80004);
@@ -239,7 +243,7 @@ static void rate(struct sb_req *r, const json_t *f)
                                           : "(#4) Application request limit reached"));
 }
 
-/* Any row of the table of A1. */
+/* Any row of A1 "| code (subcode) | meaning | class | source |". */
 static void error(struct sb_req *r, const json_t *f)
 {
     meta_error(
@@ -247,7 +251,7 @@ static void error(struct sb_req *r, const json_t *f)
         gd_json_text(f, "message", "An unexpected error has occurred. Please retry your request later."));
 }
 
-/* 0.1: "Service Unavailable" with HTTP 200. */
+/* 0.1 "with HTTP 200 (RETRY)" */
 static void unavailable(struct sb_req *r, const json_t *f)
 {
     (void)f;
@@ -287,7 +291,7 @@ static const struct sb_option options[] = {
     { "short_pages", "false", "pages are short or empty before the end" },
     { "code_lives", "600", "seconds that a code lives" },
     { "system_users_max", "10", "system users of a business" },
-    { "newest_version", "\"v25.0\"", "calls of newer ones are refused" },
+    { "newest_version", "\"\"", "calls of newer ones are refused; \"\": none are" },
     { "oldest_version", "\"v20.0\"", "calls of older ones are served by this one" },
     { "marketing_oldest_version", "\"v20.0\"", "ad account calls of older ones get code 2635" },
     { "next_origin", "\"https://graph.facebook.com\"", "origin of paging.next" },
@@ -310,16 +314,17 @@ static int version_number(const char *v)
     return (int)(10 * number) + v[n + 1] - '0';
 }
 
-/* A1: an expired version is served by the next oldest usable one, without an error; the answer's header names
- * the version that was used. Version 2635 is the Marketing API's own schedule. */
+/* A1 "silently served by the next oldest usable one": and any vN.N is taken, unless newest_version says
+ * otherwise; A1 "header `facebook-api-version`" names the one that was used; A1 "| 2635 |" is the Marketing
+ * API's own schedule; what is no version: A1 "| 803, 2500 |". */
 static bool version_served(struct sb_req *r)
 {
     size_t n = strcspn(r->path + 1, "/");
     const char *asked = sb_strf(r, "%.*s", (int)n, r->path + 1),
-               *oldest = sb_option_text(r, "oldest_version");
+               *oldest = sb_option_text(r, "oldest_version"), *newest = sb_option_text(r, "newest_version");
     int number = version_number(asked);
 
-    if (number < 0 || number > version_number(sb_option_text(r, "newest_version"))) {
+    if (number < 0 || (*newest && number > version_number(newest))) {
         meta_error(r, 2500, 0, "Unknown path components: /%s", asked);
         return false;
     }
@@ -334,7 +339,8 @@ static bool version_served(struct sb_req *r)
     return true;
 }
 
-/* A1: POST carries a form or multipart; this stand-in takes no multipart. */
+/* A1 "POST carries `application/x-www-form-urlencoded` (or multipart)": this stand-in takes no multipart; A1
+ * "| 100 |". */
 static bool before(struct sb_req *r)
 {
     if (r->query.bad) {
@@ -351,7 +357,7 @@ static bool before(struct sb_req *r)
     return version_served(r);
 }
 
-/* A1: 100/33, 2500; the page is [assumed]. */
+/* A1 "| 100 (33) |" and "| 803, 2500 |"; the page is [assumed]. */
 static void missing(struct sb_req *r, bool wrong_method)
 {
     if (sb_same(r->host, "www.facebook.com"))

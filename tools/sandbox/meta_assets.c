@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* A3, "Task vocabularies". */
+/* A3 "Ad account (`permitted_tasks` and `tasks`)" and "Pages: `MANAGE, CREATE_CONTENT" */
 static const char account_tasks[] = " MANAGE ADVERTISE ANALYZE DRAFT AA_ANALYZE ";
 static const char page_tasks[] =
     " MANAGE CREATE_CONTENT MODERATE MESSAGING ADVERTISE ANALYZE MANAGE_LEADS MANAGE_JOBS MODERATE_COMMUNITY"
@@ -38,7 +38,7 @@ static bool is_page(const char *asset)
     return strncmp(asset, "act_", 4) != 0;
 }
 
-/* A7: ["MANAGE"] alone is refused [assumed set rule]: each task needs those below it. */
+/* A7 "alone with 100/1752129" [assumed set rule]: each task needs those below it. */
 static bool set_fits(const json_t *tasks)
 {
     bool manage = sb_has_text(tasks, "MANAGE"), advertise = sb_has_text(tasks, "ADVERTISE");
@@ -46,7 +46,8 @@ static bool set_fits(const json_t *tasks)
     return (!manage || advertise) && (!advertise || sb_has_text(tasks, "ANALYZE"));
 }
 
-/* The tasks in a parameter: a JSON list in one field (A1). Borrowed; NULL when it has answered. */
+/* The tasks in a parameter: A1 "Lists, maps and booleans are JSON-encoded strings inside one form field"; A7
+ * "Reject tasks outside the enum with 100"; A1 "| 100 (1752129) |". Borrowed; NULL when it has answered. */
 json_t *meta_tasks(struct sb_req *r, const char *parameter, const char *asset)
 {
     const char *text = meta_arg(r, parameter);
@@ -84,7 +85,8 @@ static json_t *tasks_of(struct sb_req *r, const struct meta_caller *c, const cha
 
     if (c->person && meta_admin(c, owner))
         return json_pack("[s,s,s]", "MANAGE", "ADVERTISE", "ANALYZE");
-    if (sb_has_text(json_object_get(c->token, "assets"), asset)) /* A2: BISU, only the assets designated */
+    if (sb_has_text(json_object_get(c->token, "assets"),
+                    asset)) /* A2 "only assets designated in the dialog" */
         return json_pack("[s,s]", "ADVERTISE", "ANALYZE");
     return row ? json_deep_copy(json_object_get(row, "tasks")) : json_array();
 }
@@ -102,7 +104,7 @@ static json_t *account_view(struct sb_req *r, const struct meta_caller *c, const
     json_object_set_new(out, "currency", json_string(gd_json_text(account, "currency", "EUR")));
     json_object_set_new(out, "timezone_name",
                         json_string(gd_json_text(account, "timezone_name", "Europe/Berlin")));
-    /* 0.1: the field user_access_expire_time exists; who has no end shows none. */
+    /* 0.1 "the field `user_access_expire_time`" exists; who has no end shows none. */
     json_object_set_new(out, "user_access_expire_time", json_null());
     json_object_set_new(out, "__brief", json_string("id,account_id"));
     return out;
@@ -127,7 +129,7 @@ static json_t *page_view(struct sb_req *r, const struct meta_caller *c, const js
     bool mine = c->person && meta_admin(c, owner) &&
                 strstr(meta_arg(r, "fields") ? meta_arg(r, "fields") : "", "access_token");
 
-    /* A3: owner-side calls about pages need a page token. */
+    /* A3 "owner-side Page calls need a **Page token**" */
     json_object_set_new(out, "access_token", mine ? json_string(page_token(r, c, id)) : json_null());
     json_object_set_new(out, "__brief", json_string("id,name"));
     return out;
@@ -149,7 +151,8 @@ const char *meta_asset_owner(struct sb_req *r, const char *asset)
 
 /* ---- the asset of a request ---- */
 
-/* The asset in the path, which exists and concerns the caller; NULL when it has answered. A1: 100/33. */
+/* The asset in the path, which exists and concerns the caller; NULL when it has answered: A1 "| 100 (33) |".
+ */
 static const char *asset_of(struct sb_req *r, struct meta_caller *c)
 {
     const char *id = sb_path(r, "id");
@@ -163,7 +166,7 @@ static const char *asset_of(struct sb_req *r, struct meta_caller *c)
     return NULL;
 }
 
-/* A1: 100 (33), object absent, or no permission, or operation unsupported. */
+/* A1 "object absent, or no permission, or operation unsupported" */
 void meta_absent(struct sb_req *r, const char *id)
 {
     meta_error(r, 100, 33,
@@ -173,8 +176,8 @@ void meta_absent(struct sb_req *r, const char *id)
                id);
 }
 
-/* A7, "Owner rule": only with a token whose user is administrator in the owning business, else 200. A3: for
- * pages a page token. A BISU may not share [assumed, open question 3]. */
+/* A7 "Owner rule": else 200; A3 "owner-side Page calls need a **Page token**": the number of its refusal is
+ * [assumed]. A BISU may not share [assumed], open 3. */
 static bool owner_side(struct sb_req *r, const struct meta_caller *c, const char *asset)
 {
     const char *owner = meta_asset_owner(r, asset);
@@ -195,7 +198,7 @@ static json_t *share_of(struct sb_req *r, const char *asset, const char *agency)
     return sb_find2(sb_list(r, "shares"), "asset", asset, "agency", agency ? agency : "");
 }
 
-/* A1: 100/33. */
+/* A3 "`user_tasks` = tasks of the calling identity": without any, A1 "| 100 (33) |". */
 static void account_node(struct sb_req *r)
 {
     struct meta_caller c;
@@ -245,7 +248,7 @@ static void list_agencies(struct sb_req *r)
     meta_list(r, out, "id,name");
 }
 
-/* A share is made, or an open request is accepted by making it (A3). */
+/* A share is made, or accepts what is open: A3 "Owner-side grant also *accepts* an open request". */
 void meta_share(struct sb_req *r, const char *asset, const char *agency, const json_t *tasks,
                 const char *status)
 {
@@ -262,23 +265,23 @@ void meta_share(struct sb_req *r, const char *asset, const char *agency, const j
     json_object_set_new(share, "updated", now);
 }
 
-/* Fault "partial": each asset is a call of its own (A3), and this one is refused. False when it has answered.
- */
+/* Fault partial: each asset is a call of its own, and this one is refused. False when it has answered. */
 static bool goes_well(struct sb_req *r)
 {
     if (!sb_fault(r, "partial"))
         return true;
-    meta_error(r, 200, 0, "(#200) Permissions error"); /* A1: 200-299 */
+    meta_error(r, 200, 0, "(#200) Permissions error"); /* A1 "| 200-299 |" */
     return false;
 }
 
-/* Fault "role_downgrade": less is permitted than was asked for [assumed]. */
+/* Fault role_downgrade: less is permitted than was asked for [assumed]. */
 static json_t *permitted(struct sb_req *r, json_t *asked)
 {
     return sb_fault(r, "role_downgrade") ? sb_json_of(r, "[\"ANALYZE\"]") : asked;
 }
 
-/* A3, edges: business is required; A1: 100. */
+/* A3 "| POST `/act_{id}/agencies` |": business is required, A1 "| 100 |"; what it has already: A1 "| 3944 |".
+ */
 static void share_asset(struct sb_req *r)
 {
     struct meta_caller c;
@@ -297,7 +300,7 @@ static void share_asset(struct sb_req *r)
     if (!tasks)
         return;
     if (sb_same(agency, meta_asset_owner(r, asset))) {
-        meta_error(r, 3944, 0, "The business already has this object"); /* A1: 3944 */
+        meta_error(r, 3944, 0, "The business already has this object");
         return;
     }
     if (!goes_well(r))
@@ -308,7 +311,7 @@ static void share_asset(struct sb_req *r)
         meta_success(r);
         return;
     }
-    /* A3: a second admin of the owner business must approve. */
+    /* A3 "means a second admin of the owner business must approve" */
     meta_share(r, asset, agency, tasks, "PENDING");
     json_object_set_new(share_of(r, asset, agency), "review", json_true());
     sb_json(r, 200, json_pack("{s:b,s:b}", "success", 1, "requires_admin_approval", 1));
@@ -329,7 +332,7 @@ bool meta_unshare(struct sb_req *r, const char *asset, const char *agency)
     return sb_remove(sb_list(r, "shares"), "asset", asset, "agency", agency) > 0;
 }
 
-/* A3, edges: DELETE; A1: 100, 100/33. */
+/* A3 "| DELETE `/act_{id}/agencies` |"; A1 "| 100 |" and "| 100 (33) |". */
 static void unshare_asset(struct sb_req *r)
 {
     struct meta_caller c;
@@ -348,8 +351,9 @@ static void unshare_asset(struct sb_req *r)
 /* ---- people assigned to an asset ---- */
 
 /* The business of which the caller is administrator and that has the asset: its owner, or an agency with a
- * confirmed share. NULL when it has answered. *ret_share: NULL for the owner. A3, edges: assigned_users; A1:
- * 200. */
+ * confirmed share. NULL when it has answered. *ret_share: NULL for the owner. A3 "agency admin (or owner)";
+ * A1
+ * "| 200-299 |". */
 static const char *acting_business(struct sb_req *r, const struct meta_caller *c, const char *asset,
                                    json_t **ret_share)
 {
@@ -397,7 +401,8 @@ static bool all_in(const json_t *tasks, const json_t *permitted)
     return true;
 }
 
-/* A3, edges: user is required; A1: 100. */
+/* A3 "| POST/DELETE/GET `/act_{id}/assigned_users` |"; A1 "| 100 |"; A7 "assigned_users tasks must be a
+ * subset of permitted_tasks" [assumed]. */
 static void assign(struct sb_req *r)
 {
     struct meta_caller c;
@@ -413,7 +418,7 @@ static void assign(struct sb_req *r)
     tasks = meta_tasks(r, "tasks", asset);
     if (!tasks)
         return;
-    if (share && !all_in(tasks, json_object_get(share, "permitted_tasks"))) { /* A7 [assumed] */
+    if (share && !all_in(tasks, json_object_get(share, "permitted_tasks"))) {
         meta_error(r, 100, 1752129, "The tasks go beyond what the business was permitted");
         return;
     }
@@ -425,7 +430,7 @@ static void assign(struct sb_req *r)
     meta_success(r);
 }
 
-/* A3, edges: assigned_users; A1: 100, 100/33. */
+/* A3 "| POST/DELETE/GET `/act_{id}/assigned_users` |"; A1 "| 100 |" and "| 100 (33) |". */
 static void unassign(struct sb_req *r)
 {
     struct meta_caller c;
@@ -453,7 +458,8 @@ static json_t *assigned_view(struct sb_req *r, const json_t *row, const json_t *
     json_t *permitted = json_object_get(share, "permitted_tasks");
 
     json_object_set(out, "permitted_tasks", permitted ? permitted : json_object_get(row, "tasks"));
-    if (sb_option_bool(r, "assigned_users_without_tasks")) { /* 0.1: the spec's fields do not contain them */
+    if (sb_option_bool(
+            r, "assigned_users_without_tasks")) { /* 0.1 "fields of AssignedUser do not contain" them */
         json_object_set_new(out, "tasks", json_null());
         json_object_set_new(out, "permitted_tasks", json_null());
     }
@@ -469,7 +475,7 @@ static void list_assigned(struct sb_req *r)
 
     if (!asset)
         return;
-    if (!business) { /* A3: GET `business` required */
+    if (!business) { /* A3 "GET `business` required"; A1 "| 100 |" */
         meta_error(r, 100, 0, "(#100) The parameter business is required");
         return;
     }

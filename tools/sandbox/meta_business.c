@@ -7,8 +7,8 @@
 
 #define LONG_LIVES 5184000
 
-/* The business in the path whose administrator calls; NULL when it has answered. A1: 100/33, 200; A7, owner
- * rule. */
+/* The business in the path whose administrator calls; NULL when it has answered: A1 "| 100 (33) |" and "|
+ * 200-299 |". */
 static const char *business_of(struct sb_req *r, struct meta_caller *c, const char *scope)
 {
     const char *id = sb_path(r, "id");
@@ -70,7 +70,7 @@ static bool searched(struct sb_req *r, const json_t *view)
            strstr(gd_json_text(view, "id", ""), wanted);
 }
 
-/* A3: AdAccount nodes with permitted_tasks. */
+/* A3 "| GET `/{agency}/client_ad_accounts` |" */
 static void client_assets(struct sb_req *r, const char *kind)
 {
     struct meta_caller c;
@@ -137,8 +137,8 @@ static void pending_pages(struct sb_req *r)
 
 /* ---- asking for access from the agency's side ---- */
 
-/* A3, "The request edge is half withdrawn": which error an app without access receives is not documented; the
- * option chooses among what to plan for. True when it has answered. */
+/* A3 "Which error an app without access receives is not documented": the option chooses among what to plan
+ * for. True when it has answered. */
 static bool withdrawn(struct sb_req *r)
 {
     const char *mode = sb_option_text(r, "b2b_requests");
@@ -156,8 +156,8 @@ static bool withdrawn(struct sb_req *r)
     return true;
 }
 
-/* A3: PENDING without rights, approved at once (CONFIRMED) when the caller is administrator of the owner too.
- */
+/* A3 "agency claims without rights answer `access_status: PENDING`": approved at once when the caller is
+ * administrator of the owner too; A1 "| 100 |", "| 100 (33) |" and "| 3944 |". */
 static void ask(struct sb_req *r, const char *parameter)
 {
     struct meta_caller c;
@@ -180,7 +180,7 @@ static void ask(struct sb_req *r, const char *parameter)
     status =
         gd_json_text(sb_find2(sb_list(r, "shares"), "asset", asset, "agency", business), "access_status", "");
     if (sb_same(owner, business) || sb_same(status, "CONFIRMED")) {
-        meta_error(r, 3944, 0, "The business already has this object"); /* A1: 3944 */
+        meta_error(r, 3944, 0, "The business already has this object");
         return;
     }
     status = meta_admin(&c, owner) ? "CONFIRMED" : "PENDING";
@@ -205,8 +205,8 @@ static bool waits(struct sb_req *r, const char *asset, const char *business)
     return share && sb_same(gd_json_text(share, "access_status", ""), "PENDING");
 }
 
-/* DELETE /AGENCY/ad_accounts: the agency drops an account from its own side (A3). Whether that takes back
- * what is still pending is in no source [assumed]. */
+/* A3 "| DELETE `/{agency}/ad_accounts` |"; A1 "| 100 |" and "| 100 (33) |". Whether that takes back what is
+ * still pending is in no source [assumed]. */
 static void drop(struct sb_req *r, const char *parameter)
 {
     struct meta_caller c;
@@ -293,7 +293,7 @@ static void parties(struct sb_req *r, bool clients)
     meta_list(r, out, "id,name");
 }
 
-/* A3: cuts all assets between the two. */
+/* A3 "| DELETE `/{agency}/clients`, `/{client}/agencies` |"; A1 "| 100 (33) |". */
 static void cut(struct sb_req *r, bool clients)
 {
     struct meta_caller c;
@@ -374,6 +374,8 @@ static size_t count_users(struct sb_req *r, const char *business)
     return n;
 }
 
+/* A2 "`POST /{business}/system_users`": at least one app must be in the business; 0.1 "`role` of
+ * `system_users` is optional"; A1 "| 104001, 3949, 3965, 3962 |" and "| 100 |". */
 static void make_system_user(struct sb_req *r)
 {
     struct meta_caller c;
@@ -382,14 +384,12 @@ static void make_system_user(struct sb_req *r)
 
     if (!business)
         return;
-    if (!sb_same(gd_json_text(c.app, "business", NULL),
-                 business)) /* A2: at least one app must be in the business */
+    if (!sb_same(gd_json_text(c.app, "business", NULL), business))
         meta_error(r, 104001, 0, "The business has no app");
-    else if (!name || (role && strcmp(role, "ADMIN") != 0 &&
-                       strcmp(role, "EMPLOYEE") != 0)) /* 0.1: role is optional */
+    else if (!name || (role && strcmp(role, "ADMIN") != 0 && strcmp(role, "EMPLOYEE") != 0))
         meta_error(r, 100, 0, "(#100) name is required, role is ADMIN or EMPLOYEE");
     else if ((int64_t)count_users(r, business) >= sb_option_i64(r, "system_users_max"))
-        meta_error(r, 3965, 0, "The limit of system users is reached"); /* A1: 3965 */
+        meta_error(r, 3965, 0, "The limit of system users is reached");
     else {
         id = sb_make_digits(r, "system_user", "6155", 10);
         json_array_append_new(sb_list(r, "system_users"),
@@ -399,8 +399,8 @@ static void make_system_user(struct sb_req *r)
     }
 }
 
-/* The system user in the path, of whose business the caller is administrator; NULL when it has answered. A2,
- * system user of the agency; A1: 100/33, 200. */
+/* The system user in the path, of whose business the caller is administrator; NULL when it has answered: A1
+ * "| 100 (33) |" and "| 200-299 |". */
 static json_t *system_user_of(struct sb_req *r, struct meta_caller *c)
 {
     const char *id = sb_path(r, "id");
@@ -417,7 +417,7 @@ static json_t *system_user_of(struct sb_req *r, struct meta_caller *c)
     return user;
 }
 
-/* A2, system user of the agency: business_app; A1: 100. */
+/* A2 "Install app: `POST /{system-user-id}/applications`"; A1 "| 100 |". */
 static void install_app(struct sb_req *r)
 {
     struct meta_caller c;
@@ -435,7 +435,7 @@ static void install_app(struct sb_req *r)
     meta_success(r);
 }
 
-/* A2: permissions that Login for Business supports; others are code 3962. */
+/* A2 "Permissions supported by FLB for both token types"; others: A1 "| 104001, 3949, 3965, 3962 |". */
 static const char *unknown_scope(const json_t *scopes)
 {
     static const char known[] =
@@ -463,6 +463,8 @@ static void answer_token(struct sb_req *r, json_t *fields)
     sb_json(r, 200, json_pack("{s:s}", "access_token", value));
 }
 
+/* A2 "Token: `POST /{system-user-id}/access_tokens`"; A1 "It is mandatory for `system_user_access_tokens`":
+ * so with all of them; A1 "| 104001, 3949, 3965, 3962 |" and "| 100 |". */
 static void make_token(struct sb_req *r)
 {
     struct meta_caller c;
@@ -476,9 +478,9 @@ static void make_token(struct sb_req *r)
     if (!app || !sb_has_text(json_object_get(user, "apps"), app))
         meta_error(r, 100, 0, "(#100) The app must be installed for the system user first");
     else if (!meta_arg(r, "appsecret_proof"))
-        meta_error(r, 100, 0, "(#100) The parameter appsecret_proof is required"); /* A2 */
+        meta_error(r, 100, 0, "(#100) The parameter appsecret_proof is required");
     else if (!json_array_size(scopes) || unknown_scope(scopes))
-        meta_error(r, 3962, 0, "Unknown permission name in scope"); /* A1: 3962 */
+        meta_error(r, 3962, 0, "Unknown permission name in scope");
     else
         answer_token(r, json_pack("{s:s,s:s,s:O,s:O,s:O,s:[]}", "app", app, "type", "SYSTEM_USER", "scopes",
                                   scopes, "system_user", json_object_get(user, "id"), "business",
@@ -527,8 +529,8 @@ static void assigned_accounts(struct sb_req *r)
 
 /* ---- tokens of a business integration ---- */
 
-/* A2: appsecret_proof is required by the guide (0.1: it is not among the spec's parameters), the calling
- * token needs business_management; fetch_only returns the existing token. */
+/* A2 "`POST /{client_business_id}/system_user_access_tokens`" and 0.1 "`appsecret_proof` is not among the
+ * spec's parameters": the guide requires it; A1 "| 200-299 |" and "| 100 |". */
 static void integration_token(struct sb_req *r)
 {
     struct meta_caller c;
@@ -559,7 +561,7 @@ static void integration_token(struct sb_req *r)
 
 /* ---- nodes ---- */
 
-/* A2: with a user's token client_business_id fails with code 190. */
+/* A2 "With a normal user token this field failed with code 190"; without a person: A1 "| 803, 2500 |". */
 static void me(struct sb_req *r)
 {
     struct meta_caller c;
@@ -627,7 +629,7 @@ static void my_businesses(struct sb_req *r)
     meta_list(r, out, "id,name");
 }
 
-/* Any other node by its id: a business, a page, a system user. A1: 100/33. */
+/* Any other node by its id: a business, a page, a system user; else A1 "| 100 (33) |". */
 static void node(struct sb_req *r)
 {
     struct meta_caller c;

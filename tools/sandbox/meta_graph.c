@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* A1: "HTTP status to send from the emulator" [assumed]. */
+/* A1 "HTTP status to send from the emulator" [assumed]. */
 static int status_of(struct sb_req *r, int code)
 {
     if (sb_option_bool(r, "http200_errors"))
@@ -40,13 +40,13 @@ void meta_error(struct sb_req *r, int code, int subcode, const char *fmt, ...)
     sb_json(r, status_of(r, code), json_pack("{s:o}", "error", error));
 }
 
-/* A1, "Success and list envelopes": a success that is none has "success": false. */
+/* A1 "Writes mostly answer `{": a success that is none says false. */
 void meta_success(struct sb_req *r)
 {
     sb_json(r, 200, json_pack("{s:b}", "success", !sb_option_bool(r, "success_false")));
 }
 
-/* A1, "Auth transport": DELETE has its parameters in the query or, as the guide does, in the body. */
+/* A1 "DELETE carry parameters in the query": or, as the guide does, in the body. */
 const char *meta_arg(struct sb_req *r, const char *name)
 {
     const char *found = sb_query(r, name);
@@ -62,16 +62,16 @@ int meta_dead_subcode(struct sb_req *r, const json_t *token)
     case SB_UNKNOWN:
         return 467;
     case SB_EXPIRED:
-        return 463; /* A1: 190 (463) token expired */
+        return 463; /* A1 "| 190 (463) |" */
     case SB_LIVE:
-        /* 0.1: 190/493, no engagement in 90 days. */
+        /* 0.1 "190/493 (no engagement in 90 days: REAUTH)" */
         return horizon && horizon <= sb_now(r) ? 493 : 0;
     default:
         return (int)gd_json_i64(token, "subcode", 467);
     }
 }
 
-/* A1: 190 and its subcodes. */
+/* A1 "| 190 |" and its subcodes. */
 void meta_dead_token(struct sb_req *r, const json_t *token)
 {
     int subcode = meta_dead_subcode(r, token);
@@ -84,7 +84,7 @@ void meta_dead_token(struct sb_req *r, const json_t *token)
         meta_error(r, 190, subcode, "Error validating access token (%d)", subcode);
 }
 
-/* A1: the token stands in the header or in a parameter. */
+/* A1 "Token as query/form parameter `access_token`", or in the header. */
 static const char *token_of(struct sb_req *r)
 {
     const char *header = sb_header(r, "Authorization");
@@ -106,8 +106,8 @@ static json_t *app_of_token(struct sb_req *r, const char *value)
     return app && sb_same(gd_json_text(app, "secret", NULL), bar + 1) ? app : NULL;
 }
 
-/* A1: appsecret_proof is the lower-case hex of HMAC-SHA256 of the token sent in the same call; A7: a wrong
- * one is refused with code 100 [assumed]. */
+/* A1 "`appsecret_proof` = lower-case hex of HMAC-SHA256"; A7 "Reject a wrong appsecret_proof with code 100"
+ * [assumed]. */
 static bool proof_fits(struct sb_req *r, const struct meta_caller *c)
 {
     const char *given = meta_arg(r, "appsecret_proof"), *secret = gd_json_text(c->app, "secret", "");
@@ -130,7 +130,7 @@ static void fill(struct sb_req *r, struct meta_caller *c)
     c->page = gd_json_text(c->token, "page", NULL);
 }
 
-/* A1: 190; that a missing token gets it too is [assumed]. */
+/* A1 "| 190 |"; that a missing token gets it too is [assumed]. */
 bool meta_auth(struct sb_req *r, struct meta_caller *c)
 {
     *c = (struct meta_caller){ .value = token_of(r) };
@@ -150,6 +150,7 @@ bool meta_auth(struct sb_req *r, struct meta_caller *c)
     return proof_fits(r, c);
 }
 
+/* A1 "| 10 |" */
 bool meta_scope(struct sb_req *r, const struct meta_caller *c, const char *any_of)
 {
     const json_t *scopes = json_object_get(c->token, "scopes");
@@ -162,7 +163,6 @@ bool meta_scope(struct sb_req *r, const struct meta_caller *c, const char *any_o
             return true;
         at += n + (at[n] == ' ');
     }
-    /* A1: code 10, permission not granted or removed. */
     meta_error(r, 10, 0, "(#10) This call needs one of these permissions: %s", any_of);
     return false;
 }
@@ -231,7 +231,7 @@ static json_t *shown(struct sb_req *r, const json_t *value, const char *inner)
     return out;
 }
 
-/* NULL when a field is not there (A1: code 100); a member that is null is there and left out. */
+/* NULL when a field is not there: A1 "| 100 |"; a member that is null is there and left out. */
 static json_t *pick(struct sb_req *r, const json_t *whole, const char *fields)
 {
     json_t *out = json_object(), *value;
@@ -286,7 +286,7 @@ static int64_t first_of(struct sb_req *r)
     return after ? gd_json_i64(sb_table(r, "cursors"), after, -1) : 0;
 }
 
-/* A1: `next` is a full URL that contains the token. */
+/* A1 "`next` is a full URL containing the token" */
 static json_t *next_url(struct sb_req *r, const char *after)
 {
     const char *token = token_of(r), *query = "";
@@ -312,7 +312,7 @@ static json_t *paging(struct sb_req *r, size_t end, bool more)
     return out;
 }
 
-/* A1: a short or empty page does not mean the end. With short_pages the first is empty, the others hold one.
+/* A1 "a short or empty page does not mean the end": with short_pages the first is empty, the others hold one.
  */
 static size_t page_length(struct sb_req *r)
 {
@@ -335,7 +335,7 @@ static json_t *page_of(struct sb_req *r, const json_t *all, size_t first, size_t
     return data;
 }
 
-/* A1, list envelopes; the refusal of a cursor is [assumed]. */
+/* A1 "Edge reads: `{"; the refusal of a cursor is [assumed]. */
 void meta_list(struct sb_req *r, json_t *whole, const char *dflt)
 {
     int64_t first = first_of(r);

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHORT_LIVES   5400    /* A5 example 2 */
-#define LONG_LIVES    5183944 /* A2: about 60 days */
-#define HORIZON_LIVES 7776000 /* A5 example 4: data access ends 90 days after the login */
+#define SHORT_LIVES   5400    /* A5 "5400" */
+#define LONG_LIVES    5183944 /* A2 "about 5 183 944 s (60 days)" */
+#define HORIZON_LIVES 7776000 /* 0.1 "the 90-day length of data access" */
 
 /* ---- the dialog ---- */
 
@@ -22,8 +22,8 @@ static bool is_business(const json_t *config)
     return sb_same(gd_json_text(config, "token", NULL), "system_user");
 }
 
-/* A2: a business integration's configuration needs a code and says so; with one for users the override was
- * reported to break the dialog. NULL when all is well. */
+/* A2 "| config_id |" (then no scope) and "| override_default_response_type |": a business integration's
+ * configuration needs it, with one for users it was reported to break the dialog. NULL when all is well. */
 static const char *config_wrong(struct sb_req *r, const json_t *config, const char *app)
 {
     bool overridden = sb_same(sb_query(r, "override_default_response_type"), "true");
@@ -40,12 +40,13 @@ static const char *config_wrong(struct sb_req *r, const json_t *config, const ch
     return NULL;
 }
 
-/* A2, "Authorise URL". */
+/* A2 "| redirect_uri |" and "| response_type |", A2 "PKCE exists only in the OIDC variant"; A1 "| 191 |";
+ * pages instead of answers are [assumed]. */
 static const char *dialog_wrong(struct sb_req *r, const json_t *app, const json_t *config)
 {
     if (!app)
         return "Invalid App ID: The provided app ID does not look like a valid app ID.";
-    if (!sb_app_redirect(app, sb_query(r, "redirect_uri"))) /* A1: code 191, redirect_uri not registered */
+    if (!sb_app_redirect(app, sb_query(r, "redirect_uri")))
         return "URL blocked: This redirect failed because the redirect URI is not white-listed (191).";
     if (!sb_same(sb_query(r, "response_type"), "code"))
         return "response_type must be code";
@@ -108,7 +109,8 @@ static json_t *assets(struct sb_req *r)
     return out;
 }
 
-/* Classic login: boxes that can be unticked. A2: all permissions of a configuration or none. */
+/* Classic login: boxes that can be unticked; A2 "All permissions of the configuration must be accepted or
+ * none". */
 static json_t *scope_boxes(const json_t *scopes)
 {
     json_t *out = json_array(), *one;
@@ -121,7 +123,7 @@ static json_t *scope_boxes(const json_t *scopes)
     return out;
 }
 
-/* A2, authorise URL. */
+/* A2 "GET https://www.facebook.com/v25.0/dialog/oauth" */
 static void dialog(struct sb_req *r)
 {
     json_t *app = sb_find(sb_list(r, "apps"), "id", sb_query(r, "client_id"));
@@ -191,7 +193,7 @@ static const char *own_business(const json_t *person)
     return NULL;
 }
 
-/* A2: a business integration has a system user of its own in the client's business. */
+/* A2 "client's business portfolio": a business integration has a system user of its own there. */
 static const char *integration_user(struct sb_req *r, const char *business, const char *app)
 {
     json_t *found = sb_find2(sb_list(r, "system_users"), "business", business, "app", app);
@@ -255,7 +257,7 @@ static void remember_permissions(struct sb_req *r, const struct sb_choice *c, co
     }
 }
 
-/* A2, "Callback": the fragment is what browsers show after it. */
+/* A2 "browsers may show the fragment" and "Denied: `?error=access_denied" */
 void meta_consent(struct sb_req *r, const struct sb_choice *c)
 {
     const char *back = gd_json_text(c->page, "redirect_uri", ""),
@@ -268,7 +270,7 @@ void meta_consent(struct sb_req *r, const struct sb_choice *c)
                          "Permissions error", "error_reason", "user_denied", "state", state, NULL);
         return;
     }
-    /* A2: public_profile comes on its own. */
+    /* A2 "`email` and `public_profile` come on their own" */
     scopes =
         json_deep_copy(json_object_get(c->page, "config") ? json_object_get(c->page, "asked") : c->scopes);
     if (!sb_has_text(scopes, "public_profile"))
@@ -302,7 +304,7 @@ static const char *new_token(struct sb_req *r, const json_t *old, int64_t lives)
     return value;
 }
 
-/* A2: expires_in is absent for tokens that never expire, and sometimes for short ones. */
+/* A2 "`expires_in` is absent for never-expiring tokens", and sometimes for short ones. */
 static void answer_token(struct sb_req *r, const char *value, int64_t lives)
 {
     json_t *out = json_pack("{s:s,s:s}", "access_token", value, "token_type", "bearer");
@@ -312,35 +314,36 @@ static void answer_token(struct sb_req *r, const char *value, int64_t lives)
     sb_json(r, 200, out);
 }
 
-/* A1: token-endpoint failures also set WWW-Authenticate. */
+/* A1 "Token-endpoint failures also set `WWW-Authenticate" and "| 100 (36007 / 36008 / 36009) |" */
 static void code_error(struct sb_req *r, int subcode, const char *text)
 {
     sb_answer_header(r, "WWW-Authenticate", "OAuth \"Facebook Platform\" \"invalid_code\" \"%s\"", text);
     meta_error(r, 100, subcode, "%s", text);
 }
 
+/* A1 "| 100 (36007 / 36008 / 36009) |"; A2 "For BISU the doc's sample omits redirect_uri". */
 static void exchange_code(struct sb_req *r, const json_t *app)
 {
     json_t *code = sb_token(r, "code", meta_arg(r, "code"));
     const char *back = meta_arg(r, "redirect_uri");
     bool of_business = sb_same(gd_json_text(code, "type", NULL), "SYSTEM_USER");
 
-    /* A1: 100 (36007 / 36008 / 36009). */
     if (sb_token_state(r, code) == SB_USED)
         code_error(r, 36009, "code was used before");
     else if (sb_token_state(r, code) != SB_LIVE ||
              !sb_same(gd_json_text(code, "app", NULL), gd_json_text(app, "id", NULL)))
         code_error(r, 36007, "This authorization code has expired or is invalid");
     else if (back ? !sb_same(back, gd_json_text(code, "redirect_uri", NULL)) : !of_business)
-        code_error(r, 36008,
-                   "Error validating verification code: redirect_uri differs"); /* A2: BISU may omit it */
+        code_error(r, 36008, "Error validating verification code: redirect_uri differs");
     else {
         sb_token_end(code, SB_USED);
         answer_token(r, new_token(r, code, gd_json_i64(code, "lives", 0)), gd_json_i64(code, "lives", 0));
     }
 }
 
-/* A2: trades the living token for a new one; the old one stays valid until its own expiry. */
+/* A2 "refresh = trade the living token for a new one" and "An expired token cannot be exchanged"; another
+ * app's: A1
+ * "| 190 |". */
 static void exchange_token(struct sb_req *r, const json_t *app)
 {
     json_t *old = sb_token(r, "access", meta_arg(r, "fb_exchange_token"));
@@ -348,7 +351,7 @@ static void exchange_token(struct sb_req *r, const json_t *app)
     bool sixty = sb_same(meta_arg(r, "set_token_expires_in_60_days"), "true");
     int64_t lives = of_system && !sixty ? 0 : LONG_LIVES;
 
-    if (meta_dead_subcode(r, old)) { /* "An expired token cannot be exchanged" */
+    if (meta_dead_subcode(r, old)) {
         meta_dead_token(r, old);
         return;
     }
@@ -360,7 +363,7 @@ static void exchange_token(struct sb_req *r, const json_t *app)
     answer_token(r, new_token(r, old, lives), lives);
 }
 
-/* 0.1: a wrong app secret answers code 1, not 101. */
+/* 0.1 "A wrong app secret answers code 1"; an unknown app: A1 "| 101 |". */
 static json_t *client_of(struct sb_req *r)
 {
     json_t *app = sb_find(sb_list(r, "apps"), "id", meta_arg(r, "client_id"));
@@ -375,7 +378,7 @@ static json_t *client_of(struct sb_req *r)
     return app;
 }
 
-/* A2, token endpoint; A1: 100. */
+/* A2 "GET https://graph.facebook.com/v25.0/oauth/access_token"; A1 "| 100 |". */
 static void access_token(struct sb_req *r)
 {
     const char *grant = meta_arg(r, "grant_type");
@@ -422,8 +425,8 @@ static json_t *live_data(struct sb_req *r, const json_t *token)
                      "user_id", user);
 }
 
-/* A2, "Introspection": with the app token; 200 for dead tokens too [assumed]. A token whose data access has
- * lapsed is still valid here, its data_access_expires_at says so. */
+/* A2 "GET /debug_token?input_token={token}": with the app token; A1 "| 100 |"; 200 for dead tokens too
+ * [assumed]. A token whose data access has lapsed is still valid here, its data_access_expires_at says so. */
 static void debug_token(struct sb_req *r)
 {
     struct meta_caller c;
@@ -443,7 +446,7 @@ static void debug_token(struct sb_req *r)
     sb_json(r, 200, json_pack("{s:o}", "data", alive ? live_data(r, token) : dead_data(r, token)));
 }
 
-/* A2: GET /oauth/revoke, for tokens of system users; immediate. */
+/* A2 "System-user token: `GET /oauth/revoke": immediate; A1 "| 100 |". */
 static void revoke(struct sb_req *r)
 {
     json_t *app = client_of(r), *old;
@@ -461,7 +464,7 @@ static void revoke(struct sb_req *r)
     meta_success(r);
 }
 
-/* The person whose permissions these are: me, or its id with its own token or the app's. A1: 100/33. */
+/* The person whose permissions these are: A2 "user or app token"; A1 "| 100 (33) |". */
 static const char *person_of(struct sb_req *r, struct meta_caller *c)
 {
     const char *id = sb_path(r, "id"), *mine = NULL;
@@ -538,7 +541,7 @@ static void delete_permissions(struct sb_req *r)
     if (one)
         drop_scope(r, who, app, one);
     else
-        meta_end_tokens(r, "user", who, app, 458); /* A1: 190 (458) app not installed */
+        meta_end_tokens(r, "user", who, app, 458); /* A1 "| 190 (458) |" */
     meta_success(r);
 }
 

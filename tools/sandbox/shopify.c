@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAST_PERPETUAL 1798761600 /* 2.2.5: 2027-01-01 */
+#define LAST_PERPETUAL 1798761600 /* 2.2.5 "**all public apps by 2027-01-01**" */
 
 json_t *shopify_shop(struct sb_req *r)
 {
@@ -34,7 +34,7 @@ static bool errors(struct sb_req *r, int status, const char *text)
     return false;
 }
 
-/* 0.1: 402 has this body; GraphQL says PAYMENT_REQUIRED. */
+/* 0.1 "402 has the body"; 2.1 "| 402 | shop frozen" and "| 423 | shop locked". */
 static bool open_shop(struct sb_req *r, const json_t *shop)
 {
     const char *state = gd_json_text(shop, "state", "open");
@@ -51,7 +51,7 @@ static bool open_shop(struct sb_req *r, const json_t *shop)
     return false;
 }
 
-/* 2.2.5: all public apps by 2027-01-01; custom apps are exempt. */
+/* 2.2.5 "Custom apps and merchant-created apps are exempt"; 2.1 "| 403 | scope missing". */
 static bool perpetual_allowed(struct sb_req *r, const struct shopify_caller *c)
 {
     bool late = sb_now(r) >= LAST_PERPETUAL || sb_option_bool(r, "refuse_non_expiring");
@@ -62,6 +62,8 @@ static bool perpetual_allowed(struct sb_req *r, const struct shopify_caller *c)
     return errors(r, 403, "[API] Non-expiring access tokens are no longer accepted for the Admin API.");
 }
 
+/* 2.1 "Auth header on API calls", "| 401 `{", of an unknown shop "| 404, 406, 414, 415 | our URL or headers
+ * |" */
 bool shopify_auth(struct sb_req *r, struct shopify_caller *c)
 {
     const char *value = sb_header(r, "X-Shopify-Access-Token");
@@ -79,6 +81,7 @@ bool shopify_auth(struct sb_req *r, struct shopify_caller *c)
     return perpetual_allowed(r, c);
 }
 
+/* 2.2.4 "after expanding `write_x` ⇒ `read_x`" */
 bool shopify_has_scope(const struct shopify_caller *c, const char *scope)
 {
     const json_t *held = json_object_get(c->token, "scopes");
@@ -145,7 +148,7 @@ const char *shopify_webhook(struct sb_req *r, const char *shop, const char *app,
     return id;
 }
 
-/* 2.2.8: app/uninstalled; tokens are already dead; subscriptions go with the app. */
+/* 2.2.8 "tokens are already dead"; 2.3 "both also delete the app's webhook subscriptions". */
 void shopify_uninstall(struct sb_req *r, const char *shop, const char *app)
 {
     const char *body = shopify_shop_body(r, shop),
@@ -193,7 +196,7 @@ static bool signed_by(struct sb_req *r, const char *secret, const char *token, c
     return sb_same(hex, sb_hmac_hex(r, secret, token, (size_t)(signature - 1 - token)));
 }
 
-/* The leeway is 10 s, aud must equal the client id, the shop is taken from dest. */
+/* 2.2.7 "Library leeway 10 s; `aud` must equal client id": the shop is taken from dest. */
 json_t *shopify_id_token(struct sb_req *r, const json_t *app, const char *token)
 {
     const char *first = token ? strchr(token, '.') : NULL, *second = first ? strchr(first + 1, '.') : NULL;
@@ -250,7 +253,7 @@ static const char *webhook(struct sb_req *r, const json_t *args, json_t **ret)
     return NULL;
 }
 
-/* 2.2.8: failed deliveries come again, up to 8 times over 4 hours, with the same X-Shopify-Webhook-Id. */
+/* 2.2.8 "8 retries over 4 h", with the same id. */
 static const char *redeliver(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const json_t *old = sb_find(sb_list(r, "deliveries"), "id", gd_json_text(args, "id", ""));
@@ -263,7 +266,7 @@ static const char *redeliver(struct sb_req *r, const json_t *args, json_t **ret)
     return NULL;
 }
 
-/* 2.2.2: merchants may also start at the App URL; the request is signed like the callback. */
+/* 2.2.2 "Merchants may also start at the App URL": the request is signed like the callback. */
 static const char *install_link(struct sb_req *r, const json_t *args, json_t **ret)
 {
     const char *shop = gd_json_text(args, "shop", ""), *url = gd_json_text(args, "url", NULL);
@@ -281,7 +284,7 @@ static const char *install_link(struct sb_req *r, const json_t *args, json_t **r
     return NULL;
 }
 
-/* 2.3: the merchant accepts, changes or removes a collaborator. */
+/* 2.3 "can edit permissions or remove later" */
 static const char *collaborator(struct sb_req *r, const json_t *args, json_t **ret)
 {
     json_t *shop = sb_find(sb_list(r, "shops"), "domain", gd_json_text(args, "shop", "")), *staff;
@@ -352,7 +355,7 @@ static const struct sb_act acts[] = {
 
 /* ---- faults and options ---- */
 
-/* 2.4: Retry-After in seconds, written with decimals. */
+/* 2.4 "429 with `Retry-After`"; 2.1 "written with decimals". */
 static void rest_throttled(struct sb_req *r, const json_t *f)
 {
     sb_answer_header(r, "Retry-After", "%s", gd_json_text(f, "retry_after", "2.0"));
@@ -405,7 +408,7 @@ static const struct sb_option options[] = {
 
 /* ---- every call ---- */
 
-/* YYYY-MM with 01, 04, 07 or 10. */
+/* 2.1 "Versions `YYYY-MM` with MM ∈ 01,04,07,10" */
 static bool is_version(const char *v)
 {
     static const char *const months[] = { "01", "04", "07", "10" };
@@ -418,8 +421,8 @@ static bool is_version(const char *v)
     return false;
 }
 
-/* 2.1: an unsupported version is not refused: the oldest supported one serves it, and the answer says which
- * did. */
+/* 2.1 "An unsupported version is not refused": the answer says which one served; what is no version at
+ * all: 2.1 "| 404, 406, 414, 415 | our URL or headers |". */
 static bool before(struct sb_req *r)
 {
     const char *oldest = sb_option_text(r, "oldest_version"), *asked;
@@ -436,6 +439,7 @@ static bool before(struct sb_req *r)
     return true;
 }
 
+/* 2.1 "| 404, 406, 414, 415 | our URL or headers |" */
 static void missing(struct sb_req *r, bool wrong_method)
 {
     errors(r, wrong_method ? 406 : 404, wrong_method ? "Not Acceptable" : "Not Found");

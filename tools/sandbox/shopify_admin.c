@@ -8,9 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- costs (2.4) ---- */
+/* ---- costs ---- */
 
-/* Points a second by plan; the bucket holds twenty seconds of them. */
+/* 2.4 "100 points/s (Standard), 200 (Advanced), 1000 (Plus), 2000 (Enterprise)"; that the bucket holds twenty
+ * seconds of them is [assumed]. */
 static double restore_rate(const json_t *shop)
 {
     const char *plan = gd_json_text(shop, "plan", "standard");
@@ -55,7 +56,7 @@ static void refuse(struct sb_req *r, const char *message, const char *code)
     sb_json(r, 200, json_pack("{s:o}", "errors", one_error(message, code)));
 }
 
-/* HTTP 200 by the documentation; as 429 is an open question. */
+/* 2.4 "Throttled = HTTP 200"; 6 "GraphQL 200-vs-429 when throttled". */
 static void throttled(struct sb_req *r, const struct shopify_caller *c, int requested, double left)
 {
     sb_json(r, sb_option_bool(r, "throttled_as_429") ? 429 : 200,
@@ -63,8 +64,8 @@ static void throttled(struct sb_req *r, const struct shopify_caller *c, int requ
                       cost_json(c, requested, json_null(), left)));
 }
 
-/* Takes the points; false when it has answered. The extensions of the answer in *ret. 2.1,
- * MAX_COST_EXCEEDED; 2.4, the bucket. */
+/* Takes the points; false when it has answered: 2.1 "| GraphQL `MAX_COST_EXCEEDED` |" and "| GraphQL
+ * `THROTTLED` (HTTP 200) |". The extensions of the answer in *ret. */
 static bool pay(struct sb_req *r, const struct shopify_caller *c, int cost, json_t **ret)
 {
     const char *key =
@@ -138,7 +139,7 @@ static json_t *page_info(void)
     return json_pack("{s:s,s:b,s:n}", "__typename", "PageInfo", "hasNextPage", 0, "endCursor");
 }
 
-/* 2.3: accountType COLLABORATOR, COLLABORATOR_TEAM_MEMBER (accepted) or REQUESTED (pending). */
+/* 2.3 "`COLLABORATOR_TEAM_MEMBER` (accepted) or `REQUESTED` (pending)" */
 static json_t *staff_view(struct sb_req *r, const struct shopify_caller *c)
 {
     json_t *nodes = json_array(), *one;
@@ -191,7 +192,7 @@ static bool selects(const json_t *select, const char *name)
     return sb_find(select, "name", name) != NULL;
 }
 
-/* 2.3: needs read_users, which works only on Plus and Advanced stores. */
+/* 2.3 "needs `read_users`, which Shopify Support must enable and which works only on Plus/Advanced stores" */
 static bool may_read_staff(const struct shopify_caller *c)
 {
     const char *plan = gd_json_text(c->shop, "plan", "standard");
@@ -209,7 +210,7 @@ static json_t *user_errors(const char *type, const char *field, const char *mess
     return json_pack("[o]", error);
 }
 
-/* appUninstall has no arguments, is only on oneself, and irreversible. 0.1: its error codes. */
+/* 2.3 "GraphQL `appUninstall` (no arguments"; 0.1 "`appUninstall` codes". */
 static json_t *app_uninstall(struct sb_req *r, const struct shopify_caller *c, const json_t *args)
 {
     const json_t *fault = sb_fault(r, "uninstall_error");
@@ -235,7 +236,7 @@ static void drop_scope(json_t *list, const char *scope)
             json_array_remove(list, i);
 }
 
-/* Works for optional (dynamically granted) scopes only. */
+/* 2.3 "works for *optional* (dynamically granted) scopes only" */
 static json_t *revoke_scopes(struct sb_req *r, const struct shopify_caller *c, const json_t *args)
 {
     const json_t *scopes = json_object_get(args, "scopes"), *one;
@@ -265,7 +266,8 @@ static json_t *revoke_scopes(struct sb_req *r, const struct shopify_caller *c, c
     return out;
 }
 
-/* 2.5: the input field is callbackUrl in older versions, uri in current ones; both are taken. */
+/* 2.5 "input field is `callbackUrl` in older versions, `uri` in current ones": both are taken; which
+ * addresses are is [assumed]. */
 static json_t *webhook_create(struct sb_req *r, const struct shopify_caller *c, const json_t *args)
 {
     const json_t *input = json_object_get(args, "webhookSubscription");
@@ -369,7 +371,8 @@ static json_t *run_changes(struct sb_req *r, const struct shopify_caller *c, con
 
 /* ---- the endpoint ---- */
 
-/* 2.3: staffMembers needs read_users; 2.1, ACCESS_DENIED; what a wrong field gets is [assumed]. */
+/* 2.3 "needs `read_users`, which Shopify Support must enable"; 2.1 "| GraphQL `ACCESS_DENIED` |"; what a
+ * wrong field gets is [assumed]. */
 static void answer(struct sb_req *r, const struct shopify_caller *c, const json_t *operation)
 {
     const json_t *select = json_object_get(operation, "select");
@@ -400,7 +403,8 @@ static void answer(struct sb_req *r, const struct shopify_caller *c, const json_
     }
 }
 
-/* 2.1, error bodies: GraphQL; the texts are [assumed]. */
+/* 2.1 "GraphQL 200 with `errors[]`" and "| 404, 406, 414, 415 | our URL or headers |"; the texts are
+ * [assumed]. */
 static void graphql(struct sb_req *r)
 {
     struct shopify_caller c;
@@ -428,7 +432,7 @@ static void graphql(struct sb_req *r)
 
 /* ---- REST ---- */
 
-/* 2.4: the bucket is shown with every answer. */
+/* 2.4 "header `X-Shopify-Shop-Api-Call-Limit: used/size`" */
 static bool rest_auth(struct sb_req *r, struct shopify_caller *c)
 {
     sb_answer_header(r, "X-Shopify-Shop-Api-Call-Limit", "1/40");

@@ -7,17 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACCESS_LIVES 3600 /* 2.2.4 */
+#define ACCESS_LIVES 3600 /* 2.2.4 "`expires_in` (3600)" */
 #define ONLINE_LIVES 86399
-#define MONTH        (30 * 86400) /* 2.2.5: replay at most 30 days after its first use */
-#define OLD_REPLAY   3600         /* 2.2.5: until 2026-08-27 */
-#define MIGRATION    (7 * 86400)  /* 2.2.6: the same pair for up to 7 days */
+#define MONTH        (30 * 86400) /* 2.2.5 "at most 30 days after its own first use" */
+#define OLD_REPLAY   3600         /* 2.2.5 "until 2026-08-27" */
+#define MIGRATION    (7 * 86400)  /* 2.2.6 "**same pair** for up to 7 days" */
 
 static const char OFFLINE_TYPE[] = "urn:shopify:params:oauth:token-type:offline-access-token";
 
 /* ---- the callback's signature ---- */
 
-/* 2.2.3 step 4: form-urlencoded (A-Z a-z 0-9 * - . _ stay), but a blank is %20. */
+/* 2.2.3 "but space as `%20`, not `+`" */
 static char *encoded(struct sb_req *r, const char *s)
 {
     char *out = gd_arena_alloc(r->arena, 3 * strlen(s) + 1), *to = out;
@@ -46,7 +46,7 @@ char *shopify_message(struct sb_req *r, const char *const *pairs)
     return out;
 }
 
-/* base64 of the admin's path, with padding (vector V4). */
+/* base64 of the admin's path, with padding: 2.2.3 "V4 padding trap". */
 static const char *host_param(struct sb_req *r, const char *shop)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -78,6 +78,8 @@ static bool scope_known(const char *scope)
     return rest[strspn(rest, "abcdefghijklmnopqrstuvwxyz_")] == '\0';
 }
 
+/* 2.2.2 "`redirect_uri` must match a configured URL exactly"; what else is refused on the page is [assumed].
+ */
 static const char *request_wrong(struct sb_req *r, const json_t *app, const json_t *scopes)
 {
     const json_t *one;
@@ -110,7 +112,7 @@ static json_t *boxes(const json_t *scopes)
 static void authorize(struct sb_req *r)
 {
     json_t *shop = shopify_shop(r), *app = shopify_app(r, sb_query(r, "client_id")), *page;
-    json_t *scopes = sb_words(sb_query(r, "scope"), ", "); /* 2.2.2: comma-separated */
+    json_t *scopes = sb_words(sb_query(r, "scope"), ", "); /* 2.2.2 "Scopes are comma-separated" */
     const char *wrong = request_wrong(r, app, scopes), *per = sb_query(r, "grant_options[]");
 
     if (!shop || wrong) {
@@ -135,7 +137,7 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* In order, and without the read_x that write_x brings along. */
+/* In order, and without the read_x that comes along: 2.2.4 "after expanding `write_x` ⇒ `read_x`". */
 static json_t *sorted(struct sb_req *r, const json_t *scopes)
 {
     size_t n = json_array_size(scopes);
@@ -163,7 +165,7 @@ static void install(struct sb_req *r, const char *shop, const char *app, const j
     json_object_set_new(found, "scopes", json_deep_copy(scopes));
 }
 
-/* 2.2.2: no error redirect is documented when the merchant cancels; the option makes the observed one. */
+/* 2.2.2 "Cancel: no error redirect is documented": the option makes the observed one. */
 static void cancelled(struct sb_req *r, const char *back, const char *shop)
 {
     if (sb_option_bool(r, "cancel_redirects"))
@@ -172,7 +174,7 @@ static void cancelled(struct sb_req *r, const char *back, const char *shop)
         sb_page(r, 200, "Installation cancelled", "The app was not installed.");
 }
 
-/* 2.2.3: code, hmac, host, shop, state, timestamp; more may be added. */
+/* 2.2.3 "more may be added, so never hard-code the set" */
 static void call_back(struct sb_req *r, const json_t *page, const char *code)
 {
     const char *back = gd_json_text(page, "redirect_uri", ""), *shop = gd_json_text(page, "shop", "");
@@ -210,7 +212,8 @@ void shopify_consent(struct sb_req *r, const struct sb_choice *c)
 
 /* ---- the token endpoint ---- */
 
-/* A member of the JSON body, or of the form: both are taken (2.1). Numbers count as their text. */
+/* A member of the JSON body, or of the form: 2.1 "Token endpoint accepts `application/json`". Numbers count
+ * as their text. */
 static const char *field(struct sb_req *r, const char *name)
 {
     const json_t *value;
@@ -223,7 +226,7 @@ static const char *field(struct sb_req *r, const char *name)
     return json_string_value(value);
 }
 
-/* 2.1: without Accept: application/json errors are an HTML page. */
+/* 2.1 "that Accept header errors come back as an HTML page" */
 static void refuse(struct sb_req *r, int status, const char *error, const char *description)
 {
     const char *accept = sb_header(r, "Accept");
@@ -261,9 +264,10 @@ static json_t *new_pair(struct sb_req *r, const json_t *from, const char **ret_r
     sb_token_add(r, "access", access, ACCESS_LIVES, token_fields(from, "expiring"));
     record = sb_token_add(r, "refresh", refresh, lives, token_fields(from, "expiring"));
     json_object_set_new(record, "access", json_string(access));
-    if (!sb_option_bool(r, "without_expires_in")) /* 2.2.5: has been seen missing */
+    if (!sb_option_bool(
+            r, "without_expires_in")) /* 2.2.5 "A refresh answer without `expires_in` has been seen" */
         json_object_set_new(answer, "expires_in", json_integer(ACCESS_LIVES));
-    if (!sb_option_bool(r, "without_refresh_token")) { /* 0.1 */
+    if (!sb_option_bool(r, "without_refresh_token")) { /* 0.1 "`expiring` answers without a refresh token" */
         json_object_set_new(answer, "refresh_token", json_string(refresh));
         json_object_set_new(answer, "refresh_token_expires_in", json_integer(lives));
     }
@@ -271,7 +275,7 @@ static json_t *new_pair(struct sb_req *r, const json_t *from, const char **ret_r
     return answer;
 }
 
-/* 0.1: re-authorising a non-expiring install returns the same perpetual token. */
+/* 0.1 "Re-authorising a non-expiring install returns the same perpetual token" */
 static json_t *perpetual(struct sb_req *r, const json_t *from)
 {
     const char *value;
@@ -291,7 +295,7 @@ static json_t *perpetual(struct sb_req *r, const json_t *from)
     return answer_of(r, value, from);
 }
 
-/* 2.2.4: online tokens carry the user. */
+/* 2.2.4 "Online tokens instead carry" */
 static json_t *online(struct sb_req *r, const json_t *from)
 {
     const char *value = sb_make(r, "token", "shpat_", 32);
@@ -306,7 +310,8 @@ static json_t *online(struct sb_req *r, const json_t *from)
     return answer;
 }
 
-/* What a code or an ID token is traded for. 2.2.5: a new expiring token revokes all earlier expiring ones. */
+/* What a code or an ID token is traded for: 2.2.5 "revokes all earlier expiring tokens"; 2.2.4 "(string or
+ * number 1; 0 or absent = non-expiring)". */
 static void acquire(struct sb_req *r, const json_t *from, bool is_online)
 {
     const char *expiring = field(r, "expiring"), *refresh;
@@ -324,7 +329,7 @@ static void acquire(struct sb_req *r, const json_t *from, bool is_online)
         sb_json(r, 200, perpetual(r, from));
 }
 
-/* Fault "role_downgrade", 2.2.4: a merchant-side reduction; of write_x the read_x is left. */
+/* Fault role_downgrade: 2.2.4 "a merchant-side reduction means"; of write_x the read_x is left. */
 static void reduce(struct sb_req *r, json_t *code)
 {
     GD_AUTO_JSON scopes = json_array();
@@ -343,7 +348,7 @@ static void reduce(struct sb_req *r, json_t *code)
     install(r, gd_json_text(code, "shop", ""), gd_json_text(code, "app", ""), scopes);
 }
 
-/* 2.1: 400, the code. */
+/* 2.1 "authorization code was not found or was already used" */
 static void exchange_code(struct sb_req *r, const json_t *app, const char *shop)
 {
     json_t *code = sb_token(r, "code", field(r, "code"));
@@ -359,9 +364,10 @@ static void exchange_code(struct sb_req *r, const json_t *app, const char *shop)
     acquire(r, code, gd_json_bool(code, "online", false));
 }
 
-/* ---- rotation (2.2.5) ---- */
+/* ---- rotation ---- */
 
-/* May this refresh token be spent now, for the first time or again? */
+/* May this refresh token be spent now, for the first time or again? 2.2.5 "until 2026-08-27" and "since
+ * 2026-08-28". */
 static bool may_refresh(struct sb_req *r, const json_t *token)
 {
     int64_t used = gd_json_i64(token, "used", 0), age = sb_now(r) - used;
@@ -383,8 +389,8 @@ static void retire(struct sb_req *r, const char *refresh, bool access)
         sb_token_end(pair, SB_REVOKED);
 }
 
-/* The previous access token stays valid until its own expiry. Using the replacement retires the predecessor;
- * a replay makes the last returned pair the only successor [assumed]. */
+/* 2.2.5 "After a refresh the *previous access token* stays valid" and "Using the replacement retires the
+ * predecessor"; a replay makes the last returned pair the only successor [assumed]. */
 static void rotate(struct sb_req *r, json_t *token, const char *value)
 {
     const char *successor = gd_json_text(token, "successor", NULL),
@@ -403,11 +409,12 @@ static void rotate(struct sb_req *r, json_t *token, const char *value)
     json_object_set_new(token, "successor", json_string(refresh));
     json_object_set_new(sb_token(r, "refresh", refresh), "predecessor", json_string(value));
     sb_json(r, 200, answer);
-    if (sb_fault(r, "consumed_520")) /* 2.2.5, incident on record */
+    if (sb_fault(r, "consumed_520")) /* 2.2.5 "Incident on record" */
         sb_text(r, 520, "text/html",
                 "<html><head><title>520: Web server is returning an unknown error</title></head></html>");
 }
 
+/* 2.1 "| 401 `invalid_request`"; 0.1 "A dead refresh token is 400 `invalid_grant`". */
 static void refresh_grant(struct sb_req *r, const json_t *app, const char *shop)
 {
     const char *value = field(r, "refresh_token"), *how = sb_option_text(r, "dead_refresh");
@@ -416,16 +423,15 @@ static void refresh_grant(struct sb_req *r, const json_t *app, const char *shop)
     if (may_refresh(r, token) && sb_same(gd_json_text(token, "shop", NULL), shop) &&
         sb_same(gd_json_text(token, "app", NULL), gd_json_text(app, "id", NULL)))
         rotate(r, token, value);
-    else if (strcmp(how, "invalid_grant") == 0) /* 0.1 */
+    else if (strcmp(how, "invalid_grant") == 0)
         refuse(r, 400, "invalid_grant", "This request requires an active refresh_token");
     else
         refuse(r, 401, "invalid_request", "This request requires an active refresh_token");
 }
 
-/* ---- token exchange (2.2.6, 2.2.7) ---- */
+/* ---- token exchange ---- */
 
-/* A retry with the same old token returns the same pair, until the pair was refreshed or replaced. NULL: no
- * longer. */
+/* 2.2.6 "until the pair is refreshed or replaced by another acquisition". NULL: no longer. */
 static json_t *same_pair(struct sb_req *r, const json_t *old)
 {
     json_t *refresh = sb_token(r, "refresh", gd_json_text(old, "pair", ""));
@@ -446,8 +452,8 @@ static json_t *same_pair(struct sb_req *r, const json_t *old)
     return answer;
 }
 
-/* Irreversible per shop; the old token stops working for the API at once. 2.2.6; 2.1, invalid_subject_token.
- */
+/* 2.2.6 "Irreversible per shop; the old token stops working for the API at once"; 2.1 "| 400
+ * `invalid_subject_token` |". */
 static void migrate(struct sb_req *r, const json_t *app, const char *shop)
 {
     const char *subject = field(r, "subject_token"), *refresh;
@@ -472,7 +478,7 @@ static void migrate(struct sb_req *r, const json_t *app, const char *shop)
         refuse(r, 400, sb_option_text(r, "migration_word"), "The subject token cannot be exchanged");
 }
 
-/* 2.2.7; 2.1, invalid_subject_token. */
+/* 2.2.7 "Bad token → 400 `invalid_subject_token`" */
 static void id_token_grant(struct sb_req *r, const json_t *app, const char *shop)
 {
     const json_t *claims = shopify_id_token(r, app, field(r, "subject_token"));
@@ -491,7 +497,9 @@ static void id_token_grant(struct sb_req *r, const json_t *app, const char *shop
     json_decref(from);
 }
 
-/* 2.2.6, 2.2.7; the refusal of other types is [assumed]. */
+/* 2.2.6 "`subject_token_type=urn:shopify:params:oauth:token-type:offline-access-token`" and 2.2.7
+ * "`subject_token_type=urn:ietf:params:oauth:token-type:id_token`"; the refusal of other types is [assumed].
+ */
 static void token_exchange(struct sb_req *r, const json_t *app, const char *shop)
 {
     const char *type = field(r, "subject_token_type"), *wanted = field(r, "requested_token_type");
@@ -504,7 +512,8 @@ static void token_exchange(struct sb_req *r, const json_t *app, const char *shop
         refuse(r, 400, "invalid_request", "The token types are not supported");
 }
 
-/* 2.1: JSON or a form, else 415; the other refusals are [assumed]. */
+/* 2.1 "Token endpoint accepts `application/json`" and "| 404, 406, 414, 415 | our URL or headers |"; the
+ * other refusals are [assumed]. */
 static void access_token(struct sb_req *r)
 {
     const json_t *shop = shopify_shop(r), *app = shopify_app(r, field(r, "client_id"));
