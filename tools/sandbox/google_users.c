@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define LIVES (20 * 86400) /* B3 "**expires 20 days** after creation" and "must be approved within 20 days" \
-                            */
+/* B3 "**expires 20 days** after creation" and "must be approved within 20 days" */
+#define LIVES (20 * 86400)
 
 static bool is_role(const char *role)
 {
