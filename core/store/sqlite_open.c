@@ -179,6 +179,14 @@ static void sql_now(sqlite3_context *ctx, int n, sqlite3_value **args)
     sqlite3_result_int64(ctx, gd_now(e->clock));
 }
 
+/* gd_era(): one file has one history. */
+static void sql_era(sqlite3_context *ctx, int n, sqlite3_value **args)
+{
+    (void)n;
+    (void)args;
+    sqlite3_result_text(ctx, "", 0, SQLITE_STATIC);
+}
+
 static int open_conn(struct gd_engine *e, struct gd_sqlite_conn *c, int flags)
 {
     int rc = sqlite3_open_v2(e->path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
@@ -189,6 +197,9 @@ static int open_conn(struct gd_engine *e, struct gd_sqlite_conn *c, int flags)
     if (rc == SQLITE_OK)
         rc = sqlite3_create_function_v2(c->db, "gd_now", 0, SQLITE_UTF8 | SQLITE_DIRECTONLY, e, sql_now, NULL,
                                         NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_create_function_v2(c->db, "gd_era", 0, SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, sql_era,
+                                        NULL, NULL, NULL);
     return rc;
 }
 

@@ -97,7 +97,8 @@ void gd_pg_apart(struct gd_engine *e, struct gd_tx *tx)
     const char *node = fenced(tx);
     struct gd_err err = { 0 };
 
-    if (gd_pg_stopped(e, &err) || gd_pg_connect(&e->apart, until, &err) < 0) {
+    if (gd_pg_stopped(e, &err) || gd_pg_connect(&e->apart, until, &err) < 0 ||
+        (e->unprepared && gd_pg_check_ours(&e->apart, until, &err) < 0)) {
         gd_tx_fail(tx, GD_STORE_FAILED, &err);
         return;
     }

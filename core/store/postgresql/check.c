@@ -12,11 +12,17 @@
 #define LOCK_PART   10  /* of the deadline: so long one transaction lets its group wait for a lock */
 #define FEED_LOCK   100 /* ms: what the feed also looks at is not worth being late with the news */
 
+/* The name of a file of the log begins with its timeline. Evaluated by the server in each statement: behind a
+ * pooler the next one may run on another server. */
+#define TIMELINE "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
+#define NO_ERA   "''::text"
+
 GD_SQL(sql_settings, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), "
                      "current_setting('synchronous_commit'), "
                      "coalesce(current_setting('synchronous_standby_names', true), ''), "
                      "current_setting('server_encoding'), coalesce(current_setting('fsync', true), 'on'), "
                      "coalesce(current_setting('full_page_writes', true), 'on'), pg_backend_pid()");
+GD_SQL(sql_era, "SELECT gd_era()");
 GD_SQL(sql_ours,
        "SELECT (SELECT id FROM installation LIMIT 1), (SELECT link FROM feed WHERE node = $1 AND n = $2)");
 
@@ -122,8 +128,30 @@ static void remember(struct gd_engine *e, const PGconn *pg, const struct gd_tx *
     pthread_mutex_unlock(&e->lock_state);
 }
 
+/* The first connection finds out, and one thread makes that. Engines that keep what they acknowledge by other
+ * means have no timeline to tell. */
+static int learn_era(struct gd_pg_conn *c, int64_t until, struct gd_err *err)
+{
+    struct gd_engine *e = c->engine;
+    struct gd_tx *tx;
+    int rc;
+
+    if (e->era)
+        return 0;
+    e->era = is_other(c->pg) ? NO_ERA : TIMELINE;
+    tx = gd_tx_new(NULL);
+    tx->once = true;
+    gd_tx_add_(tx, &sql_era, NULL, 0);
+    rc = gd_pg_ask(c, tx, until, err);
+    gd_tx_free(tx);
+    if (rc == 0)
+        return 0;
+    e->era = err->reason == GD_R_STORE_UNREACHABLE || err->reason == GD_R_STORE_SLOW ? NULL : NO_ERA;
+    return e->era && c->pg ? 0 : -1; /* it is dialled once more */
+}
+
 /* Once the engine is open: the same installation, and nothing that was acknowledged is missing. */
-static int check_ours(struct gd_pg_conn *c, int64_t until, struct gd_err *err)
+int gd_pg_check_ours(struct gd_pg_conn *c, int64_t until, struct gd_err *err)
 {
     struct gd_engine *e = c->engine;
     struct gd_pg_mark acked = gd_pg_acked(e);
@@ -172,10 +200,12 @@ int gd_pg_check(struct gd_pg_conn *c, int64_t until, struct gd_err *err)
     if (rc == 0)
         rc = check_own(c, tx, err);
     if (rc == 0)
+        rc = learn_era(c, until, err);
+    if (rc == 0)
         remember(e, c->pg, tx);
     gd_tx_free(tx);
     if (rc == 0 && e->installation)
-        rc = check_ours(c, until, err);
+        rc = gd_pg_check_ours(c, until, err);
     if (rc == 0 && c == &e->r && !e->unprepared)
         set(c, until, "SET default_transaction_read_only = on"); /* a read that writes is a mistake of ours */
     return rc;

@@ -60,8 +60,8 @@ struct gd_pg_sql {
 /* Most rows are changed where they are, again and again: with room left on their page the new version stays
  * on it and no index hears of it. */
 #define GD_PG_ROOM "fillfactor = 85"
-/* text COLLATE "C" for text, the clock for gd_now(); caller frees. */
-char *gd_pg_translate(const char *text, size_t nparams, bool *ret_travels);
+/* text COLLATE "C" for text, the clock for gd_now(), era for gd_era(); caller frees. */
+char *gd_pg_translate(const char *text, size_t nparams, const char *era, bool *ret_travels);
 
 /* ---- conn.c
  * ---------------------------------------------------------------------------------------------------
@@ -137,6 +137,7 @@ struct gd_engine {
     struct gd_pg_place place;
     struct gd_store_host host;
     char *node, *schema, *search_path;
+    const char *era; /* the server's words for gd_era(); NULL: not known yet */
     bool unprepared, accept_async;
     bool opening; /* until all that is there from the beginning is connected; one thread */
     int64_t deadline_ms;
@@ -177,6 +178,9 @@ int gd_pg_lock(struct gd_engine *e, struct gd_err *err);
 void gd_pg_unlock(struct gd_engine *e);
 /* check.c: on a connection just made. */
 int gd_pg_check(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
+/* A part of it: all that was acknowledged is there. Behind a pooler each transaction may meet another server.
+ */
+int gd_pg_check_ours(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
 /* write.c, scrub.c */
 extern const struct gd_sql gd_pg_fence; /* see gd_tx_fence */
 int gd_pg_write(struct gd_engine *e, struct gd_list *group);

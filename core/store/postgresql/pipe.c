@@ -226,7 +226,7 @@ static struct gd_pg_sql *kept(struct gd_pg_conn *c, const struct gd_tx *tx, cons
     if (tx->once || c->count >= GD_PG_SLOTS / 2)
         return NULL;
     s->sql = st->sql;
-    s->text = gd_pg_translate(st->sql->text, st->nparams, &s->travels);
+    s->text = gd_pg_translate(st->sql->text, st->nparams, c->engine->era, &s->travels);
     (void)snprintf(s->name, sizeof s->name, "s%zu", ++c->count);
     return s;
 }
@@ -276,7 +276,7 @@ static int64_t ahead(const struct gd_engine *e)
 static void send_unkept(struct gd_pg_run *r, struct gd_tx *tx, struct gd_stmt *st, struct params *p)
 {
     bool travels;
-    GD_AUTO_FREE char *text = gd_pg_translate(st->sql->text, st->nparams, &travels);
+    GD_AUTO_FREE char *text = gd_pg_translate(st->sql->text, st->nparams, r->c->engine->era, &travels);
 
     if (travels)
         set_number(p, ahead(r->c->engine));

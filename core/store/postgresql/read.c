@@ -192,7 +192,7 @@ int gd_pg_scan(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, voi
     struct gd_pg_conn *own = e->view ? NULL : gd_new(sizeof *own), *c = own ? own : e->view;
     struct gd_err why = { 0 };
     bool travels;
-    GD_AUTO_FREE char *text = gd_pg_translate(sql->text, 0, &travels);
+    GD_AUTO_FREE char *text = gd_pg_translate(sql->text, 0, e->era, &travels);
     int rc = travels ? gd_err_set(&why, GD_R_INTERNAL, "a scan takes no clock") : 0;
 
     if (own)

@@ -1,7 +1,8 @@
 /* store/postgresql/sql.c - the store's SQL in this server's words. Text sorts by its bytes, as it does in the
  * embedded engine and in ids; gd_now() is the server's clock. statement_timestamp() is the one that an index
  * can be searched by; it stands still within a statement and is never ahead. Where the daemon's clock travels
- * (tests, demonstrations), it travels along: that is one parameter more, behind the statement's own. */
+ * (tests, demonstrations), it travels along: that is one parameter more, behind the statement's own.
+ * gd_era() is the timeline that the server writes on: each promotion of a standby begins a new one. */
 #include "store/postgresql/pg.h"
 
 #include <ctype.h>
@@ -10,6 +11,7 @@
 
 #define SQL_MAX 65536
 #define NOW     "gd_now()"
+#define ERA     "gd_era()"
 
 static bool is_word(char c)
 {
@@ -38,7 +40,7 @@ static bool is_type(const char *text, const char *p)
     return before > text && is_word(before[-1]);
 }
 
-char *gd_pg_translate(const char *text, size_t nparams, bool *ret_travels)
+char *gd_pg_translate(const char *text, size_t nparams, const char *era, bool *ret_travels)
 {
     bool ddl = is_ddl(text), travels = false, quoted = false;
     struct gd_buf b;
@@ -51,6 +53,9 @@ char *gd_pg_translate(const char *text, size_t nparams, bool *ret_travels)
                         nparams + 1);
             p += strlen(NOW);
             travels = true;
+        } else if (!quoted && starts(p, ERA)) {
+            gd_buf_adds(&b, era);
+            p += strlen(ERA);
         } else if (ddl && is_type(text, p)) {
             gd_buf_adds(&b, "text COLLATE \"C\"");
             p += strlen("text");

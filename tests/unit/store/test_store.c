@@ -19,6 +19,7 @@ GD_SQL(sql_two, "SELECT 1; SELECT 2");
 GD_SQL(sql_wrong, "SELECT nothing FROM nowhere");
 GD_SQL(sql_qmark, "SELECT ?");
 GD_SQL(sql_now, "SELECT gd_now()");
+GD_SQL(sql_era, "SELECT LENGTH(gd_era())");
 GD_SQL(sql_until, "UPDATE kv SET v = gd_now() + $1 WHERE workspace = 'w' AND v <= gd_now()");
 
 static struct kit k;
@@ -137,14 +138,26 @@ static void test_null_parameter(void **state)
     assert_int_equal(s.err.reason, GD_R_CONFLICT); /* NOT NULL */
 }
 
-static int64_t store_now(void)
+static int64_t store_says(const struct gd_sql *sql)
 {
     struct gd_tx *tx = gd_tx_new(k.s);
     struct shot s;
 
-    gd_tx_add_(tx, &sql_now, NULL, 0);
+    gd_tx_add_(tx, sql, NULL, 0);
     assert_int_equal(kit_read(&k, tx, &s), GD_STORE_OK);
     return s.num;
+}
+
+static int64_t store_now(void)
+{
+    return store_says(&sql_now);
+}
+
+/* The timeline of the server; a file has none. That a promotion begins another one: nodes.promoted. */
+static void test_era(void **state)
+{
+    (void)state;
+    assert_int_equal(store_says(&sql_era), kit_shared() ? 8 : 0);
 }
 
 /* Several nodes on one machine have one clock; a little may lie between two readings of it. */
@@ -757,6 +770,7 @@ int main(void)
         T(test_values_come_back),
         T(test_null_parameter),
         T(test_now),
+        T(test_era),
         T(test_now_travels),
         T(test_news_of_one_node),
         T(test_changes_answer_the_condition),
