@@ -190,6 +190,7 @@ static int boot_nodes(struct gd_daemon *d, struct gd_err *err)
     struct gd_nodes_options o = { .name = d->node,
                                   .version = GRANTD_VERSION,
                                   .lease_ms = d->config->node_lease_ms,
+                                  .back_ms = d->config->request_deadline_ms + d->config->node_lease_ms,
                                   .alone = gd_store_shared(d->store) ? NULL : d->rng,
                                   .on_changed = on_changed,
                                   .on_dead = on_dead,

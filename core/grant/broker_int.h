@@ -232,8 +232,9 @@ int gd_restored_refuse(struct gd_store *keys, struct gd_store *data,
 /* Before the spool is replayed: does the store show an older state? Each record that was looked at. After it:
  * holds what may have been spent since. */
 int gd_restored_begin(struct gd_broker *b, struct gd_err *err);
+bool gd_restored_in_doubt(const struct gd_broker *b); /* the store may have been set back */
 void gd_restored_spooled(struct gd_broker *b, const char *workspace, const char *cred, const char *attempt,
-                         int64_t gen, bool known);
+                         bool known);
 void gd_restored_lost(struct gd_broker *b, const char *cred,
                       const char *attempt); /* it was stored, and is not */
 int gd_restored_end(struct gd_broker *b, struct gd_err *err);

@@ -23,7 +23,12 @@ GD_SQL(sql_known_grant, "SELECT COUNT(*) FROM grants WHERE workspace = $1 AND id
 GD_SQL(sql_known_end, "SELECT COUNT(*) FROM flows WHERE workspace = $1 AND id = $2"
                       " AND status IN ('done', 'failed')");
 GD_SQL(sql_known_version, "SELECT COUNT(*) FROM token_versions WHERE workspace = $1 AND attempt_id = $2");
-GD_SQL(sql_known_cred, "SELECT gen, status FROM credentials WHERE workspace = $1 AND id = $2");
+/* The newest answer that the store has: the credential's own number also grows where none came, when one that
+ * was refused makes room for another. */
+GD_SQL(
+    sql_known_cred,
+    "SELECT (SELECT MAX(v.parent_gen) FROM token_versions v WHERE v.workspace = $1 AND v.credential_id = $2),"
+    " status FROM credentials WHERE workspace = $1 AND id = $2");
 
 struct loading {
     struct gd_broker *b;
@@ -33,7 +38,8 @@ struct loading {
     struct gd_map tombs; /* "workspace\nclient" of those whose key was destroyed */
     struct gd_tx *tx;    /* being filled by a scan */
     int64_t gen;         /* of a record of the spool */
-    bool known;
+    bool known;          /* that record is in the store, or was: */
+    bool collected;      /* it is so old that it was removed */
     int64_t n;
 };
 
@@ -121,10 +127,11 @@ static void on_known(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
             *l->err = *err;
         return;
     }
-    l->known =
-        gd_tx_int(tx, 0, 0, 0) > 0 || gd_tx_int(tx, 1, 0, 0) > 0 || gd_tx_int(tx, 3, 0, 0) > 0 ||
-        (gd_tx_rows(tx, 2) && (!strcmp(gd_tx_text(tx, 2, 0, 1), "revoked") ||
-                               gd_tx_int(tx, 2, 0, 0) > l->gen + GD_KEEP_VERSIONS + 1)); /* collected since */
+    l->collected = gd_tx_rows(tx, 2) && (!strcmp(gd_tx_text(tx, 2, 0, 1), "revoked") ||
+                                         gd_tx_int(tx, 2, 0, 0) > l->gen + GD_KEEP_VERSIONS);
+    l->known = gd_tx_int(tx, 0, 0, 0) > 0 || gd_tx_int(tx, 1, 0, 0) > 0 || gd_tx_int(tx, 3, 0, 0) > 0;
+    l->collected &= !l->known;
+    l->known |= l->collected;
 }
 
 /* What tells whether the store has a record; texts are empty where the record has none. */
@@ -176,7 +183,7 @@ static bool is_wanted(struct loading *l, const struct known_by *k)
     known = is_known(l, k);
     if (l->failed)
         return false;
-    gd_restored_spooled(l->b, k->workspace, k->cred, k->attempt, k->gen, known);
+    gd_restored_spooled(l->b, k->workspace, k->cred, k->attempt, known);
     return !known;
 }
 
@@ -236,7 +243,9 @@ static void on_spooled(void *arg, const void *rec, size_t n)
         on_spooled_json(l, rec, n);
 }
 
-/* Only what brought tokens says whether the store has it. */
+/* Only what brought tokens says whether the store has it. Where it was set back, another node may have given
+ * back so much of its own that this record only looks as if it had been removed: that says nothing of those
+ * before it. */
 static enum gd_spool_there is_there(void *arg, const void *rec, size_t n)
 {
     struct loading *l = arg;
@@ -259,7 +268,9 @@ static enum gd_spool_there is_there(void *arg, const void *rec, size_t n)
     if (l->failed || !*k.attempt || is_tomb(l, k.workspace, k.client))
         return GD_SPOOL_UNSAID;
     if (is_known(l, &k)) {
-        gd_restored_spooled(l->b, k.workspace, k.cred, k.attempt, k.gen, true);
+        if (l->collected && gd_restored_in_doubt(l->b))
+            return GD_SPOOL_UNSAID;
+        gd_restored_spooled(l->b, k.workspace, k.cred, k.attempt, true);
         return GD_SPOOL_STORED;
     }
     gd_restored_lost(l->b, k.cred, k.attempt);

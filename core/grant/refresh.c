@@ -16,15 +16,18 @@
 #define AUDIT_PATIENCE_MS (10 * 60 * 1000)
 #define NO_DUE_MS         60000
 #define OTHERS_MS         5000  /* until it is looked whether another node did what was due */
+#define BEHIND_MS         1000  /* until it is looked whether all nodes have come back */
 #define STEP_IN_MS        20000 /* a token that lives shorter is anybody's to renew */
 
 /* By the clock that all nodes share; a node's own is compared with nobody's. A lease whose time is over while
  * its request may still be answered, or was, is anybody's only where a token may be presented twice: for the
- * others what comes of it is settled by its owner, or by who takes over from that (takeover.c). */
+ * others what comes of it is settled by its owner, or by who takes over from that (takeover.c). After the
+ * database changed its primary no token that a refresh spends is presented before every node has given back
+ * what the new one may lack: it may not be the last one. */
 GD_SQL(sql_lease,
        "UPDATE credentials SET lease_owner = $1, lease_epoch = lease_epoch + 1, lease_until = gd_now() + $2,"
        " lease_attempt = $3 WHERE workspace = $4 AND id = $5 AND gen = $6 AND status NOT IN ('revoked', "
-       "'restored')"
+       "'restored') AND (retry_class = $7 OR NOT " GD_NODES_BEHIND ")"
        " AND (lease_owner IS NULL OR lease_owner = $1 OR (lease_until < gd_now() AND (retry_class IN ($7, $8)"
        " OR NOT EXISTS (SELECT 1 FROM intents i WHERE i.workspace = credentials.workspace"
        " AND i.attempt_id = credentials.lease_attempt))))");
@@ -36,7 +39,7 @@ GD_SQL(sql_current,
        "SELECT c.gen, c.account_id, c.scope, c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, "
        "c.shape,"
        " c.retry_class, c.retry_grace_ms, c.attempts, c.status, c.lease_attempt, v.attempt_id, v.parent_gen,"
-       " v.created_at, v.sealed, c.next_at"
+       " v.created_at, v.sealed, c.next_at, c.lease_owner"
        " FROM credentials c LEFT JOIN token_versions v"
        " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
        "$2");
@@ -289,12 +292,13 @@ static void take_lease(struct gd_flight *f)
     struct gd_clocks k = { .retry_class = c->retry_class };
     struct gd_tx *tx = gd_tx_new(b->d.store);
 
+    f->first_gen = c->gen; /* news may move the index until the answer is here */
     f->lease_ms = gd_plan_lease(&b->plan, &k, b->family_lease_ms);
     gd_lease_add(tx, &(struct gd_lease){ .workspace = f->workspace,
                                          .cred = f->id,
                                          .attempt = f->intent,
                                          .worker = gd_nodes_worker(b->d.nodes),
-                                         .gen = c->gen,
+                                         .gen = f->first_gen,
                                          .lease_ms = f->lease_ms,
                                          .deadline_ms = b->plan.deadline_ms });
     gd_store_commit(b->d.store, tx, on_leased, f);
@@ -418,31 +422,44 @@ static bool cannot_be_opened(enum gd_reason r)
            r == GD_R_SEAL_TAMPERED || r == GD_R_KEY_MISSING;
 }
 
+static void say_why_not(const struct gd_flight *f, bool behind, struct gd_err *ret)
+{
+    enum gd_cred_status status = gd_cred_at(&f->b->ix, f->cred)->status;
+
+    if (status == GD_CRED_REVOKED)
+        gd_err_set(ret, GD_R_CREDENTIAL_REVOKED, "the credential was revoked");
+    else if (status == GD_CRED_RESTORED)
+        gd_err_set(ret, GD_R_CREDENTIAL_RESTORED, "the store was set back; an operator decides");
+    else if (behind)
+        gd_err_set(ret, GD_R_NODES_BEHIND,
+                   "another server took the database's place, and not every node has "
+                   "given back what it may lack; nothing was sent");
+    else
+        gd_err_set(ret, GD_R_CONFLICT, "another node is renewing the credential");
+}
+
 /* No lease: another node has it, or was here before us. The index follows the row; when that has a newer
- * generation than we knew, what was to be done is done. */
+ * generation than we knew, what was to be done is done. One that is as we
+ * knew it, and that nobody has, waits for a node. */
 static void follow_row(struct gd_flight *f, const struct gd_tx *tx)
 {
     struct gd_broker *b = f->b;
     struct gd_ix_cred *c = gd_cred_at(&b->ix, f->cred);
-    bool moved = c->gen != (uint32_t)gd_tx_int(tx, ROW, 0, 0);
+    int64_t gen = gd_tx_int(tx, ROW, 0, 0);
+    bool moved = gen > f->first_gen, behind = gen == f->first_gen && gd_tx_is_null(tx, ROW, 0, 18);
     enum gd_cred_status status;
     struct gd_err e;
 
     if (gd_cred_status_parse(gd_tx_text(tx, ROW, 0, 11), &status))
         c->status = (uint8_t)status;
-    if (moved)
+    if (gen != (int64_t)c->gen)
         gd_tokens_drop(b->tokens, f->cred);
-    c->gen = (uint32_t)gd_tx_int(tx, ROW, 0, 0);
+    c->gen = (uint32_t)gen;
     c->expires_at = gd_tx_int(tx, ROW, 0, 4);
-    f->due = moved ? gd_tx_int(tx, ROW, 0, 17) : gd_now(b->d.clock) + OTHERS_MS;
+    f->due = moved ? gd_tx_int(tx, ROW, 0, 17) : gd_now(b->d.clock) + (behind ? BEHIND_MS : OTHERS_MS);
     if (c->status == GD_CRED_REVOKED || c->status == GD_CRED_RESTORED)
         f->due = GD_NEVER_DUE;
-    if (c->status == GD_CRED_REVOKED)
-        gd_err_set(&e, GD_R_CREDENTIAL_REVOKED, "the credential was revoked");
-    else if (c->status == GD_CRED_RESTORED)
-        gd_err_set(&e, GD_R_CREDENTIAL_RESTORED, "the store was set back; an operator decides");
-    else
-        gd_err_set(&e, GD_R_CONFLICT, "another node is renewing the credential");
+    say_why_not(f, behind, &e);
     if (!moved)
         gd_flight_fail(f, &e);
     gd_flight_end(f);

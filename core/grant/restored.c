@@ -17,28 +17,40 @@ GD_SQL(sql_hold,
        "0, reason = 'CREDENTIAL_RESTORED', reason_text = 'the store was set back; this token may "
        "have been spent since' WHERE status IN ('current', 'retrying', 'uncertain', 'quarantined')"
        " AND retry_class NOT IN ($2, $3)");
-/* An answer to a later generation than the store knows: its parent's answer is lost, but it is newer than all
- * that is there, and presenting an older one might end everything. And any that was never tried, where what
- * is there was refused: going from one such answer to the next counts as generations, too. */
-GD_SQL(sql_advance,
-       "UPDATE credentials SET gen = CASE WHEN gen < $1 THEN $1 ELSE gen + 1 END, current_attempt = $2,"
-       " status = 'retrying', next_at = $5, attempts = 0,"
-       " reason = NULL, reason_text = NULL, lease_owner = NULL, lease_until = 0,"
-       " issued_at = (SELECT issued_at FROM token_versions WHERE workspace = $3 AND attempt_id = $2),"
-       " expires_at = (SELECT expires_at FROM token_versions WHERE workspace = $3 AND attempt_id = $2),"
-       " refresh_expires_at = (SELECT refresh_expires_at FROM token_versions WHERE workspace = $3"
-       " AND attempt_id = $2) WHERE workspace = $3 AND id = $4 AND status <> 'revoked'"
-       " AND (gen < $1 OR status IN ('quarantined', 'needs_consent'))"
-       " AND EXISTS (SELECT 1 FROM token_versions v WHERE v.workspace = $3 AND v.attempt_id = $2"
-       " AND v.status = 'candidate')");
+/* The newest of those that never became current, if it answers a later generation than what is there: its
+ * parent's answer may be lost, but presenting an older one might end everything. And any that was never
+ * tried, where what is there was refused: going from one such answer to the next counts as generations, too,
+ * so the credential's own number says nothing here. */
+GD_SQL(
+    sql_advance,
+    "UPDATE credentials SET status = 'retrying', next_at = $3, attempts = 0, reason = NULL,"
+    " reason_text = NULL, lease_owner = NULL, lease_until = 0, gen = 1 + (SELECT MAX(CASE WHEN v.parent_gen"
+    " > credentials.gen THEN v.parent_gen ELSE credentials.gen END) FROM token_versions v"
+    " WHERE v.workspace = $1 AND v.credential_id = $2 AND v.status = 'candidate'), current_attempt ="
+    " (SELECT v.attempt_id FROM token_versions v WHERE v.workspace = $1 AND v.credential_id = $2"
+    " AND v.status = 'candidate' ORDER BY v.parent_gen DESC, v.attempt_id DESC LIMIT 1)"
+    " WHERE workspace = $1 AND id = $2 AND status <> 'revoked' AND EXISTS (SELECT 1 FROM token_versions v"
+    " WHERE v.workspace = $1 AND v.credential_id = $2 AND v.status = 'candidate'"
+    " AND (credentials.status IN ('quarantined', 'needs_consent') OR credentials.current_attempt IS NULL"
+    " OR v.parent_gen > (SELECT w.parent_gen FROM token_versions w WHERE w.workspace = $1"
+    " AND w.attempt_id = credentials.current_attempt)))");
+GD_SQL(sql_advance_times,
+       "UPDATE credentials SET issued_at = (SELECT v.issued_at FROM token_versions v WHERE v.workspace = $1"
+       " AND v.attempt_id = credentials.current_attempt), expires_at = (SELECT v.expires_at"
+       " FROM token_versions v WHERE v.workspace = $1 AND v.attempt_id = credentials.current_attempt),"
+       " refresh_expires_at = (SELECT v.refresh_expires_at FROM token_versions v WHERE v.workspace = $1"
+       " AND v.attempt_id = credentials.current_attempt) WHERE workspace = $1 AND id = $2"
+       " AND EXISTS (SELECT 1 FROM token_versions v WHERE v.workspace = $1"
+       " AND v.attempt_id = credentials.current_attempt AND v.status = 'candidate')");
 GD_SQL(sql_advance_old,
        "UPDATE token_versions SET status = 'superseded' WHERE workspace = $1 AND credential_id = $2"
-       " AND status = 'current' AND attempt_id <> $3 AND EXISTS (SELECT 1 FROM credentials c"
-       " WHERE c.workspace = $1 AND c.id = $2 AND c.current_attempt = $3)");
-GD_SQL(sql_advance_new,
-       "UPDATE token_versions SET status = 'current' WHERE workspace = $1 AND attempt_id = $3"
-       " AND EXISTS (SELECT 1 FROM credentials c WHERE c.workspace = $1 AND c.id = $2"
-       " AND c.current_attempt = $3)");
+       " AND status = 'current' AND EXISTS (SELECT 1 FROM credentials c WHERE c.workspace = $1 AND c.id = $2"
+       " AND c.current_attempt <> token_versions.attempt_id)");
+GD_SQL(
+    sql_advance_new,
+    "UPDATE token_versions SET status = 'current' WHERE workspace = $1 AND credential_id = $2"
+    " AND status = 'candidate' AND EXISTS (SELECT 1 FROM credentials c WHERE c.workspace = $1 AND c.id = $2"
+    " AND c.current_attempt = token_versions.attempt_id)");
 /* What the spool brought back stands on its newest answer. */
 GD_SQL(sql_release,
        "UPDATE credentials SET status = 'retrying', next_at = $3, reason = NULL, reason_text = NULL"
@@ -88,10 +100,11 @@ int gd_restored_refuse(struct gd_store *keys, struct gd_store *data, struct gd_e
 
 /* What is found out between the keys and the index; gd_broker.restoring while it lasts. */
 struct gd_restoring {
-    json_t *mark; /* what is to be said in the store; NULL: nothing is wrong */
-    bool backup;  /* it was restored by an operator, who knows why */
-    bool covered; /* the store knew a record of the spool: it lacks nothing that the spool does not have */
-    json_t *back; /* [{"workspace","cred","attempt","gen"}]: answers that the spool brought back */
+    json_t *mark;  /* what is to be said in the store; NULL: nothing is wrong */
+    bool backup;   /* it was restored by an operator, who knows why */
+    bool in_doubt; /* commits may be gone, whether or not anything tells which */
+    bool covered;  /* the store knew a record of the spool: it lacks nothing that the spool does not have */
+    json_t *back;  /* [{"workspace","cred"}]: answers that the spool brought back */
 };
 
 struct step {
@@ -190,6 +203,7 @@ static void on_advanced(void *arg, struct gd_tx *tx, enum gd_store_result r, con
 static int advance(struct gd_broker *b, const struct gd_restoring *g, struct gd_err *err)
 {
     struct step s = { .b = b, .err = err };
+    GD_AUTO_JSON seen = json_object();
     struct gd_tx *tx;
     json_t *one;
     size_t i;
@@ -200,13 +214,16 @@ static int advance(struct gd_broker *b, const struct gd_restoring *g, struct gd_
     json_array_foreach(g->back, i, one)
     {
         const char *ws = gd_json_text(one, "workspace", ""), *cred = gd_json_text(one, "cred", "");
-        const char *attempt = gd_json_text(one, "attempt", "");
+        GD_AUTO_FREE char *name = gd_strf("%s %s", ws, cred);
 
-        gd_tx_add(tx, &sql_advance, GD_P_INT(gd_json_i64(one, "gen", 0) + 1), GD_P_TEXT(attempt),
-                  GD_P_TEXT(ws), GD_P_TEXT(cred), GD_P_INT(gd_now(b->d.clock)));
+        if (json_object_get(seen, name))
+            continue;
+        json_object_set_new(seen, name, json_true());
+        gd_tx_add(tx, &sql_advance, GD_P_TEXT(ws), GD_P_TEXT(cred), GD_P_INT(gd_now(b->d.clock)));
         gd_tx_news(tx, ws, cred);
-        gd_tx_add(tx, &sql_advance_old, GD_P_TEXT(ws), GD_P_TEXT(cred), GD_P_TEXT(attempt));
-        gd_tx_add(tx, &sql_advance_new, GD_P_TEXT(ws), GD_P_TEXT(cred), GD_P_TEXT(attempt));
+        gd_tx_add(tx, &sql_advance_times, GD_P_TEXT(ws), GD_P_TEXT(cred));
+        gd_tx_add(tx, &sql_advance_old, GD_P_TEXT(ws), GD_P_TEXT(cred));
+        gd_tx_add(tx, &sql_advance_new, GD_P_TEXT(ws), GD_P_TEXT(cred));
     }
     run(&s, true, tx, on_advanced);
     return s.failed ? -1 : 0;
@@ -268,6 +285,7 @@ static int find_out(struct gd_broker *b, struct gd_restoring *g, struct gd_err *
     if (g->backup)
         g->mark = json_incref(mark);
     told = gd_witness_set_back(b->witness);
+    g->in_doubt = told || g->backup || gd_nodes_behind(b->d.nodes);
     if (g->backup)
         return 0;
     if (!gd_witness_get(b->witness, &seen)) {
@@ -297,6 +315,11 @@ void gd_restored_lost(struct gd_broker *b, const char *cred, const char *attempt
                       "credential", cred, "attempt", attempt);
 }
 
+bool gd_restored_in_doubt(const struct gd_broker *b)
+{
+    return b->restoring->in_doubt || b->restoring->mark;
+}
+
 int gd_restored_begin(struct gd_broker *b, struct gd_err *err)
 {
     b->restoring = gd_new(sizeof *b->restoring);
@@ -305,13 +328,12 @@ int gd_restored_begin(struct gd_broker *b, struct gd_err *err)
 }
 
 void gd_restored_spooled(struct gd_broker *b, const char *workspace, const char *cred, const char *attempt,
-                         int64_t gen, bool known)
+                         bool known)
 {
     b->restoring->covered |= known;
     if (!known && *attempt)
         json_array_append_new(b->restoring->back,
-                              json_pack("{s:s, s:s, s:s, s:I}", "workspace", workspace, "cred", cred,
-                                        "attempt", attempt, "gen", (json_int_t)gen));
+                              json_pack("{s:s, s:s}", "workspace", workspace, "cred", cred));
 }
 
 int gd_restored_end(struct gd_broker *b, struct gd_err *err)

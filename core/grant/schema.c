@@ -195,6 +195,7 @@ const struct gd_migration gd_broker_migrations[] = {
     { .name = "parts", .statements = parts },           { .name = "orders", .statements = orders },
     { .name = "under_way", .statements = under_way },   { .name = "positions", .statements = positions },
     { .name = "shown", .statements = gd_nodes_shown },  { .name = "about", .statements = gd_nodes_about },
+    { .name = "eras", .statements = gd_nodes_eras },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

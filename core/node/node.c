@@ -30,32 +30,35 @@ const char *const gd_nodes_tables[] = {
 };
 
 const char *const gd_nodes_shown[] = { "ALTER TABLE nodes ADD COLUMN shown text", NULL };
+/* That which the node has found complete last. */
+const char *const gd_nodes_eras[] = { "ALTER TABLE nodes ADD COLUMN era text", NULL };
 
 const char *const gd_nodes_about[] = { "ALTER TABLE nodes ADD COLUMN title text",
                                        "ALTER TABLE nodes ADD COLUMN version text",
                                        "ALTER TABLE nodes ADD COLUMN beat_at bigint", NULL };
 
 #define OTHERS "(SELECT count(*) FROM nodes WHERE name <> $1 AND lease_until > gd_now())"
-/* A row that is there is taken only when it is this node's own, or nobody has kept it alive. */
+/* A row that is there is taken only when it is this node's own, or nobody has kept it alive. Its era stays
+ * until the first beat: the spool is read between. */
 GD_SQL(sql_take,
        "INSERT INTO nodes (name, worker, place, epoch, n, lease_until, state, started_at, beat_at,"
-       " title, version)"
+       " title, version, era)"
        " SELECT CAST($1 AS text), CAST($1 AS text) || '.1', $2, 1, $4, gd_now() + $3,"
-       " 'starting', gd_now(), gd_now(), $5, $6 WHERE " OTHERS " < $4"
+       " 'starting', gd_now(), gd_now(), $5, $6, gd_era() WHERE " OTHERS " < $4"
        " ON CONFLICT (name) DO UPDATE SET epoch = nodes.epoch + 1,"
        " worker = nodes.name || '.' || CAST(nodes.epoch + 1 AS text), place = excluded.place,"
        " lease_until = excluded.lease_until, state = 'starting', started_at = excluded.started_at,"
        " n = excluded.n, beat_at = excluded.beat_at, title = excluded.title, version = excluded.version"
        " WHERE nodes.place = $2 OR nodes.lease_until < gd_now()");
-GD_SQL(sql_mine, "SELECT worker FROM nodes WHERE name = $1");
+GD_SQL(sql_mine, "SELECT worker, CASE WHEN era <> gd_era() THEN 1 ELSE 0 END FROM nodes WHERE name = $1");
 GD_SQL(sql_others, "SELECT " OTHERS);
-GD_SQL(sql_beat,
-       "UPDATE nodes SET lease_until = gd_now() + $3, beat_at = gd_now(), state = $4, shown = $5, n = $6"
-       " WHERE name = $1 AND worker = $2");
-GD_SQL(sql_all,
-       "SELECT name, worker, state, lease_until - gd_now(), shown, n, COALESCE(title, ''),"
-       " COALESCE(version, ''), started_at, COALESCE(beat_at, 0) FROM nodes ORDER BY state = 'gone', name"
-       " LIMIT $1");
+GD_SQL(sql_beat, "UPDATE nodes SET lease_until = gd_now() + $3, beat_at = gd_now(), state = $4, shown = $5, "
+                 "n = $6, era = gd_era()"
+                 " WHERE name = $1 AND worker = $2");
+GD_SQL(sql_all, "SELECT name, worker, state, lease_until - gd_now(), shown, n, COALESCE(title, ''),"
+                " COALESCE(version, ''), started_at, COALESCE(beat_at, 0), CASE WHEN era <> gd_era() THEN 1 "
+                "ELSE 0 END FROM nodes ORDER BY state = 'gone', name"
+                " LIMIT $1");
 GD_SQL(sql_keep,
        "UPDATE nodes SET lease_until = gd_now() + $3, beat_at = gd_now() WHERE name = $1 AND worker = $2");
 GD_SQL(sql_is_over, "SELECT name FROM nodes WHERE name = $1 AND worker = $2 AND lease_until < gd_now()"
@@ -79,6 +82,7 @@ struct other {
     int64_t left_ms; /* of its lease, when it was read */
     uint64_t hash;
     bool live;
+    bool behind; /* it has not found the present era complete */
 };
 
 /* Renews the lease while the node starts: the loop does not turn while a large store is read. */
@@ -105,6 +109,7 @@ struct gd_nodes {
      * one will. The row never says more than is used, so others may go by it. */
     unsigned among, said, saying, say;
     bool counted;       /* once every other live node had said that it counts with this one */
+    bool behind;        /* when it was opened */
     unsigned under_way; /* transactions */
     unsigned fences;    /* those among them that fence */
     struct keeper keeper;
@@ -167,6 +172,11 @@ bool gd_nodes_prefers(const struct gd_nodes *n, const struct gd_id *id)
     return true;
 }
 
+bool gd_nodes_behind(const struct gd_nodes *n)
+{
+    return n->behind;
+}
+
 bool gd_nodes_take_all(const struct gd_nodes *n)
 {
     return !n->shared || n->started;
@@ -214,6 +224,7 @@ static void read_all(struct gd_nodes *n, const struct gd_tx *tx, size_t stmt)
         (void)snprintf(o->version, sizeof o->version, "%s", gd_tx_text(tx, stmt, i, 7));
         o->started_at = gd_tx_int(tx, stmt, i, 8);
         o->beat_at = gd_tx_int(tx, stmt, i, 9);
+        o->behind = gd_tx_int(tx, stmt, i, 10) != 0;
         o->hash = name_hash(o->name);
         o->live = o->left_ms > 0 && !strcmp(o->state, "live");
         n->live += o->live;
@@ -257,23 +268,25 @@ static void fence(struct gd_nodes *n, const struct other *o)
 }
 
 /* Only who has been alive without a gap for as long as others are given says that they are not. */
-static bool is_steady(const struct gd_nodes *n)
+static bool is_dead(const struct gd_nodes *n, const struct other *o)
 {
-    int64_t now = gd_mono(n->clock);
+    int64_t now = gd_mono(n->clock), given = n->o.lease_ms + (o->behind ? n->o.back_ms : 0);
 
-    return n->started && now < n->valid_until && now - n->steady_since >= n->o.lease_ms;
+    if (o->left_ms > 0 || !strcmp(o->state, "left") || !strcmp(o->state, "gone"))
+        return false;
+    return n->started && now < n->valid_until && now - n->steady_since >= given;
 }
 
 /* Those whose lease is over write nothing more; then what they left may be taken over. */
 static void look_after(struct gd_nodes *n)
 {
-    bool left = false, may_fence = is_steady(n) && n->fences == 0;
+    bool left = false, may_fence = n->fences == 0;
 
     for (unsigned i = 0; i < n->count; i++) {
         const struct other *o = &n->all[i];
 
         left |= !strcmp(o->state, "left");
-        if (may_fence && o->left_ms <= 0 && strcmp(o->state, "left") != 0 && strcmp(o->state, "gone") != 0)
+        if (may_fence && is_dead(n, o))
             fence(n, o);
     }
     if (left)
@@ -565,6 +578,7 @@ static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     o->taken = gd_tx_changes(tx, 0) > 0;
     o->others = gd_tx_int(tx, 2, 0, 0);
     read_all(o->n, tx, 4);
+    o->n->behind = gd_tx_int(tx, 1, 0, 1) != 0;
     if (o->taken)
         o->n->worker = gd_strdup(gd_tx_text(tx, 1, 0, 0));
     (void)GD_FAULT("node.named");

@@ -15,6 +15,12 @@
  * The beat waits for nothing that this process has in hand (gd_store_commit_apart): a node that waits for the
  * locks of one that froze must not be taken for dead itself.
  *
+ * A standby that takes the primary's place may lack what the nodes had written last, and what a platform
+ * answered meanwhile is with who received it. So each says with its beat which era of the database
+ * (gd_era()) it has found complete: all that it ever wrote is there, or was given back out of its spool. As
+ * long as one that lives has not said so of the present one (GD_NODES_BEHIND), a token that may be presented
+ * once only is not presented by anybody.
+ *
  * The embedded engine serves one process: the same calls, no timer, nobody else. Loop thread. */
 #ifndef GD_NODE_NODE_H
 #define GD_NODE_NODE_H
@@ -25,11 +31,13 @@
 
 struct gd_nodes;
 struct gd_nodes_options {
-    const char *name;              /* of this node, the same after a restart ("nd...") */
-    const char *title;             /* what people call it; NULL: nothing. Two may be called the same */
-    const char *version;           /* of the program */
-    const char *place;             /* where its state lies; a live node of that name elsewhere is refused */
-    int64_t lease_ms;              /* 0: 15 s; renewed three times in it */
+    const char *name;    /* of this node, the same after a restart ("nd...") */
+    const char *title;   /* what people call it; NULL: nothing. Two may be called the same */
+    const char *version; /* of the program */
+    const char *place;   /* where its state lies; a live node of that name elsewhere is refused */
+    int64_t lease_ms;    /* 0: 15 s; renewed three times in it */
+    int64_t back_ms; /* a node that found the database set back ends what it has under way and starts anew: so
+                        much longer it is not taken for dead */
     struct gd_rng *alone;          /* not NULL: nobody else can be in this store, so a start writes no row */
     void (*on_changed)(void *arg); /* other nodes came, went, or are drained: gd_nodes_live */
     void (*on_dead)(void *arg);    /* somebody can write nothing more and what he left is not settled: take it
@@ -76,13 +84,21 @@ void gd_nodes_bury(struct gd_tx *tx, const struct gd_tx *from, size_t stmt);
     ", 1, length($2)) = $2 OR ($3 = 1 AND " column " NOT IN (SELECT worker FROM nodes)))))"
 #define GD_NODES_GONE_P(n) \
     GD_P_TEXT(gd_nodes_worker(n)), GD_P_TEXT(gd_nodes_prefix(n)), GD_P_INT(gd_nodes_take_all(n))
+/* At the start: this node has not found the present era complete yet. */
+bool gd_nodes_behind(const struct gd_nodes *n);
 bool gd_nodes_take_all(const struct gd_nodes *n);      /* not only what is this node's own */
 const char *gd_nodes_prefix(const struct gd_nodes *n); /* "nd...." */
+/* True in a statement while a node that lives has not found the present era complete. NULL is one that joined
+ * before there were eras; the rows of a database may have come into a file. */
+#define GD_NODES_BEHIND                                                                     \
+    "(gd_era() <> '' AND EXISTS (SELECT 1 FROM nodes n WHERE n.era <> gd_era() AND n.state" \
+    " <> 'gone'))"
 /* {"name","worker","among","nodes":[{"name","title","state","lease_ms","version","started_at","seen_at"}]};
  * times by the database's clock. */
 json_t *gd_nodes_status(const struct gd_nodes *n);
 
 /* The table; parts of the store's migrations. */
-extern const char *const gd_nodes_tables[], *const gd_nodes_shown[], *const gd_nodes_about[];
+extern const char *const gd_nodes_tables[], *const gd_nodes_shown[], *const gd_nodes_about[],
+                                                                         *const gd_nodes_eras[];
 
 #endif

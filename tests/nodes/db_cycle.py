@@ -32,7 +32,7 @@ DEADLINE_MS = 1500
 STOPPED_SECONDS = 5
 WAIT = 30
 EACH = 2  # grants of each policy
-BUSY = ("CONFLICT", "OVERLOADED", "CREDENTIAL_RETRYING", "LEASE_LATE")  # another node, or this one, is at it
+BUSY = ("CONFLICT", "OVERLOADED", "CREDENTIAL_RETRYING", "LEASE_LATE", "NODES_BEHIND")  # another node, or this one, is at it
 HELD = "CREDENTIAL_RESTORED"
 
 

@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
-"""A standby that lacks the last commits is promoted: what a node had received comes back out of its spool, also when the
-others went on without it and were told that the token is spent."""
+"""A standby that lacks the last commits is promoted: what a node had received comes back out of its spool. As long as one
+that lives has not given back what it had, nobody presents a token that may be spent; and where the others went on without
+one, and were told that the token is spent, that is made good when it comes."""
 import unittest
 
 from trio import Cluster, Failover, RpcError, Trio, wait_for
 
 
-class Promoted(unittest.TestCase):
-    LIMITS = {"request_deadline_ms": 1000, "quiet_ms": 1000, "node_lease_ms": 60000}
+class Case(unittest.TestCase):
+    LIMITS = {"request_deadline_ms": 1000, "quiet_ms": 1000}
+    LEASE_MS = 60000
 
     def setUp(self):
         self.cluster = Cluster()
         self.addCleanup(self.cluster.done)
         self.cluster.__enter__()
         self.pair = Failover(self.cluster)
-        self.trio = Trio(self.cluster, limits=self.LIMITS, store={"deadline_ms": 1500}, wired=True, ports=self.pair.ports)
+        self.trio = Trio(self.cluster, limits={**self.LIMITS, "node_lease_ms": self.LEASE_MS}, store={"deadline_ms": 1500},
+                         wired=True, ports=self.pair.ports)
         self.addCleanup(self.trio.close)
-        self.trio.policies("none", "strict")
+        self.trio.policies("none", "strict", "family")
         self.trio.start()
 
     def status(self, node, grant):
@@ -38,37 +41,142 @@ class Promoted(unittest.TestCase):
     def again(self, node, grant):
         wait_for(lambda: self.refresh(node, grant) == "ok", 30, 0.05)
 
-    def strict(self):
-        return next(f for f in self.trio.families() if f["policy"] == "strict")
+    def renew(self, node, grant):
+        """By this one, which may have to learn first what another did."""
+        def accepted():
+            return sum(family["accepted"] for family in self.trio.families())
+        before = accepted()
+        wait_for(lambda: self.refresh(node, grant) == "ok" and accepted() > before, 30, 0.05)
 
-    def lose(self):
-        """The last two answers for a strict server are known to one node each, and to no database; the third node goes on
-        with what it has."""
-        a, b, c = self.trio.nodes
-        strict, free = a.consent("strict"), a.consent("none", login="bert")
-        for node in (a, b, c):
-            self.again(node, strict)
-            self.again(node, free)
-        self.pair.leave_behind()
-        self.again(b, strict)
-        self.again(a, strict)
-        self.again(a, free)
-        self.away(a, b)
+    def server(self, policy):
+        return next(f for f in self.trio.families() if f["policy"] == policy)
+
+    def presented(self):
+        """How often each server was shown a token"""
+        return {policy: self.server(policy)["accepted"] + self.server(policy)["refused"] for policy in ("strict", "family")}
+
+    def fail_over(self):
         self.pair.fail_over()
         self.trio.cluster = self.pair.primary
+
+    def lose(self, *policies):
+        """The last two answers of these servers are known to one node each, and to no database; the third node goes on
+        with what it has."""
+        a, b, c = self.trio.nodes
+        free = a.consent("none", login="bert")
+        grants = [a.consent(policy) for policy in policies]
+        for node in (a, b, c):
+            for grant in (*grants, free):
+                self.again(node, grant)
+        self.pair.leave_behind()
+        for grant in grants:
+            self.renew(b, grant)
+            self.renew(a, grant)
+        self.renew(a, free)
+        self.away(a, b)
+        self.fail_over()
         for _ in range(6):  # it moves on, and says nothing about what was lost
             self.again(c, free)
-        return strict
+        return grants
 
-    def comes_back_alone(self, strict):
+    def restarts(self):
+        return [node.log_tail(1 << 20).count('"event":"restarting"') for node in self.trio.nodes]
+
+
+class Promoted(Case):
+    def test_nobody_presents_before_all_have_come_back(self):
+        """A node that lost nothing itself, and one that gave back all it had, wait for the third."""
+        a, b, c = self.trio.nodes
+        grants = self.lose("strict", "family")
+        before = self.presented()
+
+        def held(*nodes):
+            """they know why they wait"""
+            for node in nodes:  # what it knew itself may be newer than what the database shows
+                for grant in grants:
+                    self.refresh(node, grant)
+            return {self.refresh(node, grant) for node in nodes for grant in grants} == {"NODES_BEHIND"}
+        for _ in range(5):
+            self.assertTrue(held(c))
+        self.trio.wires[a.number].back()
+        wait_for(lambda: self.restarts()[0] == 1 and held(a, c), 30, 0.1)
+        for _ in range(5):
+            self.assertTrue(held(a, c))
+        self.assertEqual(self.presented(), before)
+        self.trio.wires[b.number].back()
+        for node in (c, b, a):
+            for grant in grants:
+                self.again(node, grant)
+        for grant in grants:
+            self.trio.same_everywhere(grant)
+        for policy in ("strict", "family"):
+            server = self.server(policy)
+            self.assertEqual((server["refused"], server["reuse_presented"], server["revoked"]), (0, 0, None))
+        self.assertEqual(self.restarts(), [1, 1, 0])
+        self.assertEqual(c.call("store.doubts")["doubts"], [])
+        self.trio.whole()
+
+    def test_what_only_looks_removed_hides_nothing(self):
+        """An answer that is in no spool any more, but beside it: after it stands one that others have moved on from so far
+        that the store would have removed it."""
+        a, b, c = self.trio.nodes
+        grants = [a.consent("strict"), a.consent("strict", login="bert")]
+        for node in (a, b, c):
+            for grant in grants:
+                self.again(node, grant)
+        self.pair.leave_behind()
+        for grant in grants:
+            self.renew(a, grant)
+        self.assertEqual(a.daemon.stop(), 0)
+        self.trio.start(a)
+        self.trio.all_live()
+        for _ in range(8):
+            self.renew(b, grants[1])
+        self.away(a, b)
+        self.fail_over()
+        self.trio.wires[b.number].back()
+        wait_for(lambda: self.restarts()[1] == 1 and b.log_tail(1 << 20).count('"event":"ready"') == 2, 30, 0.1)
+        self.trio.wires[a.number].back()
+        for node in (c, b, a):
+            for grant in grants:
+                self.again(node, grant)
+        self.assertEqual([(f["refused"], f["reuse_presented"]) for f in self.trio.families()], [(0, 0)] * 2)
+        self.trio.whole()
+
+    def test_a_promotion_that_loses_nothing_is_over_at_once(self):
+        """Nobody starts anew, and the next beat of each is enough."""
+        grant = self.trio.first.consent("strict")
+        for node in self.trio.nodes:
+            self.again(node, grant)
+        wait_for(lambda: self.pair.primary.sql("SELECT count(*) FROM pg_stat_replication WHERE replay_lsn ="
+                                               " pg_current_wal_lsn()") == "1", 20, 0.05)
+        self.fail_over()
+        for node in self.trio.nodes:
+            self.again(node, grant)
+        self.assertEqual(self.restarts(), [0, 0, 0])
+
+
+class Buried(Case):
+    """Who stays away is not waited for."""
+    LEASE_MS = 1500
+
+    def test_what_others_spoiled_meanwhile_is_made_good(self):
         """Without anybody asking for it the newest answer is what the credential stands on, and is due at once (at once
         may be later, where the node whose turn it is is the one that is away); then the older one comes."""
         a, b, c = self.trio.nodes
-        accepted = self.strict()["accepted"]
+        [strict] = self.lose("strict")
+
+        def refused():
+            """the platform has refused the older token"""
+            return self.refresh(c, strict) != "ok" and self.status(c, strict) in ("quarantined", "needs_consent")
+        wait_for(refused, 30, 0.1)
+        accepted = self.server("strict")["accepted"]
+        # As if it had gone from one answer to the next many times, all of which were refused.
+        self.trio.sql("UPDATE grantd.credentials SET gen = gen + 20 WHERE app = 'strict'")
 
         def is_due():
             """the newest answer was taken up"""
-            return self.strict()["accepted"] > accepted or "t" == self.trio.sql(
+            return self.server("strict")["accepted"] > accepted or "t" == self.trio.sql(
                 "SELECT status = 'retrying' AND next_at <= extract(epoch FROM clock_timestamp()) * 1000 FROM"
                 " grantd.credentials WHERE app = 'strict'")
         self.trio.wires[a.number].back()
@@ -77,22 +185,8 @@ class Promoted(unittest.TestCase):
         for node in (b, a, c):
             self.again(node, strict)
         self.trio.same_everywhere(strict)
-        self.assertEqual([node.log_tail(1 << 20).count('"event":"restarting"') for node in (a, b, c)], [1, 1, 0])
         self.assertEqual(c.call("store.doubts")["doubts"], [])
         self.trio.whole()
-
-    def test_the_newest_answer_counts_whoever_comes_first(self):
-        self.comes_back_alone(self.lose())
-        self.assertEqual(self.strict()["reuse_presented"], 0)
-
-    def test_what_others_spoiled_meanwhile_is_made_good(self):
-        strict, node = self.lose(), self.trio.nodes[2]
-
-        def refused():
-            """the platform has refused the older token"""
-            return self.refresh(node, strict) != "ok" and self.status(node, strict) in ("quarantined", "needs_consent")
-        wait_for(refused, 20, 0.1)
-        self.comes_back_alone(strict)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@
 
 static const struct gd_migration migrations[] = { { .name = "nodes", .statements = gd_nodes_tables },
                                                   { .name = "shown", .statements = gd_nodes_shown },
-                                                  { .name = "about", .statements = gd_nodes_about } };
+                                                  { .name = "about", .statements = gd_nodes_about },
+
+                                                  { .name = "eras", .statements = gd_nodes_eras } };
 
 struct box {
     uv_loop_t loop;
@@ -30,7 +32,7 @@ struct box {
 static int setup(void **state)
 {
     struct box *b = gd_new(sizeof *b);
-    struct gd_store_options o = { .migrations = migrations, .nmigrations = 3, .group_max = 16 };
+    struct gd_store_options o = { .migrations = migrations, .nmigrations = 4, .group_max = 16 };
     unsigned char key[32] = { 0 };
     struct gd_err err;
 
