@@ -1,7 +1,8 @@
 /* base/arena.c - an arena lives in its own first block. Blocks of the usual size are kept when they are given
- * back, wiped, for the next arena of any thread: they pass between threads all the time (a transaction is
- * made on the loop and filled by the store's thread), and malloc would have to lock, split and join for each.
- */
+ * back, wiped, for the next arena: some by each thread, the others for all, since blocks pass between threads
+ * all the time (a transaction is made on the loop and filled by the store's thread). They change sides many
+ * at a time: a lock for each was waited for by the loop whenever a thread that stands behind it held it and
+ * had no core. */
 #include "base/arena.h"
 #include "base/mem.h"
 
@@ -11,6 +12,7 @@
 
 #define BLOCK     4096
 #define KEPT_MAX  2048
+#define AT_ONCE   64
 #define ROUND(n)  (((n) + 15) & ~(size_t)15)
 #define ROOM(has) ((has) - sizeof(struct block)) /* of a block with its head */
 
@@ -27,11 +29,81 @@ struct gd_arena {
     bool failed;
 };
 
-static struct {
-    pthread_mutex_t lock;
+struct pile {
     struct block *first; /* all zero but for their heads */
     unsigned n;
-} kept = { .lock = PTHREAD_MUTEX_INITIALIZER };
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct pile pile;
+} shared = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static _Thread_local struct pile own;
+static _Thread_local enum { NEW, OPEN, CLOSED } state; /* NEW: nothing gives back yet what the thread has */
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool has_key;
+
+static struct block *pop(struct pile *p)
+{
+    struct block *b = p->first;
+
+    if (b) {
+        p->first = b->next;
+        p->n--;
+    }
+    return b;
+}
+
+static void push(struct pile *p, struct block *b)
+{
+    b->next = p->first;
+    p->first = b;
+    p->n++;
+}
+
+static void fetch_some(struct pile *p)
+{
+    struct block *b;
+
+    pthread_mutex_lock(&shared.lock);
+    while (p->n < AT_ONCE && (b = pop(&shared.pile)))
+        push(p, b);
+    pthread_mutex_unlock(&shared.lock);
+}
+
+/* Leaves so many of them. */
+static void give_back(struct pile *p, unsigned leave)
+{
+    pthread_mutex_lock(&shared.lock);
+    while (p->n > leave && shared.pile.n < KEPT_MAX)
+        push(&shared.pile, pop(p));
+    pthread_mutex_unlock(&shared.lock);
+    while (p->n > leave)
+        gd_free(pop(p));
+}
+
+static void on_thread_end(void *arg)
+{
+    state = CLOSED;
+    give_back(arg, 0);
+}
+
+static void make_key(void)
+{
+    has_key = pthread_key_create(&key, on_thread_end) == 0;
+}
+
+/* False: this thread keeps nothing of its own. */
+static bool open_own(void)
+{
+    if (state == NEW) {
+        (void)pthread_once(&once, make_key);
+        state = has_key && pthread_setspecific(key, &own) == 0 ? OPEN : CLOSED;
+    }
+    return state == OPEN;
+}
 
 static bool keeps(void)
 {
@@ -47,16 +119,9 @@ static bool keeps(void)
 
 static struct block *take_kept(void)
 {
-    struct block *b;
-
-    pthread_mutex_lock(&kept.lock);
-    b = kept.first;
-    if (b) {
-        kept.first = b->next;
-        kept.n--;
-    }
-    pthread_mutex_unlock(&kept.lock);
-    return b;
+    if (!own.first && open_own())
+        fetch_some(&own);
+    return pop(&own);
 }
 
 static struct block *block_new(size_t size)
@@ -80,15 +145,13 @@ static void block_free(struct block *b)
     }
     gd_wipe(b->mem, b->used); /* nobody was given what lies behind */
     b->used = 0;
-    pthread_mutex_lock(&kept.lock);
-    if (kept.n < KEPT_MAX) {
-        kept.n++;
-        b->next = kept.first;
-        kept.first = b;
-        b = NULL;
+    if (!open_own()) {
+        gd_free(b);
+        return;
     }
-    pthread_mutex_unlock(&kept.lock);
-    gd_free(b);
+    push(&own, b);
+    if (own.n >= 2 * AT_ONCE)
+        give_back(&own, AT_ONCE);
 }
 
 struct gd_arena *gd_arena_new(size_t budget)

@@ -8,6 +8,7 @@
 #include "base/secret.h"
 
 #include <malloc.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -209,6 +210,63 @@ static void an_arena_after_another_is_zeroed_too(void **state)
         }
         for (size_t i = 0; i < 40; i++)
             gd_arena_free(a[i]);
+    }
+}
+
+#define WAVE 3000 /* more than are kept */
+
+struct passed_on {
+    struct gd_arena *made[WAVE];
+    bool zeroed;
+};
+
+static void *make_wave(void *arg)
+{
+    struct passed_on *w = arg;
+
+    w->zeroed = true;
+    for (size_t i = 0; i < WAVE; i++) {
+        char *p;
+
+        w->made[i] = gd_arena_new(0);
+        p = gd_arena_alloc(w->made[i], 3000);
+        w->zeroed = w->zeroed && all_zero(p, 3000);
+        memset(p, 0x5a, 3000);
+    }
+    return NULL;
+}
+
+static void *free_wave(void *arg)
+{
+    struct passed_on *w = arg;
+
+    for (size_t i = 0; i < WAVE; i++)
+        gd_arena_free(w->made[i]);
+    return NULL;
+}
+
+static void on_thread(void *(*fn)(void *), void *arg)
+{
+    pthread_t t;
+
+    assert_int_equal(pthread_create(&t, NULL, fn, arg), 0);
+    assert_int_equal(pthread_join(t, NULL), 0);
+}
+
+/* Made by one thread, given back by another, taken by a third: wiped and whole each time, also when the
+ * threads have ended. */
+static void arenas_pass_between_threads(void **state)
+{
+    static struct passed_on w, here;
+
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        on_thread(make_wave, &w);
+        assert_true(w.zeroed);
+        make_wave(&here);
+        assert_true(here.zeroed);
+        on_thread(free_wave, &here);
+        free_wave(&w);
     }
 }
 
@@ -437,6 +495,7 @@ int main(void)
         cmocka_unit_test(an_arena_gives_zeroed_aligned_memory),
         cmocka_unit_test(an_arena_keeps_to_its_budget),
         cmocka_unit_test(an_arena_after_another_is_zeroed_too),
+        cmocka_unit_test(arenas_pass_between_threads),
         cmocka_unit_test(arena_text),
         cmocka_unit_test(a_map_holds_what_was_set),
         cmocka_unit_test(a_map_agrees_with_a_list),
