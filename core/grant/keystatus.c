@@ -119,12 +119,12 @@ static void on_erased(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 
     if (!gd_call_store_failed(c, r, err)) {
         next = advice(a);
-        gd_call_done(c,
-                     json_pack("{s:s, s:o, s:s, s:O, s:o, s:o, s:I, s:I, s:o}", "in_use", a->meta.kek,
-                               "since", gd_time_json(a->since), "named", c->b->kek, "keys", a->keys,
-                               "rotation", rotation_json(a), "lacking", gd_text_json(a->lacking), "erased",
-                               (json_int_t)gd_tx_int(tx, 0, 0, 0), "erased_open",
-                               (json_int_t)gd_tx_int(tx, 0, 0, a->old ? 0 : 1), "next", gd_text_json(next)));
+        gd_call_done(c, json_pack("{s:s, s:o, s:s, s:O, s:o, s:o, s:I, s:I, s:o}", "in_use", a->meta.kek,
+                                  "since", gd_time_json(a->since), "named", c->b->kek, "keys", a->keys,
+                                  "rotation", rotation_json(a), "lacking", gd_text_json(a->lacking), "erased",
+                                  (json_int_t)gd_tx_int(tx, 0, 0, 0), "erased_open",
+                                  (json_int_t)gd_tx_int(tx, 0, 0, a->old ? 0 : 1), "advice",
+                                  gd_text_json(next)));
     }
     asking_free(a);
 }

@@ -74,7 +74,7 @@ static void give_up(struct gd_rotating *x, const struct gd_err *err)
 {
     if (x->call) {
         gd_call_error(x->call, err);
-    } else {
+    } else if (x->b->rotating == x && !x->b->draining) { /* else it was only a look */
         x->b->rotate_err = *err;
         GD_LOG(x->b->d.log, GD_LOG_WARN, "key.rotation_waits", GD_F_ERR(err));
     }
@@ -205,8 +205,10 @@ static void on_some(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     struct gd_rotating *x = arg;
 
     (void)tx;
-    if (!failed(x, r, err))
-        next_some(x);
+    if (failed(x, r, err))
+        return;
+    x->b->rotate_err.reason = GD_R_OK;
+    next_some(x);
 }
 
 /* A row of what is under another KEK. */
@@ -300,6 +302,7 @@ static void on_used(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
         give_up(x, &e);
         return;
     }
+    x->b->rotate_err.reason = GD_R_OK;
     (void)GD_FAULT("rotate.used");
     if (x->call)
         gd_call_done(x->call, reply_json(x));
@@ -528,7 +531,8 @@ static void on_found(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         return;
     gd_tx_each(tx, 0, gd_key_meta_row, &x->meta);
     (void)gd_keyring_use(x->b->d.keyring, x->meta.kek); /* another node may have changed it */
-    x->b->rotate_err.reason = GD_R_OK;
+    if (!gd_rotation_runs(x->meta.rotation))
+        x->b->rotate_err.reason = GD_R_OK;
     if (x->b->rotating || !gd_rotation_runs(x->meta.rotation) || !is_mine(x->b)) {
         rotating_free(x);
         return;

@@ -176,7 +176,7 @@ class Rotating(RotatingKeys):
     def test_before(self):
         said = self.status()
         (key, ) = said["keys"]
-        self.assertEqual((said["in_use"], said["named"], said["rotation"], said["next"]), (key["id"], key["id"], None, None))
+        self.assertEqual((said["in_use"], said["named"], said["rotation"], said["advice"]), (key["id"], key["id"], None, None))
         self.assertEqual((key["role"], key["rows"], key["root"], key["needed"]), ("in_use", 1, True, True))
         self.assertEqual(key["source"], "file " + self.kek("kek"))
         self.refused_call("KEY_UNCHANGED", "key.rotate")
@@ -190,7 +190,7 @@ class Rotating(RotatingKeys):
         said = self.status()
         new = said["named"]
         self.assertEqual((said["in_use"], self.roles()["next"]["id"]), (old, new))
-        self.assertIn("key rotate", said["next"])
+        self.assertIn("key rotate", said["advice"])
         self.box.consent("none")  # still wrapped by the old one
         self.assertTrue(self.under(old))
         self.assertEqual(self.box.ctl("key", "rotate"), {"from": old, "to": new, "rows": 2})
@@ -198,7 +198,7 @@ class Rotating(RotatingKeys):
         said = self.status()
         self.assertEqual((said["in_use"], said["rotation"]["left"], said["rotation"]["rows"]), (new, 0, 2))
         self.assertEqual((self.roles()["old"]["needed"], self.roles()["old"]["rows"]), (False, 0))
-        self.assertIn(old, said["next"])
+        self.assertIn(old, said["advice"])
         self.assertTrue(self.under(new))
         self.assertEqual(said["erased_open"], 1)  # the old one is still here
         self.box.consent("none")
@@ -217,7 +217,7 @@ class Rotating(RotatingKeys):
         self.box.start()
         self.lives()
         said = self.status()
-        self.assertEqual((len(said["keys"]), said["next"], said["erased_open"]), (1, None, 0))
+        self.assertEqual((len(said["keys"]), said["advice"], said["erased_open"]), (1, None, 0))
         self.assertEqual(self.box.browser().open(link).status, 410)
 
     def client_erased(self):
@@ -286,7 +286,7 @@ class Rotating(RotatingKeys):
         self.refused("KEY_WRONG", "data keys")
         self.name("new", "kek")
         self.box.start()
-        self.assertIn("key rotate", self.status()["next"])
+        self.assertIn("key rotate", self.status()["advice"])
         self.box.daemon.rpc.call("key.rotate")
         self.done()
         self.assertTrue(self.under(self.status()["in_use"]))

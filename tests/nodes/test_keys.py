@@ -44,7 +44,7 @@ class Keys(Nodes):
         self.named(a, b)
         said = a.call("key.status")
         self.assertEqual(said["lacking"], self.trio.names[c])
-        self.assertIn(self.trio.names[c], said["next"])
+        self.assertIn(self.trio.names[c], said["advice"])
         self.refused("KEY_NODE_LACKS", b, "key.rotate")
         self.assertIsNone(a.call("key.status")["rotation"])  # nothing has begun
         self.assertTrue(self.under(said["in_use"]))
