@@ -217,7 +217,7 @@ static void on_done_recorded(void *arg, const struct gd_err *err)
     if (err && !call->failed) {
         call->failed = true;
         gd_err_set(
-            &call->err, GD_R_AUDIT_UNAVAILABLE,
+            &call->err, GD_R_AUDIT_INCOMPLETE,
             "it was done, but the audit log could not record how it ended; look before you do it again");
     }
     finish(call);
