@@ -296,13 +296,23 @@ static int boot_mail(struct gd_daemon *d, struct gd_err *err)
     return c->mail_url ? gd_mailer_new(&d->mail, &d->loop, &o, d->clock, d->rng, d->log, err) : 0;
 }
 
+static void on_held(void *arg, const char *app, int64_t ms)
+{
+    const struct gd_daemon *d = arg;
+
+    if (d->broker && !d->stopping)
+        gd_broker_held(d->broker, app, ms);
+}
+
 static int boot_http(struct gd_daemon *d, struct gd_err *err)
 {
     const struct gd_config *c = d->config;
     struct gd_http_options o = { .origins = c->origins,
                                  .ca_file = c->ca_file,
                                  .user_agent = "grantd/" GRANTD_VERSION,
-                                 .allow_private = c->allow_private };
+                                 .allow_private = c->allow_private,
+                                 .on_held = on_held,
+                                 .arg = d };
 
     o.loopback_only = d->o.virtual_clock != NULL;
     o.limits.concurrency = (unsigned)c->concurrency;
@@ -340,6 +350,11 @@ static bool ear_waits(void *arg, uint32_t cred)
 static void ear_flight_end(void *arg, uint16_t app)
 {
     gd_sched_flight_end(((struct gd_daemon *)arg)->sched, app);
+}
+
+static void ear_held(void *arg, const char *app, int64_t ms)
+{
+    gd_http_threaded_hold(((struct gd_daemon *)arg)->http, app, ms);
 }
 
 /* Of a limit that all nodes keep together; at least one. */
@@ -416,7 +431,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
     struct gd_sched_options so = { .in_flight = c->concurrency > 16 ? 4 * (unsigned)c->concurrency : 0,
                                    .in_flight_max =
                                        c->concurrency > 16 ? 16 * (unsigned)c->concurrency : 256 };
-    struct gd_broker_options o = { .ears = { ear_due, ear_look, ear_flight_end, ear_waits, d },
+    struct gd_broker_options o = { .ears = { ear_due, ear_look, ear_flight_end, ear_waits, ear_held, d },
                                    .kek = d->kek,
                                    .public_url = c->public_url,
                                    .node = d->node,

@@ -41,7 +41,8 @@ struct gd_broker_ears {
     void (*due)(void *arg, uint32_t cred, int64_t due, int64_t expires_at, uint16_t app);
     void (*look)(void *arg, const char *workspace, const char *item, int64_t at);
     void (*flight_end)(void *arg, uint16_t app);
-    bool (*waits)(void *arg, uint32_t cred); /* it was due and waits for its turn */
+    bool (*waits)(void *arg, uint32_t cred);              /* it was due and waits for its turn */
+    void (*held)(void *arg, const char *app, int64_t ms); /* another node was asked to wait with its calls */
     void *arg;
 };
 struct gd_broker_options {
@@ -122,6 +123,8 @@ void gd_broker_reconcile(struct gd_broker *b);
 void gd_broker_sweep(struct gd_broker *b);
 /* Several nodes on one store. Somebody else changed what is known under this name (NULL: anything): news of
  * the store, either of them. A neighbour's lease is over: what it left is settled. */
+/* A platform asked that all calls of the app (PLATFORM/APP) wait: tells the other nodes. */
+void gd_broker_held(struct gd_broker *b, const char *app, int64_t ms);
 void gd_broker_news(struct gd_broker *b, const char *workspace, const char *id);
 void gd_broker_neighbour_died(struct gd_broker *b);
 /* The store says that commits which it had acknowledged are gone: the next start must know. */

@@ -53,17 +53,35 @@ bool gd_interlock_note(struct gd_interlock *i, uint32_t cred, bool refused, bool
     return i->frozen && !was;
 }
 
-bool gd_interlock_good(struct gd_interlock *i, int64_t mono)
+/* True: it was frozen. */
+static bool thaw(struct gd_interlock *i)
 {
     bool was = i->frozen;
 
-    roll(i, mono);
-    i->attempts[0]++;
     i->frozen = false;
     if (was)
         for (unsigned a = 0; a < GD_INTERLOCK_RING; a++)
             i->ring[a].refused = false;
     return was;
+}
+
+bool gd_interlock_good(struct gd_interlock *i, int64_t mono)
+{
+    roll(i, mono);
+    i->attempts[0]++;
+    return thaw(i);
+}
+
+void gd_interlock_heed(struct gd_interlock *i, bool frozen, int64_t mono)
+{
+    if (!frozen) {
+        (void)thaw(i);
+        return;
+    }
+    if (!i->frozen)
+        i->frozen_at = mono;
+    i->frozen = true;
+    i->probe_at = mono + GD_INTERLOCK_PROBE_MS + GD_INTERLOCK_OTHERS_MS;
 }
 
 bool gd_interlock_admit(struct gd_interlock *i, int64_t mono)

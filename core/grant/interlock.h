@@ -8,6 +8,7 @@
 
 #define GD_INTERLOCK_WINDOW_MS (10 * 60 * 1000)
 #define GD_INTERLOCK_PROBE_MS  (5 * 60 * 1000)
+#define GD_INTERLOCK_OTHERS_MS (60 * 1000) /* so much later than who found out */
 #define GD_INTERLOCK_RING      64
 
 struct gd_interlock {
@@ -25,6 +26,9 @@ struct gd_interlock {
 bool gd_interlock_note(struct gd_interlock *i, uint32_t cred, bool refused, bool config, int64_t mono);
 /* An attempt succeeded: the app works. True when this thawed it. */
 bool gd_interlock_good(struct gd_interlock *i, int64_t mono);
+/* Another node says that the platform refuses the app, or that it does not any more. Who said so probes it
+ * first; this one only when nothing was heard of that. */
+void gd_interlock_heed(struct gd_interlock *i, bool frozen, int64_t mono);
 /* May an attempt be made now? While frozen, one canary every five minutes. */
 bool gd_interlock_admit(struct gd_interlock *i, int64_t mono);
 

@@ -2,6 +2,7 @@
  * only then published; without one the credential waits, retries, is in doubt or in quarantine. */
 #include "base/fault.h"
 #include "grant/flight.h"
+#include "grant/heed.h"
 
 #include <string.h>
 
@@ -158,7 +159,7 @@ static void follow_store(struct gd_flight *f, const struct gd_tx *tx, size_t row
 static void answer_kept(struct gd_flight *f, const struct gd_tx *row)
 {
     if (!row)
-        gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
+        gd_heed_worked(f->b, f->app);
     gd_journal_publish_version(f->b, &f->version, f->answer.ptr, !row);
     if (row)
         follow_store(f, row, 0);
@@ -481,8 +482,8 @@ static void end_failed(struct gd_flight *f, const struct gd_op_result *r)
     struct verdict v;
 
     gd_flight_fail(f, &r->err);
-    if (!never_asked(r) && gd_interlock_note(&f->app->interlock, f->cred, dead, config, gd_mono(b->d.clock)))
-        GD_LOG(b->d.log, GD_LOG_ERROR, "app.frozen", GD_F_STR("app", f->app->app.id), GD_F_ERR(&r->err));
+    if (!never_asked(r))
+        gd_heed_failed(b, f->app, f->cred, config, dead, &r->err);
     if (dead || r->fail_class == GRANTD_E_DECLINED || r->fail_class == GRANTD_E_FORBIDDEN) {
         f->dead = dead;
         look_for_rivals(f);
@@ -496,7 +497,7 @@ static void end_unchanged(struct gd_flight *f)
 {
     struct verdict v = { .status = GD_CRED_CURRENT, .close_intent = true };
 
-    gd_interlock_good(&f->app->interlock, gd_mono(f->b->d.clock));
+    gd_heed_worked(f->b, f->app);
     v.next_at = gd_plan_unchanged(&f->b->plan, &f->clocks, gd_now(f->b->d.clock), f->b->d.rng);
     settle(f, &v);
 }

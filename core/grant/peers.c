@@ -6,6 +6,7 @@
  * state (somebody names what is not here, a browser comes back from a platform) asks the store first,
  * gd_broker_catch_up. A node that cannot read the store for VEND_BLIND_MS stops vending: what was revoked
  * elsewhere would not reach it. */
+#include "grant/heed.h"
 #include "grant/peers.h"
 
 #include <string.h>
@@ -450,6 +451,8 @@ void gd_broker_news(struct gd_broker *b, const char *workspace, const char *id)
 {
     if (id && !strcmp(id, GD_EVENT_NEWS))
         gd_events_wake(b->d.events);
+    else if (id && gd_heed_news(b, id))
+        return;
     else if (id)
         gd_peers_changed(b, workspace, id);
     else

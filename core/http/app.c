@@ -15,6 +15,7 @@
 #define PROBE_PAUSE_MS   1000 /* said to those who come while a probe is out */
 #define LIMITED_FIRST_MS 1000 /* after a 429 that does not say how long */
 #define LIMITED_MAX_MS   60000
+#define TOLD_MS          1000 /* a wait that is longer by less is no news */
 
 static const struct gd_http_limits fallback = { .concurrency = 8, .per_minute = 0, .burst = 0 };
 
@@ -410,18 +411,27 @@ int64_t gd_http_retry_after(const char *value, int64_t date_s, int64_t unix_now)
     return ms > GD_HTTP_RETRY_AFTER_MAX_MS ? GD_HTTP_RETRY_AFTER_MAX_MS : ms;
 }
 
-void gd_http_app_heed(struct gd_http_app *a, const struct gd_http_answer *answer, int64_t now,
-                      int64_t unix_now)
+void gd_http_app_hold(struct gd_http_app *a, int64_t ms, int64_t now)
+{
+    ms = ms < GD_HTTP_RETRY_AFTER_MAX_MS ? ms : GD_HTTP_RETRY_AFTER_MAX_MS;
+    if (now + ms > a->hold_until)
+        a->hold_until = now + ms;
+    if (a->hold_until > a->told_until)
+        a->told_until = a->hold_until;
+}
+
+int64_t gd_http_app_heed(struct gd_http_app *a, const struct gd_http_answer *answer, int64_t now,
+                         int64_t unix_now)
 {
     const char *value = gd_http_answer_header(answer, "retry-after");
     int64_t ms = value ? gd_http_retry_after(value, answer->date, unix_now) : -1;
 
     if (answer->status != 429 && answer->status != 503) {
         a->limited_in_row = 0;
-        return;
+        return 0;
     }
     if (ms < 0 && answer->status == 503)
-        return; /* the breaker's business */
+        return 0; /* the breaker's business */
     if (ms < 0) {
         ms = (int64_t)LIMITED_FIRST_MS << (a->limited_in_row < 6 ? a->limited_in_row : 6);
         a->limited_in_row++;
@@ -429,6 +439,10 @@ void gd_http_app_heed(struct gd_http_app *a, const struct gd_http_answer *answer
     }
     if (now + ms > a->hold_until)
         a->hold_until = now + ms;
+    if (now + ms <= a->told_until + TOLD_MS)
+        return 0;
+    a->told_until = now + ms;
+    return ms;
 }
 
 /* ---- status ------------------------------------------------------------------------------------------ */

@@ -202,7 +202,7 @@ void gd_http_client_finished(struct gd_http_client *c, struct gd_http_call *call
     c->nflying--;
     gd_http_app_landed(call->app, call, health, now);
     if (a->end == GD_HTTP_ANSWER) {
-        gd_http_app_heed(call->app, a, now, gd_now(c->clock));
+        call->answer.held_ms = gd_http_app_heed(call->app, a, now, gd_now(c->clock));
         note_skew(c, call);
     }
     GD_LOG(c->log, GD_LOG_DEBUG, "http.end", GD_F_STR("app", call->app->name),
@@ -538,6 +538,11 @@ void gd_http_client_close(struct gd_http_client *c, void (*done)(void *), void *
 struct gd_transport *gd_http_client_transport(struct gd_http_client *c)
 {
     return &c->transport;
+}
+
+void gd_http_client_hold(struct gd_http_client *c, const char *app, int64_t ms)
+{
+    gd_http_app_hold(app_get(c, app), ms, gd_mono(c->clock));
 }
 
 void gd_http_client_set_limits(struct gd_http_client *c, const char *app, const struct gd_http_limits *l)

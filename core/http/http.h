@@ -52,6 +52,7 @@ struct gd_http_answer {
     size_t body_len;
     int64_t sent_at; /* Unix ms just before the first byte was written (NOT_SENT: when it left the queue) */
     int64_t took_ms;
+    int64_t held_ms;   /* it asks that all calls of the app wait, for longer than was known; 0: no */
     int64_t date;      /* Unix s of the Date header, -1: none (for the skew estimate) */
     struct gd_err err; /* when end is not ANSWER */
 };
@@ -83,6 +84,9 @@ struct gd_http_options {
     bool loopback_only;           /* nothing but mapped loopback origins may be dialled */
     json_t *allow_private;        /* array of "host:port" the operator allows: any address, and that port */
     struct gd_http_limits limits; /* defaults */
+    /* Threaded only; on loop, before the answer is told: a platform asked that all calls of app wait. */
+    void (*on_held)(void *arg, const char *app, int64_t ms);
+    void *arg;
 };
 struct gd_http_client;
 struct gd_http_client *gd_http_client_new(uv_loop_t *loop, const struct gd_http_options *o,
@@ -92,6 +96,8 @@ struct gd_http_client *gd_http_client_new(uv_loop_t *loop, const struct gd_http_
 void gd_http_client_close(struct gd_http_client *c, void (*done)(void *), void *arg);
 struct gd_transport *gd_http_client_transport(struct gd_http_client *c);
 void gd_http_client_set_limits(struct gd_http_client *c, const char *app, const struct gd_http_limits *l);
+/* Somebody else was asked to let the calls of app wait: ours do, too. */
+void gd_http_client_hold(struct gd_http_client *c, const char *app, int64_t ms);
 /* {"apps":{"oauth2/x":{"in_flight","queued","tokens","retry_at","breaker"}},"skew_ms":n} for status. */
 json_t *gd_http_client_status(struct gd_http_client *c);
 /* Median over hosts of their Date minus our clock, of the last hour and since our clock was set; false while
@@ -106,6 +112,7 @@ struct gd_http_threaded *gd_http_threaded_new(uv_loop_t *loop, const struct gd_h
 void gd_http_threaded_close(struct gd_http_threaded *t, void (*done)(void *), void *arg);
 struct gd_transport *gd_http_threaded_transport(struct gd_http_threaded *t);
 void gd_http_threaded_set_limits(struct gd_http_threaded *t, const char *app, const struct gd_http_limits *l);
+void gd_http_threaded_hold(struct gd_http_threaded *t, const char *app, int64_t ms);
 json_t *gd_http_threaded_status(struct gd_http_threaded *t);
 bool gd_http_threaded_skew(struct gd_http_threaded *t, int64_t *ret_ms);
 

@@ -84,6 +84,7 @@ struct gd_http_app {
     unsigned flying, flying_people, waiting;
     int64_t tokens, filled_mono; /* in 1/60000 of a request: a millisecond adds per_minute of them */
     int64_t hold_until;          /* Retry-After; mono, 0: none */
+    int64_t told_until;          /* and until when the caller knows of it */
     unsigned limited_in_row;     /* 429s without a Retry-After */
     struct gd_http_breaker *breakers[GD_HTTP_BREAKERS_MAX];
     size_t nbreakers;
@@ -107,9 +108,11 @@ enum gd_http_verdict gd_http_app_next(struct gd_http_app *a, int64_t now, int64_
 enum gd_http_health { GD_HTTP_ALIVE, GD_HTTP_FAILED, GD_HTTP_UNKNOWN };
 void gd_http_app_landed(struct gd_http_app *a, struct gd_http_call *call, enum gd_http_health health,
                         int64_t now);
-/* Reads 429 and 503 and their Retry-After. */
-void gd_http_app_heed(struct gd_http_app *a, const struct gd_http_answer *answer, int64_t now,
-                      int64_t unix_now);
+/* Reads 429 and 503 and their Retry-After. How long the calls have to wait, if longer than was known; else 0.
+ */
+int64_t gd_http_app_heed(struct gd_http_app *a, const struct gd_http_answer *answer, int64_t now,
+                         int64_t unix_now);
+void gd_http_app_hold(struct gd_http_app *a, int64_t ms, int64_t now); /* heard of from somebody else */
 /* Milliseconds that a Retry-After asks for, clamped to 1 s .. 6 h; -1: garbage. */
 int64_t gd_http_retry_after(const char *value, int64_t date_s, int64_t unix_now);
 json_t *gd_http_app_status(struct gd_http_app *a, int64_t now, int64_t unix_now);

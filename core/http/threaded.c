@@ -53,6 +53,8 @@ struct gd_http_threaded {
     struct job *job;                     /* [lock] */
     struct gd_list all, ready;           /* here: every call; answers that wait for their turn */
     struct passed *telling;
+    void (*on_held)(void *arg, const char *app, int64_t ms);
+    void *held_arg;
     void (*on_closed)(void *);
     void *closed_arg;
 };
@@ -290,6 +292,8 @@ static void call_free(struct passed *c)
 static void tell(struct gd_http_threaded *t, struct passed *c)
 {
     t->telling = c;
+    if (c->answer && c->answer->held_ms && c->request.app && t->on_held)
+        t->on_held(t->held_arg, c->request.app, c->answer->held_ms);
     if (!c->cancelled)
         c->fn(c->arg, c->answer);
     t->telling = NULL;
@@ -386,6 +390,25 @@ void gd_http_threaded_set_limits(struct gd_http_threaded *t, const char *app, co
     struct wanted_limits w = { app, l };
 
     do_there(t, limits_there, &w);
+}
+
+struct wanted_hold {
+    const char *app;
+    int64_t ms;
+};
+
+static void hold_there(struct gd_http_threaded *t, void *arg)
+{
+    const struct wanted_hold *w = arg;
+
+    gd_http_client_hold(t->client, w->app, w->ms);
+}
+
+void gd_http_threaded_hold(struct gd_http_threaded *t, const char *app, int64_t ms)
+{
+    struct wanted_hold w = { app, ms };
+
+    do_there(t, hold_there, &w);
 }
 
 static void status_there(struct gd_http_threaded *t, void *arg)
@@ -493,6 +516,8 @@ struct gd_http_threaded *gd_http_threaded_new(uv_loop_t *loop, const struct gd_h
         return NULL;
     }
     t->transport = (struct gd_transport){ threaded_send, threaded_cancel };
+    t->on_held = o->on_held;
+    t->held_arg = o->arg;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->job_done, NULL);
     gd_list_init(&t->asked);

@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from test_together import CALM, Nodes  # noqa: E402
-from trio import wait_for  # noqa: E402
+from trio import RpcError, wait_for  # noqa: E402
 
 MOST = 64  # GD_NODES_MAX: the smallest part is one of so many
 
@@ -48,6 +48,60 @@ class Shares(Nodes):
             if parts == [3, 3, 3]:
                 return
         self.fail(f"after half a minute: {parts}")
+
+
+class Heeded(Nodes):
+    """What a platform says to one node of an app."""
+
+    def refreshes(self):
+        return self.trio.server.get("/_ctl/report")["seen"]["refresh"]
+
+    def test_a_wait_that_a_platform_asks_for_is_everybodys(self):
+        a, b, c = self.start()
+        one, two = a.consent("none"), a.consent("none", login="bert")
+        for node in (b, c):
+            node.token(two)
+        self.trio.server.post("/_ctl/fault", {"client_id": "none", "action": "status", "status": 429, "retry_after": 60,
+                                              "grant_type": "refresh_token"})
+        with self.assertRaises(RpcError):
+            a.call("grant.refresh", grant=one)
+        seen = self.refreshes()
+        for node in (b, c):
+            wait_for(lambda node=node: node.call("daemon.status")["http"]["apps"]["oauth2/none"]["retry_at"] > 0, 10, 0.02)
+            with self.assertRaises(RpcError):
+                node.call("grant.refresh", grant=two)
+        self.assertEqual(self.refreshes(), seen)
+        b.call("grant.refresh", grant=self.strict)  # another app's
+        self.assertEqual(self.refreshes(), seen + 1)
+
+    def start(self):
+        nodes = super().start()
+        self.strict = nodes[0].consent("strict")
+        return nodes
+
+
+class Frozen(Nodes):
+    LIMITS = {**CALM, "node_lease_ms": 3600000}  # the clock is moved by less than that
+
+    def test_an_app_is_frozen_for_all_and_thawed_for_all(self):
+        a, b, _ = self.trio.nodes
+        clock = os.path.join(self.trio.first.folder, "clock")
+        for node in self.trio.nodes:
+            node.args = ["--virtual-clock", clock]
+        self.trio.start()
+        one, two = a.consent("none"), a.consent("none", login="bert")
+        b.token(two)
+        self.trio.server.post("/_ctl/fault", {"client_id": "none", "action": "error", "status": 401,
+                                              "error": "invalid_client", "grant_type": "refresh_token"})
+        with self.assertRaises(RpcError):
+            a.call("grant.refresh", grant=one)
+        wait_for(lambda: "app.frozen" in b.log_tail(1 << 20), 10, 0.02)
+        self.refused("APP_FROZEN", b, "grant.refresh", grant=two)
+        a.call("daemon.clock", by=310)  # who found out probes first
+        self.refused("APP_FROZEN", b, "grant.refresh", grant=two)
+        self.assertIn(a.call("grant.refresh", grant=one)["grant"]["state"], ("active", "at_risk"))
+        wait_for(lambda: "app.works" in b.log_tail(1 << 20), 10, 0.02)
+        b.call("grant.refresh", grant=two)
 
 
 class Names(Nodes):

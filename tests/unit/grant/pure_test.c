@@ -156,6 +156,22 @@ static void one_refused_client_freezes_the_app(void **state)
     assert_true(gd_interlock_admit(&i, 400001));
 }
 
+static void what_another_node_says_is_heeded(void **state)
+{
+    const int64_t later = GD_INTERLOCK_PROBE_MS + GD_INTERLOCK_OTHERS_MS;
+    struct gd_interlock i = { 0 };
+
+    (void)state;
+    gd_interlock_heed(&i, true, 1000);
+    assert_true(i.frozen);
+    assert_false(gd_interlock_admit(&i, 1000 + GD_INTERLOCK_PROBE_MS)); /* that one is the other's */
+    gd_interlock_heed(&i, true, 1000 + GD_INTERLOCK_PROBE_MS);          /* which failed */
+    assert_false(gd_interlock_admit(&i, 1000 + later));
+    assert_true(gd_interlock_admit(&i, 1000 + GD_INTERLOCK_PROBE_MS + later)); /* nothing more was heard */
+    gd_interlock_heed(&i, false, 2000000);
+    assert_true(gd_interlock_admit(&i, 2000001));
+}
+
 static void many_refused_grants_freeze_the_app(void **state)
 {
     struct gd_interlock i = { 0 };
@@ -448,6 +464,7 @@ int main(void)
         cmocka_unit_test(leases_outlast_attempts),
         cmocka_unit_test(backoff_stays_in_its_bounds),
         cmocka_unit_test(one_refused_client_freezes_the_app),
+        cmocka_unit_test(what_another_node_says_is_heeded),
         cmocka_unit_test(many_refused_grants_freeze_the_app),
         cmocka_unit_test(few_among_many_do_not),
         cmocka_unit_test(people_see_the_worst_that_is_true),
