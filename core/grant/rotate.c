@@ -542,7 +542,7 @@ static void on_found(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     x->text = gd_strdup(x->meta.rotation_text);
     if (!strcmp(x->meta.kek, x->to))
         next_some(x);
-    else if (gd_keyring_holds(x->b->d.keyring, x->to))
+    else if (gd_keyring_holds(x->b->d.keyring, x->to) || gd_store_shared(x->b->d.keys))
         ask_nodes(x);
     else
         take_back(x); /* nothing is wrapped by it, and nobody names it any more */

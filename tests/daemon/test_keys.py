@@ -5,7 +5,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import ROOT, Daemon, GrantdTest, RpcError, program, wait_for
+from harness import ROOT, SHARED, Daemon, GrantdTest, Gone, RpcError, has_faults, program, wait_for
 
 sys.path.append(os.path.join(ROOT, "tests", "unit", "crypto"))
 import crosscheck  # noqa: E402  (an independent opinion on how keys are wrapped)
@@ -319,6 +319,48 @@ class Rotating(RotatingKeys):
             calls += 1
         self.assertGreater(calls, 0)
         self.assertTrue(self.under(self.status()["named"]))
+        self.lives()
+
+    @unittest.skipUnless(has_faults(), "no fault points in this build")
+    def test_killed_again_and_again(self):
+        """At the first row, in the midst of some, behind some: each start goes on, and no row is lost."""
+        self.data_keys(150)
+        (before, ), = self.box.rows("SELECT count(*) FROM data_keys", keyring=True)
+        self.stop()
+        self.name("new", "kek")
+        self.box.start("F27:kill9:40")
+        with self.assertRaises(Gone):
+            while True:
+                self.box.daemon.rpc.call("key.status" if rotation(self.box.daemon.rpc) else "key.rotate")
+        self.assertEqual(self.box.daemon.wait_dead(), -9)
+        for passage in (1, 33, 34):
+            try:
+                self.box.start(f"F27:kill9:{passage}")
+            except AssertionError:  # it died before it said that it is ready
+                pass
+            self.assertEqual(self.box.daemon.wait_dead(), -9)
+        self.box.start()
+        self.done()
+        self.assertTrue(self.under(self.status()["named"]))
+        self.assertEqual(self.box.rows("SELECT count(*) FROM data_keys", keyring=True), [(before, )])
+        self.stop()
+        self.name("new")
+        self.box.start()  # which opens all of them
+        self.lives()
+
+    @unittest.skipUnless(has_faults() and not SHARED, "no fault points in this build, or nodes that may have it")
+    def test_a_key_that_is_given_up(self):
+        """Meant only, when the daemon died; then the configuration names the old one again: nothing has begun."""
+        self.stop()
+        self.name("new", "kek")
+        self.box.start("rotate.meant:kill9")
+        with self.assertRaises(Gone):
+            self.box.daemon.rpc.call("key.rotate")
+        self.box.daemon.wait_dead()
+        self.name("kek")
+        self.box.start()
+        wait_for(lambda: self.status()["rotation"] is None, 10)
+        self.assertTrue(self.under(self.status()["in_use"]))
         self.lives()
 
 

@@ -101,6 +101,32 @@ class Keys(Nodes):
         self.trio.start(a)
         self.trio.all_live()
 
+    @unittest.skipUnless(has_faults(), "no fault points in this build")
+    def test_it_waits_for_a_node(self):
+        """Meant, and then found that not every node has the new key, when nobody can be told any more."""
+        a, b, c = self.start()
+        a.consent("none")
+        old = a.call("key.status")["in_use"]
+        self.assertEqual(a.daemon.stop(), 0)
+        self.trio.buried(a)
+        self.name(a, "new", "kek")
+        self.named(b)
+        self.trio.start(a, faults="rotate.meant:kill9")
+        self.trio.all_live()
+        with self.assertRaises(Gone):
+            Rpc(a.socket_path).call("key.rotate")
+        self.trio.buried(a)
+        wait_for(lambda: "waiting" in {node.call("key.status")["rotation"]["state"] for node in (b, c)}, 20, 0.2)
+        said = [node.call("key.status") for node in (b, c)]
+        self.assertEqual({one["in_use"] for one in said}, {old})
+        self.assertTrue(any(self.trio.names[c] in one["advice"] for one in said))
+        self.assertTrue(self.under(old))
+        self.named(c)
+        self.done(b)
+        self.assertTrue(self.under(b.call("key.status")["named"]))
+        self.trio.start(a)
+        self.trio.all_live()
+
 
 if __name__ == "__main__":
     unittest.main()
