@@ -12,7 +12,7 @@ struct rehearsal {
     struct gd_call *c;
     gd_rehearsed_fn *fn;
     size_t at;         /* item */
-    bool bare;         /* without asset and parameters */
+    bool bare;         /* without asset, scopes and parameters */
     struct gd_err err; /* of the item as it was given */
 };
 
@@ -37,9 +37,9 @@ static void fill(struct gd_flow *f, const struct rehearsal *h, const json_t *it)
     f->nitems = 1;
     to->role = gd_arena_strdup(f->arena, gd_json_text(it, "role", NULL));
     to->mode = gd_arena_strdup(f->arena, gd_json_text(it, "mode", NULL));
-    to->scope = gd_arena_strdup(f->arena, gd_json_text(it, "scope", NULL));
     if (h->bare)
         return;
+    to->scope = gd_arena_strdup(f->arena, gd_json_text(it, "scope", NULL));
     params = gd_params_text(f->app->app.platform, json_object_get(it, "params"));
     to->asset = gd_arena_strdup(f->arena, gd_json_text(it, "asset", NULL));
     to->params = gd_arena_strdup(f->arena, params);

@@ -272,9 +272,13 @@ class LinkedIn(PlatformTest):
         self.wait_items(request, "granted")
 
     def test_the_scope_set_trap(self):
+        """Another set of scopes than the app's would end the tokens of everybody who is asked: refused when the agency asks."""
         self.begin()
-        _, request, _ = self.ask(asset=CANDLES, scope="r_ads")
-        self.assertEqual(self.items(request)[0]["grants"], [])
+        with self.assertRaises(RpcError) as refused:
+            self.request({"app": "li", "asset": CANDLES, "scope": "r_ads"})
+        self.assertEqual(refused.exception.reason, "OP_CONFIG")
+        self.assertIn("another set of scopes", str(refused.exception))
+        self.request({"app": "li", "asset": CANDLES, "scope": "rw_ads r_basicprofile r_ads"})
         self.assertEqual(len(self.calls("GET", "/authorization")), 1)  # the hub's
 
 

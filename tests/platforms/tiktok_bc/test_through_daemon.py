@@ -18,11 +18,11 @@ VOS, NOOR, INES = "7222000000000000001", "7222000000000000005", "722200000000000
 class TikTok(PlatformTest):
     PLATFORM, APP = "tiktok", "tt"
 
-    def begin(self, connected=True, staff=None, **options):
+    def begin(self, connected=True, staff=None, hub=None, **options):
         app = self.sandbox.state("tiktok")["apps"][0]
         self.sandbox.world("tiktok", apps=[dict(app, secret="made-up-secret-of-the-app")])
         self.app("tt", "tiktok_bc", app_id=app["app_id"], secret=self.secret("tt", "made-up-secret-of-the-app"), **options)
-        self.hub("agency", "tiktok_bc", app="tt", id=HUB, **({"staff": staff} if staff else {}))
+        self.hub("agency", "tiktok_bc", app="tt", id=HUB, **({"staff": staff} if staff else {}), **(hub or {}))
         self.box.start()
         if connected:
             self.connect("agency", who=NOOR)
@@ -236,6 +236,13 @@ class TikTok(PlatformTest):
         ends = self.whole_end(item["grants"][0])
         self.assertEqual(set(self.states(ends)), {"partner_asset"}, ends)
 
+    def test_the_limit_of_accounts_counts_what_partners_share(self):
+        self.begin(hub={"account_limit": 3})
+        self.assertNotIn("ACCOUNTS_NEAR_LIMIT", self.rpc.call("hub.scan", hub="agency")["warnings"])
+        self.granted(f"{EU},{UK}")
+        warnings = self.rpc.call("hub.scan", hub="agency")["warnings"]
+        self.assertIn("holds 3 ad accounts, TikTok allows 3", warnings["ACCOUNTS_NEAR_LIMIT"])
+
     def test_a_client_with_many_accounts(self):
         """Pages and batches over some runs; more than a list on a page shows."""
         self.begin()
@@ -249,7 +256,8 @@ class TikTok(PlatformTest):
         item, = self.wait_items(request, "granted", seconds=200)
         self.assertEqual(len(item["grants"]), MANY)
         self.assertEqual(len(self.calls("POST", "bc/partner/add")), -(-MANY // 50))
-        self.assertEqual(self.rpc.call("hub.scan", hub="agency")["reached"], MANY)
+        scan = self.rpc.call("hub.scan", hub="agency")
+        self.assertEqual((scan["reached"], list(scan["warnings"])), (MANY, ["ACCOUNTS_NEAR_LIMIT"]))
 
     def test_every_account_of_a_long_list_is_ticked(self):
         self.begin()
