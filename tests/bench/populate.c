@@ -86,7 +86,7 @@ static sqlite3 *open_db(struct made *m, const char *path)
     must(m, NULL, sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL));
     sql(m, db, "PRAGMA journal_mode=delete");
     sql(m, db,
-        "PRAGMA journal_mode=off; PRAGMA synchronous=off; PRAGMA cache_size=-262144;"
+        "PRAGMA journal_mode=off; PRAGMA synchronous=off; PRAGMA cache_size=-1048576;"
         "PRAGMA locking_mode=exclusive");
     return db;
 }

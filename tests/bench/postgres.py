@@ -60,7 +60,17 @@ class Database:
         self.sql("VACUUM ANALYZE")
         self.bytes = int(self.sql("SELECT length(sealed) FROM grantd.token_versions LIMIT 1"))
 
+    def without_indexes(self, schema, table):
+        """Takes those away that only finding needs; returns what makes them again. Sorted once they are made in a third
+        of the time."""
+        rows = self.sql(f"SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = '{schema}' AND tablename = '{table}'"
+                        " AND indexname NOT IN (SELECT conname FROM pg_constraint)").splitlines()
+        for row in rows:
+            self.sql(f"DROP INDEX {schema}.{row.split('|', 1)[0]}")
+        return [row.split("|", 1)[1] for row in rows]
+
     def copy(self, schema, table, database):
+        indexes = self.without_indexes(schema, table)
         rows = database.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
         columns = ", ".join(column[0] for column in rows.description)
         psql = subprocess.Popen([binary("psql"), "-Xq", "-v", "ON_ERROR_STOP=1", "-h", self.cluster.folder, "-p",
@@ -71,6 +81,8 @@ class Database:
         psql.stdin.close()
         if psql.wait():
             raise RuntimeError(f"{table} was not copied")
+        for index in indexes:
+            self.sql(f"SET maintenance_work_mem = '512MB'; {index}")
 
     def sql(self, text):
         return self.cluster.sql(text, self.name)
@@ -79,15 +91,22 @@ class Database:
         return int(self.sql("SELECT sum(gen) FROM grantd.credentials"))
 
 
-def waited(pids):
-    """Seconds that the threads of these were ready to run and another was running."""
-    total = 0
+def waits(pids):
+    """Seconds that each thread of these was ready to run and another was running."""
+    found = {}
     for pid in pids:
+        found[pid] = {}
         with contextlib.suppress(OSError):
             for tid in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{tid}/schedstat", encoding="ascii") as file:
-                    total += int(file.read().split()[1])
-    return total / 1e9
+                    found[pid][tid] = int(file.read().split()[1]) / 1e9
+    return found
+
+
+def waited(before, after):
+    """Of each process the thread that waited longest: its threads wait beside each other."""
+    return sum(max((s - before.get(pid, {}).get(tid, 0) for tid, s in threads.items()), default=0)
+               for pid, threads in after.items())
 
 
 class Meter:
@@ -150,11 +169,11 @@ def drive(db, nodes, in_flight, seconds):
     for one in drivers:
         one.line()
     pids = [one.process.pid for one in drivers] + [pid for pid, _ in db.cluster.backends(db.name, "grantd/%/writer")]
-    meter, late = Meter(db.cluster), waited(pids)
+    meter, before = Meter(db.cluster), waits(pids)
     for one in drivers:
         one.go()
     got = [one.line() for one in drivers]
-    late = waited(pids) - late
+    late = waited(before, waits(pids))
     time.sleep(0.1)  # statistics of a connection that rests are told to all
     server = meter.stop()
     for one in drivers:
