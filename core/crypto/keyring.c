@@ -330,6 +330,16 @@ const struct gd_dek *gd_keyring_dek(const struct gd_keyring *k, const char *work
     return gd_map_get(&k->deks, name);
 }
 
+bool gd_keyring_wrap(const struct gd_keyring *k, const char *workspace, const char *client,
+                     unsigned char ret[GD_WRAPPED_KEY], struct gd_rng *rng)
+{
+    const struct gd_dek *dek = gd_keyring_dek(k, workspace, client);
+
+    if (dek)
+        wrap(k->used, workspace, client, dek, ret, rng);
+    return dek != NULL;
+}
+
 void gd_keyring_forget(struct gd_keyring *k, const char *workspace, const char *client)
 {
     GD_AUTO_FREE char *name = gd_strf("%s\n%s", workspace, client);

@@ -66,6 +66,9 @@ const struct gd_dek *gd_keyring_add_dek(struct gd_keyring *k, const char *worksp
 int gd_keyring_rewrap(const struct gd_keyring *k, const char *workspace, const char *client,
                       const unsigned char wrapped[GD_WRAPPED_KEY], unsigned char ret[GD_WRAPPED_KEY],
                       struct gd_rng *rng, struct gd_err *err);
+/* The data key of a client, wrapped by the KEK in use. False where none is known. */
+bool gd_keyring_wrap(const struct gd_keyring *k, const char *workspace, const char *client,
+                     unsigned char ret[GD_WRAPPED_KEY], struct gd_rng *rng);
 /* The current data key of a client; NULL when none is known. Valid until it is forgotten. */
 const struct gd_dek *gd_keyring_dek(const struct gd_keyring *k, const char *workspace, const char *client);
 void gd_keyring_forget(struct gd_keyring *k, const char *workspace, const char *client);

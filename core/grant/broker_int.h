@@ -138,6 +138,10 @@ json_t *gd_text_json(const char *s); /* null for NULL */
 /* The data key of a client: what is known, or a new one made durable first. fn runs later. */
 typedef void gd_dek_fn(void *arg, const struct gd_dek *dek, const struct gd_err *err);
 void gd_dek_need(struct gd_broker *b, const char *workspace, const char *client, gd_dek_fn *fn, void *arg);
+/* Adds one that the keyring lost, unless the client has one there; wrapped by the KEK in use. The number of
+ * the statement that reads state and key as they are then. */
+size_t gd_key_bring_back(struct gd_tx *tx, const char *workspace, const char *client,
+                         const unsigned char wrapped[GD_WRAPPED_KEY], int64_t at);
 /* Seals text under the client's key; NULL with an error when there is no key. Caller frees; *ret_n bytes. */
 unsigned char *gd_seal_text(struct gd_broker *b, const struct gd_seal_name *name, const char *text,
                             size_t *ret_n, struct gd_err *err);

@@ -17,6 +17,18 @@ GD_SQL(sql_key_insert, "INSERT INTO data_keys (workspace, client_id, id, state, 
 GD_SQL(sql_key_there, "SELECT state, wrapped FROM data_keys WHERE workspace = $1 AND client_id = $2"
                       " ORDER BY CASE WHEN state = 'erased' THEN 0 ELSE 1 END, created_at");
 
+size_t gd_key_bring_back(struct gd_tx *tx, const char *workspace, const char *client,
+                         const unsigned char wrapped[GD_WRAPPED_KEY], int64_t at)
+{
+    char kek[GD_KEK_ID];
+
+    (void)gd_wrapped_by(kek, wrapped);
+    gd_tx_add(tx, &sql_key_insert, GD_P_TEXT(workspace), GD_P_TEXT(client), GD_P_TEXT(kek),
+              GD_P_BYTES(wrapped, GD_WRAPPED_KEY), GD_P_INT(at));
+    gd_tx_news(tx, workspace, client);
+    return gd_tx_add(tx, &sql_key_there, GD_P_TEXT(workspace), GD_P_TEXT(client));
+}
+
 struct need {
     struct gd_list node; /* in the list of who waits for the same key */
     struct gd_broker *b;

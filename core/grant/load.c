@@ -212,6 +212,59 @@ static void on_spooled_bytes(struct loading *l, const void *rec, size_t n)
     store_spooled(l, tx);
 }
 
+struct bringing { /* a data key back */
+    struct loading *l;
+    const char *workspace, *client;
+    size_t there; /* statement that reads what the store has now: perhaps another one */
+    struct gd_err err;
+};
+
+static void on_key_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct bringing *k = arg;
+    size_t n = 0;
+    const void *wrapped;
+
+    k->l->done = true;
+    k->l->result = r;
+    if (r != GD_STORE_OK) {
+        k->l->failed = true;
+        if (err && k->l->err)
+            *k->l->err = *err;
+        return;
+    }
+    wrapped = gd_tx_rows(tx, k->there) ? gd_tx_bytes(tx, k->there, 0, 1, &n) : NULL;
+    if (n == GD_WRAPPED_KEY && strcmp(gd_tx_text(tx, k->there, 0, 0), "erased") != 0)
+        (void)gd_keyring_add_dek(k->l->b->d.keyring, k->workspace, k->client, wrapped, &k->err);
+}
+
+/* The record of a consent has the client's data key with it. One that cannot be used leaves this credential
+ * unreadable, and nothing else. */
+static void bring_key_back(struct loading *l, const json_t *rec)
+{
+    const struct gd_broker *b = l->b;
+    struct bringing k = { .l = l,
+                          .workspace = gd_json_text(rec, "workspace", ""),
+                          .client = gd_json_text(rec, "client", "") };
+    const char *text = gd_json_text(rec, "key", "");
+    unsigned char wrapped[GD_WRAPPED_KEY], fresh[GD_WRAPPED_KEY];
+    struct gd_tx *tx;
+
+    if (!*text || gd_keyring_dek(b->d.keyring, k.workspace, k.client) ||
+        gd_b64url_decode(wrapped, sizeof wrapped, text, strlen(text)) != GD_WRAPPED_KEY)
+        return;
+    if (gd_keyring_rewrap(b->d.keyring, k.workspace, k.client, wrapped, fresh, b->d.rng, &k.err) == 0) {
+        tx = gd_tx_new(b->d.keys);
+        k.there = gd_key_bring_back(tx, k.workspace, k.client, fresh, gd_json_i64(rec, "at", 0));
+        l->done = false;
+        gd_store_commit(b->d.keys, tx, on_key_stored, &k);
+        while (!l->done)
+            uv_run(b->d.loop, UV_RUN_ONCE);
+    }
+    if (k.err.text[0])
+        GD_LOG(b->d.log, GD_LOG_ERROR, "spool.key_lost", GD_F_STR("client", k.client), GD_F_ERR(&k.err));
+}
+
 static void on_spooled_json(struct loading *l, const void *rec, size_t n)
 {
     GD_AUTO_JSON j = gd_json_parse(rec, n, GD_SPOOL_RECORD_MAX, l->err);
@@ -224,6 +277,9 @@ static void on_spooled_json(struct loading *l, const void *rec, size_t n)
     }
     known_by_json(&k, j);
     if (!is_wanted(l, &k))
+        return;
+    bring_key_back(l, j);
+    if (l->failed)
         return;
     tx = gd_tx_new(l->b->d.store);
     gd_journal_statements(l->b, tx, j, false);

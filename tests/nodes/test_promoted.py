@@ -79,6 +79,14 @@ class Case(unittest.TestCase):
             self.again(c, free)
         return grants
 
+    def knows(self, node, grant):
+        try:
+            return self.status(node, grant)
+        except RpcError as e:
+            if e.reason != "NOT_FOUND":
+                raise
+        return None
+
     def restarts(self):
         return [node.log_tail(1 << 20).count('"event":"restarting"') for node in self.trio.nodes]
 
@@ -141,6 +149,32 @@ class Promoted(Case):
             for grant in grants:
                 self.again(node, grant)
         self.assertEqual([(f["refused"], f["reuse_presented"]) for f in self.trio.families()], [(0, 0)] * 2)
+        self.trio.whole()
+
+    def test_a_consent_comes_back_with_the_clients_key(self):
+        """The client was there before; his data key, and what it opens, were made after the standby heard the last of it."""
+        a, b, c = self.trio.nodes
+        client = a.call("client.create", name="Anna Bakery")["client"]["id"]
+        made = a.call("request.create", client=client, confirm=False, items=[{"app": "strict"}])
+        keys = "SELECT count(*) FROM grantd_keys.data_keys"
+        self.assertEqual(self.trio.sql(keys), "0")
+        self.pair.leave_behind()
+        self.trio.door_to(a)
+        browser = a.browser()
+        browser.open(made["link"])
+        browser.walk(login="anna")
+        [grant] = a.call("request.get", request=made["request"]["id"])["request"]["items"][0]["grants"]
+        self.assertEqual(self.trio.sql(keys), "1")
+        self.away(a)
+        self.fail_over()
+        self.assertEqual(self.trio.sql(keys), "0")
+        self.trio.wires[a.number].back()
+        wait_for(lambda: self.trio.sql(keys) == "1", 30, 0.1)
+        for node in (c, b, a):
+            wait_for(lambda node=node: self.knows(node, grant), 30, 0.1)
+            self.again(node, grant)
+        self.trio.same_everywhere(grant)
+        self.assertEqual(self.server("strict")["refused"], 0)
         self.trio.whole()
 
     def test_a_promotion_that_loses_nothing_is_over_at_once(self):

@@ -312,6 +312,12 @@ static void test_wrapped_anew(void **state)
     back = gd_keyring_add_dek(new, "main", "cl1", w2, NULL);
     assert_non_null(back);
     assert_memory_equal(back, dek, sizeof *dek);
+    assert_false(gd_keyring_wrap(new, "main", "cl2", w, gd_rng_system()));
+    assert_true(gd_keyring_wrap(new, "main", "cl1", w, gd_rng_system()));
+    assert_memory_not_equal(w, w2, sizeof w);
+    back = gd_keyring_add_dek(both, "main", "cl1", w, NULL);
+    assert_non_null(back);
+    assert_memory_equal(back, dek, sizeof *dek);
     gd_keyring_free(old);
     gd_keyring_free(both);
     gd_keyring_free(new);
