@@ -152,7 +152,7 @@ char *kit_read(const char *path, size_t *ret_n)
 
 void kit_put(const char *path, const void *p, size_t n)
 {
-    int fd = open(path, O_WRONLY | O_CREAT, 0600); /* not O_TRUNC: some file systems then sync when it is closed */
+    int fd = open(path, O_WRONLY | O_CREAT, 0600); /* O_TRUNC: some file systems sync at the close then */
 
     assert_true(fd >= 0);
     assert_int_equal(write(fd, p, n), n);

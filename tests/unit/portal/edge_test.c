@@ -12,9 +12,8 @@
 
 #include <cmocka.h>
 
-#define WRONG_WAITS 4500 /* ms that an answer is held back at least, where one was guessed wrong too often \
-                          */
-#define HANDSHAKE 10000  /* ms for one that is to succeed, however slow the machine is */
+#define WRONG_WAITS 4500  /* ms that an answer is held back at least, after too many guesses */
+#define HANDSHAKE   10000 /* ms for one that is to succeed, however slow the machine is */
 
 /* ---- too many ---- */
 
