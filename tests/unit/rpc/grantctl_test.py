@@ -101,7 +101,7 @@ class Grantctl(unittest.TestCase):
 
     def test_every_method_has_help(self):
         methods = self.methods()
-        self.assertEqual(len(methods), 49)
+        self.assertEqual(len(methods), 51)
         for method in methods:
             noun, verb = method["method"].split(".")
             text = self.ends(0, noun, verb, "--help").stdout
