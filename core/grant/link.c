@@ -174,10 +174,20 @@ const char *gd_link_title(const struct gd_app_state *a)
     return a ? a->app.platform->p.title : "";
 }
 
+/* What is asked for when the agency named no role, where there is only one: who agrees sees what to. The
+ * hub's own consent is for none. */
+static const char *only_role(const struct gd_app_state *a, const char *mode)
+{
+    const struct grantd_role *r = a ? a->app.platform->p.roles : NULL;
+
+    return r && r->name && !r[1].name && strcmp(mode, GRANTD_MODE_HUB) != 0 ? r->name : NULL;
+}
+
 static json_t *item_json(const struct gd_app_state *a, const json_t *it)
 {
-    const struct grantd_role *role = gd_link_role(a, gd_json_text(it, "role", NULL));
-    const char *steps = gd_json_text(it, "steps", NULL), *name = gd_json_text(it, "role", NULL);
+    const char *steps = gd_json_text(it, "steps", NULL),
+               *name = gd_json_text(it, "role", only_role(a, gd_json_text(it, "mode", "")));
+    const struct grantd_role *role = gd_link_role(a, name);
     const char *asset = gd_json_text(it, "asset", NULL), *problems = gd_json_text(it, "problems", NULL);
     json_t *j, *list = steps ? gd_json_parse(steps, strlen(steps), GD_HTTP_BODY_MAX, NULL) : NULL;
     json_t *r = name ? json_pack("{s:s, s:s?, s:s?}", "title", role ? role->title : name, "may",

@@ -37,6 +37,22 @@ class Spark(PlatformTest):
     def posts(self, item):
         return {self.box.grant(g)["asset"]["id"]: g for g in item["grants"]}
 
+    def test_the_conditions_are_shown_before_anybody_agrees(self):
+        """In each mode, whether the agency named the role or not; the agency's own consent is for none."""
+        self.begin()
+        for mode in ("code", "creator", "qr"):
+            for role in ({"role": "SPARK_ADS"}, {}):
+                with self.subTest(mode=mode, **role):
+                    link, _, _ = self.request({"app": "spark", "mode": mode, **role})
+                    browser = self.box.browser()
+                    browser.open(link)
+                    for words in ("use the posts that you give, and no others", "switch on Ad settings, Ad authorization",
+                                  "posts public, of a supported kind, with their final caption and disclosures", "log in as you"):
+                        self.assertIn(words, browser.page.text)
+        browser = self.box.browser()
+        browser.open(self.rpc.call("hub.connect", hub="agency")["link"])
+        self.assertNotIn("use the posts", browser.page.text)
+
     def test_codes_from_ask_to_end(self):
         self.begin()
         link, request, browser = self.ask(creator="ride.with.ana")
