@@ -423,7 +423,7 @@ class ThousandShares(MeanwhileTest):
         asking.start()
         began = time.monotonic()
         self.approve(link)
-        wait_for(lambda: self.states(request) == ["granted"], 120, 0.1)
+        wait_for(lambda: self.states(request) == ["granted"], 600, 0.1)
         took = time.monotonic() - began
         stop.set()
         asking.join(20)

@@ -1,4 +1,5 @@
 """Starts the servers of the tests as child processes, tells their ports, and ends them whatever happens."""
+import atexit
 import collections
 import ctypes
 import json
@@ -21,6 +22,7 @@ LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 PORTS_KEPT = 200  # of this process; each costs it a descriptor
 _kept = collections.deque()
+atexit.register(lambda: [name.close() for name in _kept])
 
 
 def ports():
