@@ -197,6 +197,44 @@ class Faults(LoopTest):
         self.ok(store.do("put", "a", 1))
         self.assertEqual(store.value("a"), 1)
 
+    def says(self, state, turns):
+        """At the commit of whatever puts a row into kv the server says this, so many times."""
+        self.cluster.sql("CREATE SEQUENCE grantd_test; CREATE FUNCTION says() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                         f"IF nextval('public.grantd_test') <= {turns} THEN RAISE EXCEPTION 'so' USING ERRCODE = '{state}';"
+                         " END IF; RETURN NULL; END$$; GRANT ALL ON SEQUENCE grantd_test TO grantd; CREATE CONSTRAINT "
+                         "TRIGGER says AFTER INSERT ON grantd.kv DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE "
+                         "FUNCTION public.says()", self.database)
+
+    def turns(self):
+        return int(self.cluster.sql("SELECT last_value FROM grantd_test", self.database))
+
+    def test_repeated_but_not_for_ever(self):
+        store = self.good(deadline=10000)
+        self.says("40001", 1000000)
+        self.failed(store.do("put", "a", 1), "STORE_FAILED")
+        self.assertEqual(self.turns(), 21)
+        self.assertIsNone(store.value("a"))
+
+    def test_the_server_does_not_know_either(self):
+        """40003, of engines that are many machines themselves: it is found out by the number, as after a lost answer."""
+        store = self.good()
+        self.says("40003", 2)
+        self.ok(store.do("put", "a", 1))
+        self.assertEqual((store.value("a"), self.turns()), (1, 3))
+        self.assertIn("store.commit_decided", store.log_text())
+
+    def test_reads_are_repeated_at_leisure(self):
+        """A server that always asks for it is not asked thousands of times within the deadline."""
+        store = self.good(deadline=2000)
+        self.ok(store.do("put", "a", 1))
+        self.cluster.sql("ALTER TABLE grantd.kv RENAME TO kv_; CREATE FUNCTION grantd.again() RETURNS boolean LANGUAGE plpgsql"
+                         " AS $$BEGIN RAISE EXCEPTION 'again-please' USING ERRCODE = '40001'; END$$; CREATE VIEW grantd.kv "
+                         "AS SELECT * FROM grantd.kv_ WHERE grantd.again(); GRANT ALL ON grantd.kv TO grantd", self.database)
+        self.assertEqual(store.do("get", "a")["result"], "failed")
+        self.assertIn(self.cluster.log(1 << 22).count("again-please"), range(5, 80))
+        self.cluster.sql("DROP VIEW grantd.kv; ALTER TABLE grantd.kv_ RENAME TO kv", self.database)
+        self.assertEqual(store.value("a"), 1)
+
     def test_lease_by_the_clock_of_the_database(self):
         a, b = self.good(folder="a", node="a"), self.good(folder="b", node="b")
         self.ok(a.do("put", "lease", 0))

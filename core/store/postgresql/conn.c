@@ -214,6 +214,11 @@ static void sleep_until(int64_t when)
         nanosleep(&ts, NULL);
 }
 
+void gd_pg_wait(unsigned turn)
+{
+    sleep_until(gd_pg_now() + 1 + (int64_t)(gd_pg_random() % (2u << (turn < 7 ? turn : 7))));
+}
+
 static void back_off(struct gd_pg_conn *c)
 {
     int64_t ms = AGAIN_MIN << (c->tries < 6 ? c->tries : 6);

@@ -18,6 +18,7 @@
 #define GD_PG_SLOTS     512 /* power of two; more texts than half of it are not kept prepared */
 #define GD_PG_NEWS_MAX  (256 * 1024)
 #define GD_PG_STATE_LEN 5
+#define GD_PG_UNKNOWN   "40003" /* whether it happened: what a broken connection says, said by the server */
 #define GD_PG_POOLED    "42P05" /* somebody has prepared our statement on what should be our connection */
 
 uint64_t gd_pg_random(void);          /* conn.c: for names and jitter, not for secrets */
@@ -85,6 +86,7 @@ void gd_pg_conn_done(struct gd_pg_conn *c);
  * database it is, that it can be written, that nothing acknowledged is missing. */
 int gd_pg_connect(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
 void gd_pg_drop(struct gd_pg_conn *c);
+void gd_pg_wait(unsigned turn); /* a little, and longer from turn to turn: before the same is tried again */
 /* What the five letters of the server mean, and that with its sentence, if that quotes nobody's values. */
 enum gd_reason gd_pg_reason(const char *state);
 void gd_pg_explain(struct gd_err *err, const char *state, const char *message);

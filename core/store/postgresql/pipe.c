@@ -99,7 +99,8 @@ static void take_error(struct gd_pg_run *r, const PGresult *res)
     }
     gd_pg_explain(&err, state ? state : "", PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY));
     refuse(r, state ? state : "", &err);
-    if (PQstatus(r->c->pg) == CONNECTION_BAD || gd_pg_reason(r->state) == GD_R_STORE_UNREACHABLE)
+    if (PQstatus(r->c->pg) == CONNECTION_BAD || gd_pg_reason(r->state) == GD_R_STORE_UNREACHABLE ||
+        !strcmp(r->state, GD_PG_UNKNOWN))
         lose(r, false);
 }
 
@@ -109,6 +110,8 @@ static void take(struct gd_pg_run *r, PGresult *res)
     const struct gd_pg_item *it = &r->items[r->got];
 
     if (!res) {
+        if (!r->answered && (PQstatus(r->c->pg) == CONNECTION_BAD || gd_pg_now() >= r->until))
+            lose(r, PQstatus(r->c->pg) != CONNECTION_BAD); /* nothing more will come */
         r->got += r->answered;
         r->answered = false;
         return;

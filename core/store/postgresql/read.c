@@ -40,6 +40,7 @@ static void read_one(struct gd_pg_conn *c, struct gd_tx *tx)
     int64_t now = gd_pg_now(), until = (tx->since ? tx->since : now) + c->engine->deadline_ms;
     struct gd_err err = { 0 };
     bool again = true;
+    unsigned turn = 0;
 
     if (until <= now) {
         gd_err_set(&err, GD_R_STORE_SLOW, "the database is too slow or was away");
@@ -53,6 +54,8 @@ static void read_one(struct gd_pg_conn *c, struct gd_tx *tx)
         }
         if (ask_once(c, tx, until, &again) == 0)
             return;
+        if (again)
+            gd_pg_wait(turn++);
         again &= gd_pg_now() < until;
     }
 }

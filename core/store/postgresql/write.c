@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #define AGAIN_MAX  20   /* repetitions that the server may ask for */
 #define ALONE_FROM 4    /* refused ones, after which each transaction goes by itself */
@@ -401,14 +400,6 @@ static bool anything_left(const struct attempt *a)
     return false;
 }
 
-static void wait_a_little(unsigned turn)
-{
-    uint64_t ms = 1 + gd_pg_random() % (2u << (turn < 7 ? turn : 7));
-    struct timespec ts = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
-
-    nanosleep(&ts, NULL);
-}
-
 static void forget_results(const struct attempt *a)
 {
     for (size_t i = 0; i < a->n; i++)
@@ -429,7 +420,7 @@ static void each_alone(const struct attempt *a)
 
 static void drive(struct attempt *a)
 {
-    unsigned again = 0, alone = 0;
+    unsigned again = 0, alone = 0, lost = 0;
 
     while (anything_left(a)) {
         struct gd_pg_mark m;
@@ -442,12 +433,14 @@ static void drive(struct attempt *a)
         }
         if (o == DONE || (o == LOST && !find_out(a, &m)))
             return;
+        if (o == LOST)
+            gd_pg_wait(lost++);
         if (o == ALONE && a->n > 1 && ++alone == ALONE_FROM) {
             each_alone(a);
             return;
         }
         if (o == AGAIN && ++again <= AGAIN_MAX)
-            wait_a_little(again);
+            gd_pg_wait(again);
         if (o == FAILED || again > AGAIN_MAX || (o != ALONE && gd_pg_now() >= a->until)) {
             fail_all(a, GD_STORE_FAILED, &a->err);
             return;
