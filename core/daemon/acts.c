@@ -213,6 +213,7 @@ struct reloading {
     json_t *result;
     struct gd_err err;
     bool failed;
+    uint64_t n; /* which reading of the file this is, from 1 */
     gd_reply_fn *reply;
     void *arg;
 };
@@ -260,11 +261,14 @@ static void after_read(uv_work_t *req, int status)
     if (status < 0 || d->stopping)
         x->failed = gd_err_set(&x->err, GD_R_SHUTTING_DOWN,
                                "the daemon stops; it reads the file when it starts again") < 0;
-    if (x->failed || gd_keks_add(d, &x->keks, d->kek, &x->err) < 0 || apply(d, x->c, &x->err) < 0) {
-        x->failed = true;
+    if (!x->failed && x->n > d->applied)
+        x->failed = gd_keks_add(d, &x->keks, d->kek, &x->err) < 0 || apply(d, x->c, &x->err) < 0;
+    if (x->failed) {
         reload_end(x);
         return;
     }
+    if (x->n > d->applied) /* else a file that was read later is in force already */
+        d->applied = x->n;
     /* What is read only at start waits for the next one. */
     x->result =
         json_pack("{s:b, s:[], s:o}", "ok", 1, "errors", "restart_needed", restart_needed(d->config, x->c));
@@ -276,7 +280,7 @@ static void reload_now(struct gd_daemon *d, gd_reply_fn *reply, void *reply_arg)
     struct reloading *x = gd_new(sizeof *x);
     GD_AUTO_JSON errors = NULL;
 
-    *x = (struct reloading){ .d = d, .reply = reply, .arg = reply_arg };
+    *x = (struct reloading){ .d = d, .n = ++d->readings, .reply = reply, .arg = reply_arg };
     d->jobs++;
     if (d->stopping) /* what would take it is being closed */
         gd_err_set(&x->err, GD_R_SHUTTING_DOWN,

@@ -45,6 +45,8 @@ struct gd_daemon {
     char *audit_path, *node, *keys_path, *spool_path;
     struct gd_moving *moving; /* what is to be done once all is closed; NULL: nothing */
     unsigned jobs;            /* of storage.c that are under way */
+    uint64_t readings;        /* of the configuration file, since the start */
+    uint64_t applied;         /* the last one of them that is in force */
     atomic_bool stop_jobs;    /* they end early */
     void (*jobs_done)(void *);
     void *jobs_arg;

@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
+import threading
 import unittest
 
-from harness import ROOT, SHARED, Daemon, GrantdTest, Gone, RpcError, has_faults, program, wait_for
+from harness import ROOT, SHARED, Daemon, GrantdTest, Gone, Rpc, RpcError, has_faults, program, wait_for
 
 sys.path.append(os.path.join(ROOT, "tests", "unit", "crypto"))
 import crosscheck  # noqa: E402  (an independent opinion on how keys are wrapped)
@@ -306,6 +307,22 @@ class Rotating(RotatingKeys):
         self.box.extra = f"key: {{passphrase_file: {path}}}\n"
         self.box.start()
         self.lives()
+
+    def test_the_file_read_last_is_in_force(self):
+        """A passphrase takes its time; a reload of a later file that names a file is through before it."""
+        path = os.path.join(self.box.state, "words")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(b"correct horse battery staple")
+        self.box.extra = f"key: {{passphrase_file: {path}, previous: {{file: {self.kek('kek')}}}}}\n"
+        self.box.write_config()
+        first = threading.Thread(target=Rpc(self.box.socket_path).call, args=("daemon.reload", ))
+        first.start()
+        wait_for(lambda: any(r["act"] == "daemon.reload" for r in self.rpc.call("audit.list", newest=True)["records"]))
+        self.reload("new", "kek")
+        first.join()
+        self.rpc.call("key.rotate")
+        self.done()
+        self.assertEqual(self.roles()["in_use"]["source"], "file " + self.kek("new"))
 
     def test_vending_and_refreshing_meanwhile(self):
         self.data_keys(3000)
