@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 
-VALGRIND = ["valgrind", "-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]
+# It runs one thread at a time: fairly, or one that only looks again and again keeps the others waiting for ever.
+VALGRIND = ["valgrind", "-q", "--fair-sched=yes", "--error-exitcode=9", "--leak-check=full",
+            "--errors-for-leak-kinds=definite"]
 # Millions of steps of one kind, which the sanitizers see: a log with each byte changed, a year of refreshes.
 LONG = {"unit.audit_verify", "unit.year"}
 SECONDS = 1200
