@@ -245,6 +245,7 @@ int gd_scrypt_params(void *out, size_t nout, const char *pass, size_t npass, con
     int rc = c ? EVP_KDF_derive(c, out, nout, params) : 0;
 
     EVP_KDF_CTX_free(c);
+    OPENSSL_thread_stop_ex(gd_algs()->ctx); /* what it keeps for a thread would outlive a worker */
     return rc == 1 ? 0 : -1;
 }
 
