@@ -55,7 +55,7 @@ const char gd_free_wipes = 1; /* base/mem.c need not do it too */
 static _Thread_local struct bins bins;
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool has_key, sizes_known;
+static bool has_key;
 static uintptr_t secret;
 
 static void close_bins(void *arg)
@@ -74,43 +74,12 @@ static void close_bins(void *arg)
     }
 }
 
-/* What fits into a block: glibc has the size in the word before it, with three marks in the low bits (2: a
- * mapping of its own, which has one word more). */
-static size_t size_before(const void *p)
-{
-    size_t word = ((const size_t *)p)[-1];
-
-    return (word & ~(size_t)7) - (word & 2 ? 2 : 1) * sizeof word;
-}
-
-/* malloc_usable_size looks behind the block as well, at memory that nobody else touches just then: 3 % of
- * what a refresh costs. So it is asked once whether both say the same of blocks of every kind. */
-static void check_sizes(void)
-{
-    static const size_t sizes[] = { 1, 24, 25, 100, 1000, 4096, 100000, 4 * 1024 * 1024 };
-    bool same = true;
-
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        void *p = __libc_malloc(sizes[i]);
-
-        same = same && p && size_before(p) == malloc_usable_size(p);
-        __libc_free(p);
-    }
-    sizes_known = same;
-}
-
-static size_t room_of(const void *p)
-{
-    return sizes_known ? size_before(p) : malloc_usable_size((void *)(uintptr_t)p);
-}
-
 static void make_key(void)
 {
     const void *seed = (const void *)getauxval(AT_RANDOM);
 
     if (seed)
         memcpy(&secret, seed, sizeof secret);
-    check_sizes();
     has_key = pthread_key_create(&key, close_bins) == 0;
 }
 
@@ -200,7 +169,7 @@ static bool keep(struct bins *b, struct kept *k, size_t class, size_t size)
 EXPORTED void free(void *p)
 {
     struct bins *b = &bins;
-    size_t size = p ? room_of(p) : 0, class = (size - SMALLEST) / STEP;
+    size_t size = p ? malloc_usable_size(p) : 0, class = (size - SMALLEST) / STEP;
     bool small = size <= SMALL_MAX && size % STEP == SMALLEST % STEP, kept = false;
 
     if (!p)
@@ -238,7 +207,7 @@ EXPORTED void *calloc(size_t n, size_t size) /* check:allow this is the one */
 /* Never lets the allocator move a block: it would leave the old one unwiped. */
 EXPORTED void *realloc(void *p, size_t n) /* check:allow this is the one */
 {
-    size_t old = p ? room_of(p) : 0;
+    size_t old = p ? malloc_usable_size(p) : 0;
     void *q;
 
     if (p && n == 0) {

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-# It runs one thread at a time: fairly, or one that only looks again and again keeps the others waiting for ever.
+# It runs one thread at a time: fairly, so that one that only looks again and again does not keep the others waiting.
 VALGRIND = ["valgrind", "-q", "--fair-sched=yes", "--error-exitcode=9", "--leak-check=full",
             "--errors-for-leak-kinds=definite"]
 # Millions of steps of one kind, which the sanitizers see: a log with each byte changed, a year of refreshes.
