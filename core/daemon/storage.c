@@ -220,11 +220,21 @@ static void job_end(struct job *j)
     gd_daemon_job_end(d);
 }
 
+/* Once: a job that comes after that was refused because the daemon stops. */
+static void tell_end_of_jobs(struct gd_daemon *d)
+{
+    void (*done)(void *) = d->jobs_done;
+
+    if (d->jobs || !done)
+        return;
+    d->jobs_done = NULL;
+    done(d->jobs_arg);
+}
+
 void gd_daemon_job_end(struct gd_daemon *d)
 {
     d->jobs--;
-    if (!d->jobs && d->jobs_done)
-        d->jobs_done(d->jobs_arg);
+    tell_end_of_jobs(d);
 }
 
 static void on_answer_gone(uv_handle_t *h)
@@ -310,6 +320,5 @@ void gd_daemon_storage_stop(struct gd_daemon *d, void (*done)(void *), void *arg
         return;
     d->jobs_done = done;
     d->jobs_arg = arg;
-    if (!d->jobs)
-        done(arg);
+    tell_end_of_jobs(d);
 }

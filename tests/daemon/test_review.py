@@ -7,7 +7,7 @@ import time
 import unittest
 
 import spool
-from harness import SHARED, GrantdTest, Rpc, RpcError, the_cluster, wait_for
+from harness import SHARED, GrantdTest, Rpc, RpcError, has_faults, the_cluster, wait_for
 
 
 class Workspaces(GrantdTest):
@@ -92,6 +92,15 @@ class Commits(GrantdTest):
         while self.box.daemon.alive():
             self.box.daemon.process.send_signal(signal.SIGHUP)
             time.sleep(0.0005)
+        self.assertEqual(self.box.daemon.wait_dead(), 0)
+
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_a_hangup_whose_record_is_late(self):
+        """SIGHUP just before SIGTERM: its record is on the disk when what would take the configuration is closed."""
+        self.box.start(",".join(f"audit.sync:delay(300):{n}" for n in range(2, 9)))
+        process = self.box.daemon.process
+        for signum in (signal.SIGSTOP, signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+            process.send_signal(signum)
         self.assertEqual(self.box.daemon.wait_dead(), 0)
 
     def test_a_drain_with_a_store_that_is_gone(self):
