@@ -1,5 +1,6 @@
 """A store that shows an older state than the platforms know: restored from a backup, or an old file put in its place.
 Nothing that may have been spent since is spent again before somebody decides; all else goes on."""
+import contextlib
 import os
 import shutil
 import subprocess
@@ -286,9 +287,16 @@ class Restored(GrantdTest):
 
     def put_back(self, old, spool=True):
         self.box.put_back(old)
-        if not spool:  # as if it had been emptied since: it is, now and then
-            os.truncate(os.path.join(self.box.state, "spool"), 0)
+        if not spool:
+            self.empty_spool()
         self.box.start()
+
+    def empty_spool(self):
+        """As it is now and then; and what was kept of it for a while (on a shared store) is gone as well."""
+        os.truncate(os.path.join(self.box.state, "spool"), 0)
+        for kept in ("spool.kept", "spool.kept.older"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(self.box.state, kept))
 
     def old(self, *apps):
         """A copy of the file as it was after the consents; then a refresh of strict."""
@@ -333,7 +341,7 @@ class Restored(GrantdTest):
         """What the spool brings back goes on; of the others nobody knows."""
         grants, old = self.old("strict", "family")
         self.stop()
-        os.truncate(os.path.join(self.box.state, "spool"), 0)
+        self.empty_spool()
         self.box.start()
         self.rpc.call("grant.refresh", grant=grants["strict"])
         self.stop()
