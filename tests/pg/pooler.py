@@ -2,11 +2,10 @@
 the user of the cluster, ended whatever happens."""
 import os
 import shutil
-import socket
 import subprocess
-import time
 
 from cluster import ROLE, die_with_parent, free_port
+from start import wait_listening
 
 
 class Pooler:
@@ -29,7 +28,7 @@ class Pooler:
         self.process = subprocess.Popen([self.program(), config], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                         cwd=self.folder, start_new_session=True, preexec_fn=die_with_parent,
                                         **cluster._as_user())
-        self.wait()
+        wait_listening(self.process, self.port, self.log.name)
 
     @staticmethod
     def program():
@@ -37,18 +36,6 @@ class Pooler:
         if not found:
             raise RuntimeError("pgbouncer is not installed: run tools/setup deep")
         return found
-
-    def wait(self):
-        end = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
-            except OSError:
-                if time.monotonic() > end or self.process.poll() is not None:
-                    with open(self.log.name, encoding="utf-8") as file:
-                        raise RuntimeError("pgbouncer did not get ready: " + file.read()[-1000:]) from None
-            time.sleep(0.02)
 
     def url(self, database):
         return f"postgresql://{ROLE}@127.0.0.1:{self.port}/{database}?sslmode=disable"

@@ -60,6 +60,21 @@ def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def wait_listening(process, port, log, seconds=20):
+    """Until a server that says nothing when it is ready takes connections. Started is not yet listening: on a machine that
+    has to read the program from its disk it is not for long."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            if time.monotonic() > end or process.poll() is not None:
+                with open(log, encoding="utf-8", errors="replace") as file:
+                    raise RuntimeError(f"{process.args[0]} did not get ready: {file.read()[-1000:]}") from None
+        time.sleep(0.02)
+
+
 class Child:
     """One server: started with its output in a file, ready when it printed its ready line."""
 

@@ -50,6 +50,7 @@ class Door:
         self.log = open(os.path.join(stage.folder, "haproxy.log"), "ab")
         self.process = subprocess.Popen([self.find(), "-db", "-f", config], stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log, start_new_session=True, preexec_fn=start.die_with_parent)
+        start.wait_listening(self.process, port, self.log.name)
 
     @staticmethod
     def find():
