@@ -175,7 +175,7 @@ static json_t *restart_needed(const struct gd_config *was, const struct gd_confi
 
 static int apply(struct gd_daemon *d, struct gd_config *c, struct gd_err *err)
 {
-    struct gd_policy *p = gd_policy_new(c->policy, err), *old = d->policy;
+    struct gd_policy *p = gd_daemon_policy(c, err), *old = d->policy;
 
     if (!p)
         return -1;

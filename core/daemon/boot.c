@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "crypto/keyring.h"
 #include "daemon/daemon.h"
-#include "policy/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,43 +65,6 @@ int gd_daemon_small_file(const struct gd_daemon *d, const char *name, unsigned c
 }
 
 /* ---- configuration ---- */
-
-struct loading {
-    struct gd_daemon *d;
-    struct gd_platforms *platforms;
-};
-
-static int load_platforms(void *arg, const struct gd_config *c, struct gd_err *err)
-{
-    struct loading *l = arg;
-
-    return gd_platforms_load(l->platforms, c->platform_dir, c->provider_dir, !l->d->o.own_platforms,
-                             l->d->log, err);
-}
-
-static const struct grantd_option *platform_options(void *arg, const char *name)
-{
-    struct loading *l = arg;
-    struct gd_platform *p = gd_platforms_find(l->platforms, name);
-
-    if (!p)
-        return NULL;
-    return p->p.options ? p->p.options : gd_config_no_options;
-}
-
-int gd_daemon_load_config(struct gd_daemon *d, const char *path, struct gd_platforms *platforms,
-                          struct gd_config **ret, struct gd_config_errors *errors)
-{
-    struct loading l = { d, platforms };
-    struct gd_config_given given = { .state_dir = d->o.state_dir,
-                                     .platform_dir = d->o.platform_dir,
-                                     .socket = d->o.socket,
-                                     .load_platforms = load_platforms,
-                                     .options = platform_options,
-                                     .arg = &l };
-
-    return gd_config_load(ret, path, &given, errors);
-}
 
 static int boot_config(struct gd_daemon *d, struct gd_err *err)
 {
@@ -485,7 +447,7 @@ static int boot_rpc(struct gd_daemon *d, struct gd_err *err)
     struct gd_rpc_daemon acts = gd_daemon_acts_template;
 
     acts.arg = d;
-    d->policy = gd_policy_new(d->config->policy, err);
+    d->policy = gd_daemon_policy(d->config, err);
     if (!d->policy)
         return -1;
     return gd_rpc_open(&d->rpc, &d->loop, &o, d->broker, &acts, d->policy, d->audit, d->events,

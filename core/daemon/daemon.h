@@ -107,9 +107,10 @@ int gd_moving_run(struct gd_moving *m, struct gd_err *err);   /* when all is clo
 json_t *gd_moving_json(const struct gd_moving *m);
 /* grantd --migrate-to */
 int gd_daemon_migrate(struct gd_daemon *d, const char *to, const char *password_file, struct gd_err *err);
-/* Configuration alone, platforms included; errors are printed by the caller. */
+/* load.c: configuration alone, platforms and policy included; errors are printed by the caller. */
 int gd_daemon_load_config(struct gd_daemon *d, const char *path, struct gd_platforms *platforms,
                           struct gd_config **ret, struct gd_config_errors *errors);
+struct gd_policy *gd_daemon_policy(const struct gd_config *c, struct gd_err *err);
 /* whole.c: looks at the store's files, where they are small. */
 int gd_daemon_look_first(struct gd_daemon *d, struct gd_err *err);
 /* Starts the scheduler and goes on with what was interrupted, unless the files have still to be looked at. */

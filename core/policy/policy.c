@@ -32,6 +32,8 @@ struct gd_policy {
 struct reading {
     size_t number;
     const json_t *rule;
+    gd_policy_named_fn *named;
+    void *arg;
     struct gd_err *err;
 };
 
@@ -64,6 +66,8 @@ static int read_word(const struct reading *r, const char *key, const json_t *v, 
         return bad(r, "takes words only", key);
     if (!strcmp(key, "methods") && !good_method(s))
         return bad(r, "a method is noun.verb, noun.* or *, not", s);
+    if (!strcmp(key, "methods") && strcmp(s, "*") != 0 && r->named && !r->named(r->arg, s))
+        return bad(r, "there is no such method (`grantctl help` names all)", s);
     *ret = gd_strdup(s);
     return 0;
 }
@@ -149,10 +153,10 @@ static int read_rule(const struct reading *r, struct rule *to)
                : 0;
 }
 
-struct gd_policy *gd_policy_new(const json_t *rules, struct gd_err *err)
+struct gd_policy *gd_policy_new(const json_t *rules, gd_policy_named_fn *named, void *arg, struct gd_err *err)
 {
     struct gd_policy *p = gd_new(sizeof *p);
-    struct reading r = { .err = err };
+    struct reading r = { .named = named, .arg = arg, .err = err };
 
     p->own = geteuid();
     if (rules && (!json_is_array(rules) || json_array_size(rules) > GD_POLICY_RULES_MAX)) {

@@ -27,10 +27,13 @@ struct gd_caller { /* fixed at connect */
 int gd_caller_from_fd(struct gd_caller *ret, int fd, struct gd_err *err);
 
 struct gd_policy;
+/* Is there a method that these words name: "noun.verb", "noun.*"? */
+typedef bool gd_policy_named_fn(void *arg, const char *words);
 /* rules: [{"user": "name"|uid, "group": ..., "methods": ["grant.token", "grant.*"], "workspaces": ["main"],
- * "clients": ["cl..."], "platforms": [...]}]; user and group are resolved here. POLICY_INVALID names the
- * rule. */
-struct gd_policy *gd_policy_new(const json_t *rules, struct gd_err *err);
+ * "clients": ["cl..."], "platforms": [...]}]; user and group are resolved here. named NULL: methods are not
+ * looked up. POLICY_INVALID names the rule. */
+struct gd_policy *gd_policy_new(const json_t *rules, gd_policy_named_fn *named, void *arg,
+                                struct gd_err *err);
 void gd_policy_free(struct gd_policy *p);
 /* workspace and client NULL: the method as such (for methods that name none, and for help). Otherwise a rule
  * that names clients (or workspaces) holds only for a call that names one of them. */

@@ -55,6 +55,9 @@ class Configuration(GrantdTest):
                 (self.good.replace('"client_id": "none", ', ""), "CONFIG_MISSING"),
                 (self.good.replace(f'{{"file": "{self.box.inputs}/none.secret"}}', '"in-the-open"'),
                  "CONFIG_SECRET_LITERAL"),
+                (self.good + "policy: [{user: root, methods: [grant.tokn]}]\n", "POLICY_INVALID"),
+                (self.good + "policy: [{user: root, methods: ['tokens.*']}]\n", "POLICY_INVALID"),
+                (self.good + "policy: [{user: nobody-of-that-name, methods: ['*']}]\n", "POLICY_INVALID"),
                 (self.good.replace("none.secret", "nowhere.secret"), "CONFIG_SECRET_UNREADABLE"),
                 (self.good.replace(self.box.socket_path, "/tmp/" + "s" * 120), "SOCKET_PATH_TOO_LONG")):
             with self.subTest(word=word):
@@ -66,6 +69,10 @@ class Configuration(GrantdTest):
                     self.assertIn(word, done.stdout)
                     self.assertNotIn("canary-", done.stdout)
                 self.assertEqual(tree(self.box.state), {})
+
+    def test_a_policy_that_names_methods_is_good(self):
+        self.write(self.good + "policy: [{user: root, methods: [grant.token, 'event.*', '*']}]\n")
+        self.assertEqual(self.check("--check").returncode, 0)
 
     def test_all_mistakes_at_once_with_their_places(self):
         self.write(self.good + "one: 1\ntwo: 2\n")

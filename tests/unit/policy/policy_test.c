@@ -23,7 +23,7 @@ static struct gd_policy *make(const char *rules)
     struct gd_policy *p;
 
     assert_non_null(j);
-    p = gd_policy_new(j, &err);
+    p = gd_policy_new(j, NULL, NULL, &err);
     if (!p)
         print_error("%s\n", err.text);
     assert_non_null(p);
@@ -38,7 +38,7 @@ static struct gd_caller caller(uid_t uid, gid_t gid, gid_t group)
 
 static void no_rules_deny_all_but_root_and_self(void **state)
 {
-    struct gd_policy *empty = make("[]"), *none = gd_policy_new(NULL, NULL);
+    struct gd_policy *empty = make("[]"), *none = gd_policy_new(NULL, NULL, NULL, NULL);
     struct gd_caller root = caller(0, 0, 0), self = caller(geteuid(), 12, 0),
                      other = caller(geteuid() + 4242, 0, 0);
 
@@ -163,7 +163,7 @@ static void bad_rules_are_named(void **state)
         GD_AUTO_JSON j = gd_json_parse(cases[i].rules, strlen(cases[i].rules), 65536, &err);
 
         assert_non_null(j);
-        assert_null(gd_policy_new(j, &err));
+        assert_null(gd_policy_new(j, NULL, NULL, &err));
         assert_int_equal(err.reason, GD_R_POLICY_INVALID);
         if (!strstr(err.text, cases[i].says))
             print_error("%s: %s\n", cases[i].rules, err.text);

@@ -96,7 +96,7 @@ static int setup(void **state)
     fake.request = json_pack("{s:{s:s}}", "request", "client", CL);
     gd_err_set(&fake.err, GD_R_CONFLICT, "reached");
     gd_clock_virtual_init(&f->clock, 1795000000000);
-    f->policy = gd_policy_new(list, &err);
+    f->policy = gd_policy_new(list, NULL, NULL, &err);
     json_decref(list);
     if (!f->policy)
         fail_msg("%s", err.text);
