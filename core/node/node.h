@@ -93,8 +93,8 @@ const char *gd_nodes_prefix(const struct gd_nodes *n); /* "nd...." */
 #define GD_NODES_BEHIND                                                                     \
     "(gd_era() <> '' AND EXISTS (SELECT 1 FROM nodes n WHERE n.era <> gd_era() AND n.state" \
     " <> 'gone'))"
-/* {"name","worker","among","nodes":[{"name","title","state","lease_ms","version","started_at","seen_at"}]};
- * times by the database's clock. */
+/* {"name","worker","among","nodes":[{"name","title","state","behind","lease_ms","version","started_at",
+ * "seen_at"}]}; times by the database's clock, and all as the last beat has read it. */
 json_t *gd_nodes_status(const struct gd_nodes *n);
 
 /* The table; parts of the store's migrations. */

@@ -2,6 +2,7 @@
 """A standby that lacks the last commits is promoted: what a node had received comes back out of its spool. As long as one
 that lives has not given back what it had, nobody presents a token that may be spent; and where the others went on without
 one, and were told that the token is spent, that is made good when it comes."""
+import time
 import unittest
 
 from trio import Cluster, Failover, RpcError, Trio, wait_for
@@ -87,6 +88,10 @@ class Case(unittest.TestCase):
                 raise
         return None
 
+    def behind(self, node):
+        """Who has not given back yet what he may have, as this one lists them"""
+        return {one["title"] for one in node.call("node.list")["nodes"] if one["behind"]}
+
     def restarts(self):
         return [node.log_tail(1 << 20).count('"event":"restarting"') for node in self.trio.nodes]
 
@@ -106,6 +111,10 @@ class Promoted(Case):
             return {self.refresh(node, grant) for node in nodes for grant in grants} == {"NODES_BEHIND"}
         for _ in range(5):
             self.assertTrue(held(c))
+        wait_for(lambda: self.behind(c) == {"node-0", "node-1"}, 30, 0.1)
+        table = c.ctl("node", "list", check=False).stdout
+        self.assertRegex(table, r"title +state +behind ")
+        self.assertRegex(table, r"node-0 +live +yes ")
         self.trio.wires[a.number].back()
         wait_for(lambda: self.restarts()[0] == 1 and held(a, c), 30, 0.1)
         for _ in range(5):
@@ -121,6 +130,7 @@ class Promoted(Case):
             server = self.server(policy)
             self.assertEqual((server["refused"], server["reuse_presented"], server["revoked"]), (0, 0, None))
         self.assertEqual(self.restarts(), [1, 1, 0])
+        wait_for(lambda: self.behind(c) == set(), 30, 0.1)
         self.assertEqual(c.call("store.doubts")["doubts"], [])
         self.trio.whole()
 
@@ -221,6 +231,26 @@ class Buried(Case):
         self.trio.same_everywhere(strict)
         self.assertEqual(c.call("store.doubts")["doubts"], [])
         self.trio.whole()
+
+
+class Given(Case):
+    LIMITS = {"request_deadline_ms": 500, "quiet_ms": 500}
+    LEASE_MS = 4500
+
+    def test_who_is_behind_is_given_time_though_the_promotion_was_quick(self):
+        """Those that did not notice a gap do not take him for dead when his lease is over: he has something to end, and
+        begins anew. Two leases and a deadline, here 9.5 s."""
+        a, _, c = self.trio.nodes
+        strict = a.consent("strict")
+        self.again(c, strict)
+        self.pair.leave_behind()
+        self.renew(a, strict)
+        self.away(a)
+        self.fail_over()
+        began = time.monotonic()
+        wait_for(lambda: self.trio.sql(f"SELECT state FROM grantd.nodes WHERE name = '{self.trio.names[a]}'") in
+                 ("left", "gone"), 40, 0.1)
+        self.assertGreater(time.monotonic() - began, 8.5)
 
 
 if __name__ == "__main__":
