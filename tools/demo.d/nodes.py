@@ -140,14 +140,14 @@ class Nodes(Stage):
         first = self.nodes[0]
         self.wait(lambda: list(first.states().values()) == ["live"] * len(self.nodes), 10, "the nodes do not know each other")
         first.grantctl("node", "list", show=True)
-        self.say("; ".join(f"{node.name} is {node.id}" for node in self.nodes))
         self.provider.register(first.grantctl("app", "get", "demo")["app"]["redirect_uri"])
 
     def configure_node(self, node, url, key, public_url):
         node.secret("client", self.provider.client_secret)
         with open(os.open(os.path.join(node.folder, "key"), os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
             file.write(key)
-        node.configure(node.port, f"""key: {{file: key}}
+        node.configure(node.port, f"""node: {{name: {node.name}}}
+key: {{file: key}}
 store:
   url: {url}
   module_dir: {self.build}/store
