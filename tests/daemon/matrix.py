@@ -375,6 +375,9 @@ def work(job):
             if bench:
                 bench.close()
             bench = None
+        if len(out) % 100 == 0:
+            print(f"worker {os.getpid()}: {len(out)} of {len(job)} cycles, "
+                  f"{sum(1 for one in out if one.get('failed'))} failed", flush=True)
     if bench:
         bench.close()
     return out

@@ -590,11 +590,19 @@ def work(job):
                 bench.close()
             bench = None
         out[-1]["seconds"] = time.monotonic() - began
+        tell(out, len(job))
         if os.environ.get("GRANTD_MATRIX_TELL"):
             print({k: v[:700] if k == "failed" else v for k, v in out[-1].items() if k != "worker"}, flush=True)
     if bench:
         finish(bench, out)
     return out
+
+
+def tell(out, of):
+    """How far this worker is: all of them take an hour and more."""
+    if len(out) % 50 == 0 or out[-1].get("failed"):
+        bad = sum(1 for one in out if one.get("failed"))
+        print(f"worker {os.getpid()}: {len(out)} of {of} cycles, {bad} failed", flush=True)
 
 
 def finish(bench, out):
