@@ -383,6 +383,25 @@ static void test_wrapped_keys_are_bound(void **state)
     gd_keyring_free(b);
 }
 
+/* More clients than the secure heap has room for. */
+static void test_many_clients(void **state)
+{
+    struct gd_keyring *k = keyring_of(kek_a, NULL);
+    unsigned char w[GD_WRAPPED_KEY];
+    char name[24];
+
+    (void)state;
+    for (int i = 0; i < 70000; i++) {
+        (void)snprintf(name, sizeof name, "cl%d", i);
+        assert_non_null(gd_keyring_make_dek(k, "main", name, w, gd_rng_system()));
+    }
+    assert_memory_equal(gd_keyring_dek(k, "main", name)->id, gd_wrapped_id(w), 16);
+    gd_keyring_forget(k, "main", name);
+    assert_null(gd_keyring_dek(k, "main", name));
+    assert_non_null(gd_keyring_dek(k, "main", "cl0"));
+    gd_keyring_free(k);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -402,6 +421,7 @@ int main(void)
         cmocka_unit_test(test_wrapped_anew),
         cmocka_unit_test(test_frozen),
         cmocka_unit_test(test_wrapped_keys_are_bound),
+        cmocka_unit_test(test_many_clients),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
