@@ -376,6 +376,7 @@ static void arm_head(struct gd_sched *s)
     if (next != INT64_MAX) {
         if (s->clock != gd_clock_system()) /* the kernel's timer knows nothing of an offset */
             next -= gd_mono(s->clock) - gd_mono(gd_clock_system());
+        next = next > 0 ? next : 0; /* a look that was due before the machine was switched on */
         t.it_value.tv_sec = next / 1000;
         t.it_value.tv_nsec = next % 1000 * 1000000 + 1; /* never all zero, which would disarm */
     }

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define CHUNK 65536u
+#define CHUNK  65536u
+#define LATEST (((int64_t)1 << (6 * GD_WHEEL_LEVELS)) - 1) /* in 8,900 years */
 
 static struct gd_wheel_node *node(const struct gd_wheel *w, uint32_t n)
 {
@@ -101,6 +102,8 @@ void gd_wheel_set(struct gd_wheel *w, uint32_t n, int64_t due)
     }
     if (due != INT64_MAX && due <= w->now)
         due = w->now + 1;
+    if (due != INT64_MAX && due > LATEST)
+        due = LATEST;
     x->due = due;
     if (due == INT64_MAX)
         return;

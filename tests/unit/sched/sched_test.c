@@ -233,6 +233,47 @@ static void a_backward_step_puts_nothing_off(void **state)
     assert_int_equal(s->count, 1);
 }
 
+static void stop_look(void *arg, const char *workspace, const char *item)
+{
+    (void)workspace;
+    (void)item;
+    uv_stop(arg);
+}
+
+static void too_late(uv_timer_t *t)
+{
+    uv_stop(t->loop);
+    t->data = NULL;
+}
+
+/* One that was due before this machine was switched on, heard of while it runs (from another node): it comes,
+ * and what stands behind it, too. */
+static void a_look_from_before_the_boot(void **state)
+{
+    struct seen *s = *state;
+    struct gd_sched_options o = { 0 };
+    struct gd_sched_ops ops = { act, stop_look, NULL };
+    struct gd_sched *sched;
+    uv_timer_t guard;
+    uv_loop_t loop;
+
+    assert_int_equal(uv_loop_init(&loop), 0);
+    ops.arg = &loop;
+    sched = gd_sched_new(&loop, &o, &ops, gd_clock_system(), &s->rng.rng, NULL);
+    assert_int_equal(gd_sched_start(sched, NULL), 0);
+    gd_sched_look(sched, "main", "it1", 5000);
+    assert_int_equal(uv_timer_init(&loop, &guard), 0);
+    guard.data = s;
+    uv_timer_start(&guard, too_late, 5000, 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_non_null(guard.data);
+    assert_int_equal(gd_sched_next(sched), INT64_MAX);
+    uv_close((uv_handle_t *)&guard, NULL);
+    gd_sched_close(sched, NULL, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_done_meanwhile_is_not_done_again, up, down),
         cmocka_unit_test_setup_teardown(cancelled_jobs_stay_away, up, down),
         cmocka_unit_test_setup_teardown(looks_come_at_their_time, up, down),
+        cmocka_unit_test_setup_teardown(a_look_from_before_the_boot, up, down),
         cmocka_unit_test_setup_teardown(a_forward_step_is_no_burst, up, down),
         cmocka_unit_test_setup_teardown(a_backward_step_puts_nothing_off, up, down),
     };

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -96,11 +97,39 @@ static void rearming_moves_on(void **state)
     gd_wheel_done(&again_wheel);
 }
 
+static void count(void *arg, uint32_t n)
+{
+    (void)n;
+    ++*(unsigned *)arg;
+}
+
+/* Beyond what the levels hold: never fires, and never goes round in a circle. */
+static void a_due_beyond_the_wheel(void **state)
+{
+    static struct gd_wheel w;
+    int64_t now = 1000;
+    unsigned fired = 0;
+
+    (void)state;
+    gd_wheel_init(&w, now);
+    gd_wheel_set(&w, 0, ((int64_t)1 << 48) + 2000);
+    gd_wheel_set(&w, 1, INT64_MAX - 1);
+    gd_wheel_set(&w, 2, now + 5000);
+    assert_true(gd_wheel_next(&w) > now);
+    alarm(10);
+    gd_wheel_run(&w, now + 10000, count, &fired);
+    alarm(0);
+    assert_int_equal(fired, 1);
+    assert_int_equal(w.now, now + 10000);
+    gd_wheel_done(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_as_a_list),
         cmocka_unit_test(rearming_moves_on),
+        cmocka_unit_test(a_due_beyond_the_wheel),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
