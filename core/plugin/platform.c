@@ -83,7 +83,8 @@ static const struct grantd_platform *find_table(void *so, const char *name, size
 /* Every function of the table must be code of the file that was checked. */
 static int check_code(const struct grantd_platform *own, const void *table, struct gd_err *err)
 {
-    grantd_fn *const fns[] = { own->request, own->grant, own->refresh, own->revoke, own->verify };
+    grantd_fn *const fns[] = { own->request, own->grant, own->refresh, own->revoke,
+                               own->verify,  own->scan,  own->notice };
     Dl_info here, there;
 
     if (!dladdr(table, &here))
