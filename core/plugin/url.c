@@ -116,24 +116,31 @@ bool gd_plugin_host_pattern(const char *pattern)
     return strchr(name, '.') != NULL; /* never a bare top level, never "localhost" */
 }
 
-/* Matches the authority of a template (ends at / ? # or NUL) with a whole authority. */
+/* Matches the authority of a template (ends at / ? # or NUL) with a whole authority. Each ${name} takes one
+ * character or more. Only the last one is ever stretched: whatever an earlier one could take beside its
+ * least, a later one can; so an answer full of them costs no more than its length. */
 static bool authority_matches(const char *t, const char *a)
 {
-    while (*t && !strchr("/?#", *t)) {
-        if (t[0] == '$' && t[1] == '{') {
-            const char *end = strchr(t, '}');
+    const char *behind = NULL, *taken = NULL; /* the last template's end; up to here it has taken */
 
-            if (!end)
-                return false;
-            for (size_t n = 1; host_char(a[n - 1]); n++)
-                if (authority_matches(end + 1, a + n))
-                    return true;
+    for (;;) {
+        const char *end = t[0] == '$' && t[1] == '{' ? strchr(t, '}') : NULL;
+
+        if (end && host_char(*a)) {
+            behind = t = end + 1;
+            taken = ++a;
+        } else if (*a && lower(*t) == *a && !strchr("$/?#", *t)) {
+            t++;
+            a++;
+        } else if (!*a && strchr("/?#", *t)) { /* or the NUL */
+            return true;
+        } else if (behind && host_char(*taken)) {
+            t = behind;
+            a = ++taken;
+        } else {
             return false;
         }
-        if (lower(*t++) != *a++)
-            return false;
     }
-    return *a == '\0';
 }
 
 bool gd_plugin_template_matches(const char *text, const char *origin)

@@ -294,6 +294,28 @@ static void templates(void **state)
     assert_false(gd_plugin_json_names_origin(j, "https://evil.example"));
     assert_false(gd_plugin_json_names_origin(j, "http://x.example"));
     assert_false(gd_plugin_template_matches("https://a.${", "https://a.b"));
+    assert_true(gd_plugin_template_matches("https://${a}.x.${b}.y.example/", "https://p.x.x.q.y.example"));
+    assert_true(gd_plugin_template_matches("https://${a}.${b}:80", "https://a.b.c:80"));
+    assert_false(gd_plugin_template_matches("https://${a}:80", "https://a.b.c:8080"));
+    assert_false(gd_plugin_template_matches("https://${a}${b}${c}", "https://ab"));
+    assert_true(gd_plugin_template_matches("https://${a}${b}", "https://ab"));
+    assert_false(gd_plugin_template_matches("https://${a}b", "https://abc"));
+}
+
+/* What a platform answers is looked through for hosts, too: it must not be able to hold the loop up. */
+static void a_template_of_many_names(void **state)
+{
+    char text[8 + 64 * 4 + 2] = "https://", origin[8 + 200 + 1] = "https://";
+
+    (void)state;
+    for (int i = 0; i < 64; i++)
+        memcpy(text + 8 + 4 * i, "${a}", 5);
+    memset(origin + 8, 'a', 200);
+    assert_true(gd_plugin_template_matches(text, origin));
+    text[8 + 64 * 4] = '!';
+    alarm(10);
+    assert_false(gd_plugin_template_matches(text, origin));
+    alarm(0);
 }
 
 int main(void)
@@ -310,6 +332,7 @@ int main(void)
         cmocka_unit_test(origins),
         cmocka_unit_test(host_patterns),
         cmocka_unit_test(templates),
+        cmocka_unit_test(a_template_of_many_names),
     };
 
     gd_json_setup();
