@@ -184,8 +184,8 @@ static bool header_name_fine(const char *s)
 static bool header_value_fine(const char *s)
 {
     for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            return *s == '\t';
+        if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
+            return false;
     return true;
 }
 

@@ -67,6 +67,8 @@ static void a_request_that_must_not_leave(void **state)
             "header a b");
     refuses(f, (struct grantd_http){ .url = base, .headers = grantd_pairs("a", "x\ny") }, GRANTD_E_PROTOCOL,
             "control");
+    refuses(f, (struct grantd_http){ .url = base, .headers = grantd_pairs("a", "x\t\r\nX-Evil: 1") },
+            GRANTD_E_PROTOCOL, "control");
     refuses(f, (struct grantd_http){ .url = base, .method = "GET /evil" }, GRANTD_E_PLUGIN, "not a method");
     refuses(f, (struct grantd_http){ .url = base, .method = "CONNECT" }, GRANTD_E_PLUGIN, "not a method");
     refuses(f, (struct grantd_http){ .url = base, .body = "a", .form = grantd_pairs("a", "b") },
