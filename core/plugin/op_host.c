@@ -357,7 +357,8 @@ static const grantd_doc *h_idtoken(grantd_op *p, const struct grantd_idtoken *gi
 /* ---- what must not be seen
  * --------------------------------------------------------------------------------- */
 
-#define SECRETS_MAX 256
+#define SECRETS_MAX   256
+#define SECRET_BEGINS 16 /* so much of one is as good as the whole */
 struct secrets {
     const char *list[SECRETS_MAX];
     size_t count;
@@ -414,15 +415,19 @@ static void collect_secrets(struct gd_op *op, struct secrets *s)
             add_secrets_of(s, d->json);
 }
 
-/* The longest secret that stands here; a shorter one may be its beginning. */
+/* How much of a secret stands here: all of it, or a beginning that is long enough to be no chance (a platform
+ * may have cut an answer in the middle of a token). */
 static size_t secret_at(const struct secrets *s, const char *text)
 {
     size_t longest = 0;
 
     for (size_t i = 0; i < s->count; i++) {
-        size_t n = strlen(s->list[i]);
+        const char *secret = s->list[i];
+        size_t n = 0;
 
-        if (n > longest && !strncmp(text, s->list[i], n))
+        while (secret[n] && secret[n] == text[n])
+            n++;
+        if (n > longest && (!secret[n] || n >= SECRET_BEGINS))
             longest = n;
     }
     return longest;
@@ -449,6 +454,22 @@ char *gd_op_clean_text(struct gd_op *op, const char *text)
     return gd_buf_steal(&b);
 }
 
+/* Whole first: a token that is cut is not found any more. */
+char *gd_op_clean_format(struct gd_op *op, const char *fmt, va_list ap)
+{
+    GD_AUTO_FREE char *text = NULL;
+    va_list again;
+    int n;
+
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    text = gd_new(n < 0 ? 1 : (size_t)n + 1);
+    if (n > 0)
+        (void)vsnprintf(text, (size_t)n + 1, fmt, ap);
+    return gd_op_clean_text(op, text);
+}
+
 /* ---- telling the host
  * -------------------------------------------------------------------------------------- */
 
@@ -458,16 +479,14 @@ __attribute__((format(printf, 3, 4))) static void h_log(grantd_op *p, int level,
     enum gd_log_level l = level >= GRANTD_WARN   ? GD_LOG_WARN
                           : level == GRANTD_INFO ? GD_LOG_INFO
                                                  : GD_LOG_DEBUG;
-    char text[GD_ERR_TEXT_MAX];
     GD_AUTO_FREE char *clean = NULL;
     va_list ap;
 
     if (!op->log || !gd_log_wants(op->log, l))
         return;
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
+    clean = gd_op_clean_format(op, fmt, ap);
     va_end(ap);
-    clean = gd_op_clean_text(op, text);
     GD_LOG(op->log, l, "platform.says", GD_F_STR("text", clean));
 }
 

@@ -11,6 +11,8 @@
 #include "plugin/doc.h"
 #include "plugin/op.h"
 
+#include <stdarg.h>
+
 #define GD_OP_ARGS 32
 
 enum gd_next_kind {
@@ -134,6 +136,7 @@ const char *gd_op_take(struct gd_op *op, char *made);    /* copies and frees wha
 /* The text without any secret that this operation has seen, control characters and broken UTF-8. Caller
  * frees. */
 char *gd_op_clean_text(struct gd_op *op, const char *text);
+char *gd_op_clean_format(struct gd_op *op, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void gd_op_set_err(struct gd_op *op, int fail_class, enum gd_reason reason, const char *text);
 enum gd_reason gd_op_class_reason(int fail_class);
 

@@ -141,29 +141,26 @@ grantd_next *gd_op_h_done(grantd_op *p, const struct grantd_result *r)
     return put(op, GD_NEXT_DONE);
 }
 
+/* text: clean */
 static void failed(struct gd_op *op, int code, const char *text)
 {
-    char *clean;
-
     if (op->fail_class)
         return;
     if (code < GRANTD_E_TRANSIENT || code > GRANTD_E_PROTOCOL) {
         gd_op_stick(op, GRANTD_E_PLUGIN, "it failed with the unknown class %d", code);
         return;
     }
-    clean = gd_op_clean_text(op, text);
-    gd_op_set_err(op, code, gd_op_class_reason(code), clean);
-    gd_free(clean);
+    gd_op_set_err(op, code, gd_op_class_reason(code), text);
 }
 
 grantd_next *gd_op_h_fail(grantd_op *p, int code, const char *fmt, ...)
 {
     struct gd_op *op = gd_op_of(p);
-    char text[GD_ERR_TEXT_MAX];
+    GD_AUTO_FREE char *text = NULL;
     va_list ap;
 
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
+    text = gd_op_clean_format(op, fmt, ap);
     va_end(ap);
     failed(op, code, text);
     return put(op, GD_NEXT_FAIL);
@@ -251,11 +248,13 @@ grantd_next *gd_op_h_fail_answer(grantd_op *p, const grantd_doc *d)
     const char *error = error_word(d), *after = gd_doc_header(d, "retry-after");
     int status = gd_doc_status(d), class = class_of_answer(op, status, error, after != NULL);
     char text[128];
+    GD_AUTO_FREE char *clean = NULL;
 
     if (class == GRANTD_E_LIMITED)
         op->retry_at = gd_op_retry_after(op, after);
     (void)snprintf(text, sizeof text, "the platform answered HTTP %d%s%s%s", status, error ? " (" : "",
                    error ? error : "", error ? ")" : "");
-    failed(op, class, text);
+    clean = gd_op_clean_text(op, text);
+    failed(op, class, clean);
     return put(op, GD_NEXT_FAIL);
 }

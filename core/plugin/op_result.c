@@ -369,14 +369,12 @@ void gd_op_h_warn(grantd_op *p, const char *word, const char *fmt, ...)
 {
     struct gd_op *op = gd_op_of(p);
     GD_AUTO_JSON named = json_object();
-    char text[GD_ERR_TEXT_MAX];
     GD_AUTO_FREE char *clean = NULL;
     va_list ap;
 
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, ap);
+    clean = gd_op_clean_format(op, fmt, ap);
     va_end(ap);
-    clean = gd_op_clean_text(op, text);
     if (!word || !put_word(op, named, "warning", word) ||
         !room(op, op->warnings, GD_OP_NOTES_MAX, "warnings"))
         return;

@@ -388,6 +388,45 @@ static void secrets_are_not_said(void **state)
     (void)fclose(log);
 }
 
+static grantd_doc_fn tells_a_long_one;
+static grantd_next *asks_for_a_long_one(grantd_op *op)
+{
+    return grantd_http(op, tells_a_long_one, .url = "https://api.example.com/",
+                       .flags = GRANTD_HTTP_REPEATABLE);
+}
+static grantd_next *tells_a_long_one(grantd_op *op, const grantd_doc *a)
+{
+    const char *token = grantd_text(op, a, "access_token");
+
+    grantd_log(op, GRANTD_WARN, "log %s", token);
+    grantd_warn(op, "ODD", "warn %s", token);
+    return grantd_fail(op, GRANTD_E_PROTOCOL, "%s|%.20s|%.9s|%s", token, token, token, token);
+}
+
+/* A token that is longer than any line, or was cut by the platform. */
+static void long_secrets_are_not_said(void **state)
+{
+    struct fix *f = *state;
+    FILE *log = tmpfile();
+    char line[8192] = { 0 }, token[1001], answer[1100];
+
+    for (size_t i = 0; i < sizeof token - 1; i++)
+        token[i] = (char)('A' + i % 23);
+    token[sizeof token - 1] = '\0';
+    (void)snprintf(answer, sizeof answer, "{\"access_token\":\"%s\"}", token);
+    f->env.log = gd_log_new(fileno(log), GD_LOG_DEBUG, &f->clock.clock, (const unsigned char[32]){ 0 });
+    op_begin(f, asks_for_a_long_one);
+    op_turns(f);
+    op_reply_json(f, 200, answer);
+    assert_string_equal(f->text, "[secret]|[secret]|ABCDEFGHI|[secret]");
+    assert_true(pread(fileno(log), line, sizeof line - 1, 0) > 0);
+    assert_non_null(strstr(line, "log [secret]"));
+    assert_non_null(strstr(line, "warn [secret]"));
+    assert_null(strstr(line, "ABCDEFGH"));
+    gd_log_free(f->env.log);
+    (void)fclose(log);
+}
+
 static grantd_next *reads_options(grantd_op *op)
 {
     assert_string_equal(grantd_option(op, "base"), "https://base.example");
@@ -471,6 +510,7 @@ int main(void)
         T(texts_are_put_together),
         T(what_was_deferred_runs_whatever_the_end),
         T(secrets_are_not_said),
+        T(long_secrets_are_not_said),
         T(services),
         T(a_key_that_does_not_sign_is_the_operators_matter),
         T(origins_apply_to_browsers),
