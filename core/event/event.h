@@ -14,10 +14,10 @@ void gd_events_free(struct gd_events *e);
  *   client.created, .erased; request.created, .declined, .failed, .cancelled, .reminded, .notified, .warning;
  * grant.created, .confirmed, .renewed, .drift, .warning, .ended, .closed; credential.needs_consent,
  * .retrying, .uncertain, .quarantined, .current, .revoked, .unreadable; hub.at_risk; platform.notice;
- * store.restored. data is borrowed, may be NULL. An id is the cursor of its
- * event, on every node; within a node they grow, also when the clock goes back. Add the event in the loop
- * turn that submits the transaction. Other nodes hear of it (GD_EVENT_NEWS), so that they wake their
- * subscribers. */
+ * store.restored; client.brought_back, request.brought_back. data is borrowed, may be NULL. An id is the
+ * cursor of its event, on every node; within a node they grow, also when the clock goes back. Add the event
+ * in the loop turn that submits the transaction. Other nodes hear of it (GD_EVENT_NEWS), so that they wake
+ * their subscribers. */
 void gd_event_add(struct gd_events *e, struct gd_tx *tx, const char *workspace, const char *type,
                   const char *subject, const json_t *data);
 #define GD_EVENT_NEWS "ev"

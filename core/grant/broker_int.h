@@ -7,6 +7,7 @@
  *   exchange.c made.c settle.c  one run of grant, what comes of it
  *   close.c    revoke                                     look.c     verify, polls of pending asks
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
+ *   about.c    whom a record of the spool is about
  *   peers.c    what other nodes changed                   takeover.c what a worker that is gone left
  *   restored.c accept.c  a store that was set back   witness.c  how it is noticed
  *   rotate.c keystatus.c  another KEK comes into use

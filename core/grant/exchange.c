@@ -36,6 +36,7 @@ static void on_closed(uv_handle_t *h)
     gd_secret_done(&x->answer);
     gd_secret_done(&x->refresh);
     gd_free(x->progress);
+    gd_free(x->about);
     gd_free(x->steps);
     gd_free(x->account);
     gd_free(x->scope);
@@ -146,6 +147,8 @@ void gd_exchange_start(struct gd_broker *b, struct gd_flow *f, json_t *query, co
     x->inputs = json_incref(inputs);
     x->raw = gd_strdup(raw);
     gd_made_read(x, tx);
+    if (gd_broker_shared(b))
+        x->about_read = gd_about_read(tx, f);
     gd_store_read(b->d.store, tx, on_ready, x);
 }
 
@@ -201,12 +204,15 @@ void gd_exchange_add_warnings(struct gd_exchange *x, struct gd_tx *tx)
 void gd_exchange_commit(struct gd_exchange *x)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
-    GD_AUTO_FREE char *text = gd_json_dump(x->rec);
+    GD_AUTO_FREE char *text = NULL;
     GD_AUTO_FREE unsigned char *sealed = NULL;
     bool lasting = json_object_get(x->rec, "sealed") || json_object_get(x->rec, "flow");
     struct gd_err err;
     size_t n = 0;
 
+    if (lasting)
+        gd_about_add(x->b, x->rec, x->about);
+    text = gd_json_dump(x->rec);
     gd_journal_statements(x->b, tx, x->rec, lasting && strlen(text) <= GD_SPOOL_RECORD_MAX);
     if (x->progress) {
         gd_reports_save(&x->reports, tx, x->f);
@@ -517,6 +523,8 @@ static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         return;
     }
     gd_made_same(x, tx);
+    if (gd_broker_shared(x->b))
+        x->about = gd_about_take(tx, x->about_read);
     if (!x->f->made) {
         start_op(x);
         return;

@@ -3,6 +3,7 @@
 #ifndef GD_GRANT_EXCHANGE_INT_H
 #define GD_GRANT_EXCHANGE_INT_H
 
+#include "grant/about.h"
 #include "grant/reports.h"
 
 struct gd_exchange {
@@ -18,6 +19,8 @@ struct gd_exchange {
     json_t *rec;              /* on its way to the store */
     json_t *rest;             /* grants that did not fit into the record of the tokens */
     char *progress;           /* stored with rec */
+    char *about;              /* goes with rec into the spool; NULL: nothing */
+    size_t about_read;        /* the first statement that reads it */
     struct gd_secret answer;  /* newest access token */
     struct gd_secret refresh; /* newest refresh token, for answers that bring none */
     struct gd_reports reports;

@@ -3,7 +3,7 @@
  * way only in which an answer becomes durable. Nothing here drops an answer: one that lost a race stays a
  * candidate. */
 #include "base/fault.h"
-#include "grant/broker_int.h"
+#include "grant/about.h"
 #include "grant/witness.h"
 
 #include <string.h>
@@ -277,19 +277,6 @@ static void set_version(json_t *rec, const struct gd_version *v)
     set_num(rec, "shape", v->shape);
 }
 
-/* A database that loses what it acknowledged may lose the client's data key, too, made a moment before:
- * without it the answer cannot be read. Whoever is erased is erased from the spool. */
-static void set_key(json_t *rec, const struct gd_broker *b, const struct gd_answer *a)
-{
-    char text[4 * ((GD_WRAPPED_KEY + 2) / 3) + 1];
-    unsigned char wrapped[GD_WRAPPED_KEY];
-
-    if (!gd_keyring_wrap(b->d.keyring, a->workspace, a->client, wrapped, b->d.rng))
-        return;
-    gd_b64url(text, wrapped, sizeof wrapped);
-    set_text(rec, "key", text);
-}
-
 json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct gd_err *err)
 {
     bool token =
@@ -304,7 +291,7 @@ json_t *gd_journal_record(struct gd_broker *b, const struct gd_answer *a, struct
     if (token)
         set_version(rec, &v);
     if (token && v.is_new && gd_broker_shared(b))
-        set_key(rec, b, a);
+        gd_about_key(b, rec, a->workspace, a->client);
     set_text(rec, "app", a->app);
     set_num(rec, "at", a->created_at);
     set_text(rec, "client", a->client);

@@ -2,6 +2,7 @@
  * interrupted (takeover.c), then the index. Blocking: the loop is run until each step is durable;
  * nothing is sent to a platform. */
 #include "base/fault.h"
+#include "grant/about.h"
 #include "grant/keys.h"
 #include "grant/peers.h"
 
@@ -40,6 +41,8 @@ struct loading {
     int64_t gen;         /* of a record of the spool */
     bool known;          /* that record is in the store, or was: */
     bool collected;      /* it is so old that it was removed */
+    struct gd_about_stmts about;
+    bool client_back, request_back; /* what the record in hand was about had been lost, too */
     int64_t n;
 };
 
@@ -54,10 +57,11 @@ static void on_commit(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         *l->err = *err;
 }
 
-static int commit_now(struct loading *l, struct gd_store *store, struct gd_tx *tx)
+/* fn ends with on_commit. */
+static int commit(struct loading *l, struct gd_store *store, struct gd_tx *tx, gd_tx_fn *fn)
 {
     l->done = false;
-    gd_store_commit(store, tx, on_commit, l);
+    gd_store_commit(store, tx, fn, l);
     while (!l->done)
         uv_run(l->b->d.loop, UV_RUN_ONCE);
     return l->result == GD_STORE_OK ? 0 : -1;
@@ -187,11 +191,69 @@ static bool is_wanted(struct loading *l, const struct known_by *k)
     return !known;
 }
 
-static void store_spooled(struct loading *l, struct gd_tx *tx)
+static void store_spooled(struct loading *l, struct gd_tx *tx, gd_tx_fn *fn)
 {
-    if (commit_now(l, l->b->d.store, tx))
+    if (commit(l, l->b->d.store, tx, fn))
         l->failed = true;
     l->n++;
+}
+
+static void on_stored_about(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+{
+    struct loading *l = arg;
+    const struct gd_about_stmts *a = &l->about;
+
+    l->client_back = r == GD_STORE_OK && a->client != SIZE_MAX && gd_tx_changes(tx, a->client) > 0;
+    l->request_back = r == GD_STORE_OK && a->request != SIZE_MAX && gd_tx_changes(tx, a->request) > 0;
+    on_commit(l, tx, r, err);
+}
+
+static void tell_back(struct loading *l, struct gd_tx *tx, const json_t *rec, const char *type,
+                      const char *subject, const char *text)
+{
+    struct gd_broker *b = l->b;
+    const char *ws = gd_json_text(rec, "workspace", ""), *client = gd_json_text(rec, "client", "");
+    GD_AUTO_JSON data = json_pack("{s:b, s:s}", "whole", (int)l->about.whole, "text", text);
+    struct gd_audit_entry e = { .act = type,
+                                .phase = "done",
+                                .outcome = "ok",
+                                .workspace = ws,
+                                .client = client,
+                                .subject = subject,
+                                .uid = -1,
+                                .gid = -1,
+                                .pid = -1,
+                                .data = data };
+
+    gd_event_add(b->d.events, tx, ws, type, subject, data);
+    gd_audit_write(b->d.audit, &e, NULL, NULL);
+    GD_LOG(b->d.log, GD_LOG_WARN, type, GD_F_STR("subject", subject), GD_F_BOOL("whole", l->about.whole),
+           GD_F_STR("text", text));
+}
+
+/* Whoever was made in the time that the database lost: an operator has to know that he is back, and whether
+ * all of him is. */
+static void say_who_is_back(struct loading *l, const json_t *rec)
+{
+    const char *client = gd_json_text(rec, "client", "");
+    struct gd_tx *tx;
+
+    if (l->failed || (!l->client_back && !l->request_back))
+        return;
+    tx = gd_tx_new(l->b->d.store);
+    if (l->client_back && l->about.whole)
+        tell_back(
+            l, tx, rec, "client.brought_back", client,
+            "the database had lost this client; the spool of the node that received the consent had it");
+    else if (l->client_back)
+        tell_back(l, tx, rec, "client.brought_back", client,
+                  "the database had lost this client, and the spool has the grants but neither the name nor "
+                  "what was asked: grantctl client update gives it a name again");
+    if (l->request_back)
+        tell_back(l, tx, rec, "request.brought_back", l->about.request_id,
+                  "the database had lost this request; it is as it was when the consent came");
+    if (commit(l, l->b->d.store, tx, on_commit))
+        l->failed = true;
 }
 
 static void on_spooled_bytes(struct loading *l, const void *rec, size_t n)
@@ -209,7 +271,7 @@ static void on_spooled_bytes(struct loading *l, const void *rec, size_t n)
         return;
     tx = gd_tx_new(l->b->d.store);
     (void)gd_journal_add_version(tx, &v, NULL, 0);
-    store_spooled(l, tx);
+    store_spooled(l, tx, on_commit);
 }
 
 struct bringing { /* a data key back */
@@ -282,8 +344,10 @@ static void on_spooled_json(struct loading *l, const void *rec, size_t n)
     if (l->failed)
         return;
     tx = gd_tx_new(l->b->d.store);
+    gd_about_back(l->b, tx, j, &l->about);
     gd_journal_statements(l->b, tx, j, false);
-    store_spooled(l, tx);
+    store_spooled(l, tx, on_stored_about);
+    say_who_is_back(l, j);
 }
 
 static void on_spooled(void *arg, const void *rec, size_t n)

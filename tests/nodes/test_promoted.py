@@ -187,6 +187,83 @@ class Promoted(Case):
         self.assertEqual(self.server("strict")["refused"], 0)
         self.trio.whole()
 
+    def consent_at(self, node, made, login="anna"):
+        """A browser walks the link by way of this node; the grant of the first item."""
+        self.trio.door_to(node)
+        browser = node.browser()
+        browser.open(made["link"])
+        browser.walk(login=login)
+        return node.call("request.get", request=made["request"]["id"])["request"]["items"][0]["grants"][0]
+
+    def told(self, node, act):
+        """What is said of it: the data of the audit record and of the event"""
+        [record] = [r for r in node.call("audit.list", limit=1000)["records"] if r["act"] == act]
+        [event] = [e for e in node.call("event.list", limit=1000)["events"] if e["type"] == act]
+        return record, event
+
+    def test_a_client_that_was_lost_comes_back_with_what_was_asked(self):
+        """Who was made, asked, and gave his consent after the standby heard the last of it can be seen, used, revoked and
+        erased on every node."""
+        a, b, c = self.trio.nodes
+        self.pair.leave_behind()
+        client = a.call("client.create", name="Anna Bakery", email="anna@bakery.example")["client"]
+        made = a.call("request.create", client=client["id"], confirm=False, message="as we said",
+                      items=[{"app": "strict"}, {"app": "none", "role": "other"}])
+        grant = self.consent_at(a, made)
+        request = a.call("request.get", request=made["request"]["id"])["request"]
+        self.away(a)
+        self.fail_over()
+        self.assertEqual(self.trio.sql("SELECT count(*) FROM grantd.clients"), "0")
+        self.trio.wires[a.number].back()
+        for node in (c, b, a):
+            wait_for(lambda node=node: self.knows(node, grant), 30, 0.1)
+            self.assertEqual(node.call("client.get", client=client["id"])["client"], client)
+            self.assertEqual(node.call("request.get", request=request["id"])["request"], request)
+        self.assertEqual([item["state"] for item in request["items"]], ["granted", "open"])
+        record, event = self.told(a, "client.brought_back")
+        self.assertEqual((record["client"], event["subject"]), (client["id"], client["id"]))
+        self.assertTrue(event["data"]["whole"])
+        self.assertEqual(self.told(a, "request.brought_back")[1]["subject"], request["id"])
+        self.again(c, grant)
+        self.trio.same_everywhere(grant)
+        self.trio.door_to(c)
+        browser = c.browser()
+        browser.open(made["link"])  # the same link, for what is still open
+        browser.walk(login="anna")
+        [other] = wait_for(lambda: c.call("request.get", request=request["id"])["request"]["items"][1]["grants"], 20, 0.1)
+        for one in (grant, other):
+            c.call("grant.revoke", grant=one)
+        c.call("client.erase", client=client["id"], name="Anna Bakery")
+        self.assertEqual(b.call("client.get", client=client["id"])["client"]["state"], "erased")
+        self.assertEqual((self.server("strict")["refused"], self.server("strict")["reuse_presented"]), (0, 0))
+        self.trio.whole()
+
+    def test_a_client_of_whom_only_a_part_is_known(self):
+        """What was asked did not fit into the record of the answer: the grant is there, and whose it is has no name."""
+        a, b, c = self.trio.nodes
+        self.pair.leave_behind()
+        client = a.call("client.create", name="Anna Bakery")["client"]["id"]
+        items = [{"app": "strict"}] + [{"app": "none", "params": {}, "asset": str(i) + "x" * 990} for i in range(58)]
+        made = a.call("request.create", client=client, confirm=False, items=items)
+        grant = self.consent_at(a, made)
+        self.away(a)
+        self.fail_over()
+        self.trio.wires[a.number].back()
+        for node in (c, b, a):
+            wait_for(lambda node=node: self.knows(node, grant), 30, 0.1)
+        record, event = self.told(a, "client.brought_back")
+        self.assertFalse(event["data"]["whole"])
+        self.assertIn("neither the name", record["data"]["text"])
+        self.again(c, grant)
+        found = b.call("client.get", client=client)["client"]
+        self.assertEqual((found["state"], found["email"]), ("active", None))
+        self.assertIn("not known", found["name"])
+        b.call("client.update", client=client, name="Anna Bakery")
+        c.call("grant.revoke", grant=grant)
+        c.call("client.erase", client=client, name="Anna Bakery")
+        self.assertEqual(a.call("client.get", client=client)["client"]["state"], "erased")
+        self.trio.whole()
+
     def test_a_promotion_that_loses_nothing_is_over_at_once(self):
         """Nobody starts anew, and the next beat of each is enough."""
         grant = self.trio.first.consent("strict")
