@@ -289,6 +289,7 @@ static int run(struct gd_daemon *d)
     d->turn = turn && turn[0] >= '1' && turn[0] <= '9' && !turn[1] ? turn[0] - '0' : 0;
     if (gd_daemon_boot(d, &err)) {
         gd_daemon_say_failed(d, &err);
+        gd_keyring_free(d->keyring); /* threads of such a start do not know it */
         d->again = may_try_again(d, &err);
         return d->again ? 0 : 1;
     }
