@@ -13,7 +13,7 @@ import threading
 import time
 import unittest
 
-from harness import Gone, Rpc
+from harness import Gone, Rpc, sanitized
 from sandboxed import SandboxTest
 
 CLIENT, SECRET = "a61950a2cbd5f32876b0b55587ec7a27", "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"
@@ -121,7 +121,8 @@ class Flood(SandboxTest):
         self.assertLess(sorted(self.vending.took)[len(self.vending.took) * 19 // 20], WAIT_MAX)
         self.assertEqual(self.box.grant(self.grant)["state"], "active")
         self.assertEqual(self.told(), notices)
-        self.assertLess(self.resident() - self.memory, MEMORY_MAX)
+        if not sanitized():  # which keeps freed memory back, to see who still uses it
+            self.assertLess(self.resident() - self.memory, MEMORY_MAX)
         self.assertTrue(self.rpc.call("audit.verify")["ok"])
 
     def told(self):
