@@ -35,12 +35,8 @@ endfunction()
 
 # gd_unit_test(NAME SOURCES ... ROOMS ...): a cmocka program, one ctest case.
 function(gd_unit_test name)
-  cmake_parse_arguments(R "" "TIMEOUT" "SOURCES;ROOMS;LIBS;ARGS" ${ARGN})
+  cmake_parse_arguments(R "" "" "SOURCES;ROOMS;LIBS;ARGS" ${ARGN})
   gd_program(unit_${name} SOURCES ${R_SOURCES} ROOMS ${R_ROOMS} LIBS ${R_LIBS} PkgConfig::CMOCKA)
   target_compile_options(unit_${name} PRIVATE -Wno-missing-prototypes)
   add_test(NAME unit.${name} COMMAND unit_${name} ${R_ARGS})
-  if(NOT R_TIMEOUT)
-    set(R_TIMEOUT 900)
-  endif()
-  set_tests_properties(unit.${name} PROPERTIES TIMEOUT ${R_TIMEOUT})
 endfunction()

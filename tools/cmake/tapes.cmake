@@ -1,16 +1,12 @@
 # gd_tape_test(PLATFORM [LABELS ...]): grantd-plugtest over the tapes of the calling folder, with all sweeps.
 function(gd_tape_test platform)
-  cmake_parse_arguments(R "" "TIMEOUT" "OPTIONS" ${ARGN})
+  cmake_parse_arguments(R "" "" "OPTIONS" ${ARGN})
   file(GLOB tapes CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.json)
   if(NOT tapes)
     message(FATAL_ERROR "there are no tapes of ${platform} in ${CMAKE_CURRENT_SOURCE_DIR}")
   endif()
   add_test(NAME tapes.${platform}
     COMMAND grantd-plugtest ${R_OPTIONS} $<TARGET_FILE:${platform}_platform> ${tapes})
-  if(NOT R_TIMEOUT)
-    set(R_TIMEOUT 900)
-  endif()
-  set_tests_properties(tapes.${platform} PROPERTIES TIMEOUT ${R_TIMEOUT})
 endfunction()
 
 # gd_sandboxed_test(PLATFORM): test_through_daemon.py of the calling folder, on SQLite and, in the deep tier, on PostgreSQL.
@@ -20,7 +16,7 @@ function(gd_sandboxed_test platform)
     add_test(NAME sandboxed.${platform}${end} COMMAND ${Python3_EXECUTABLE} -B -m unittest -v test_through_daemon
              WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   endforeach()
-  set_tests_properties(sandboxed.${platform} PROPERTIES TIMEOUT 900 ENVIRONMENT GRANTD_BUILD=${PROJECT_BINARY_DIR})
-  set_tests_properties(sandboxed.${platform}_pg PROPERTIES TIMEOUT 900 LABELS deep
+  set_tests_properties(sandboxed.${platform} PROPERTIES ENVIRONMENT GRANTD_BUILD=${PROJECT_BINARY_DIR})
+  set_tests_properties(sandboxed.${platform}_pg PROPERTIES LABELS deep
                        ENVIRONMENT "GRANTD_BUILD=${PROJECT_BINARY_DIR};GRANTD_TEST_STORE=postgresql")
 endfunction()
