@@ -230,7 +230,7 @@ static int rotate_and_die(const char *dir)
     for (int i = 0; i < 16; i++)
         kit_write(&k, 5);
     kit_close(&k);
-    return 0;
+    return uv_loop_close(&k.loop) == 0 ? 0 : 9;
 }
 
 static const char *self; /* this program, as it was called (not /proc/self/exe: valgrind stands there) */
