@@ -309,12 +309,8 @@ static void oust(struct gd_nodes *n)
         n->o.on_ousted(n->o.arg);
 }
 
-static void on_timer_closed(uv_handle_t *h)
+void gd_node_free(struct gd_nodes *n)
 {
-    struct gd_nodes *n = h->data;
-    void (*done)(void *) = n->closed;
-    void *arg = n->closed_arg;
-
     gd_free(n->name);
     gd_free(n->worker);
     gd_free(n->prefix);
@@ -322,6 +318,15 @@ static void on_timer_closed(uv_handle_t *h)
     gd_free(n->title);
     gd_free(n->version);
     gd_free(n);
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    struct gd_nodes *n = h->data;
+    void (*done)(void *) = n->closed;
+    void *arg = n->closed_arg;
+
+    gd_node_free(n);
     if (done)
         done(arg);
 }

@@ -62,6 +62,7 @@ struct gd_nodes {
 extern const struct gd_sql gd_node_all;
 void gd_node_read_all(struct gd_nodes *n, const struct gd_tx *tx, size_t stmt); /* the rows of gd_node_all */
 uint64_t gd_node_hash(const char *name);
+void gd_node_free(struct gd_nodes *n);              /* whose timer is closed, or was never opened */
 void gd_node_keeper_stop(struct gd_node_keeper *k); /* also where none runs */
 
 #endif

@@ -212,12 +212,14 @@ int gd_nodes_open(struct gd_nodes **ret, uv_loop_t *loop, struct gd_store *store
     n->shared = gd_store_shared(store);
     n->live = 1;
     n->among = n->said = n->say = GD_NODES_MAX;
+    if (n->o.alone ? make_name(n) : take_name(n, loop, err)) {
+        gd_node_free(n);
+        return -1;
+    }
     if (uv_timer_init(loop, &n->timer))
         return gd_err_set(err, GD_R_INTERNAL, "the loop takes no more handles"); /* the process ends */
     n->timer.data = n;
     uv_unref((uv_handle_t *)&n->timer);
-    if (n->o.alone ? make_name(n) : take_name(n, loop, err))
-        return -1;
     if (n->shared)
         keeper_start(n);
     *ret = n;
