@@ -5,7 +5,7 @@
  *   root.c keys.c  the keyring's root, data keys          vend.c     the hot path and grant.token
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
  *   exchange.c made.c settle.c  one run of grant, what comes of it
- *   close.c    revoke                                     look.c     verify, polls of pending asks
+ *   close.c closing.c  revoke                             look.c     verify, polls of pending asks
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
  *   about.c    whom a record of the spool is about
  *   peers.c    what other nodes changed                   takeover.c what a worker that is gone left

@@ -1,4 +1,5 @@
-/* grant/closing.h - a closing under way: close.c runs it, facts.c reads what it stands on. Inside the grant
+/* grant/closing.h - a closing under way: close.c begins and ends it, closing.c runs it, facts.c reads
+ * what it stands on. Inside the grant
  * room. */
 #ifndef GD_GRANT_CLOSING_H
 #define GD_GRANT_CLOSING_H
@@ -36,6 +37,22 @@ struct gd_closing {
     uv_timer_t again;
 };
 
+#define GD_CLOSING_AGAIN_MS 5000 /* after a failure of the store */
+
+/* ---- close.c ---- */
+void gd_closing_free(struct gd_closing *x);
+/* The grant stays "ending" and is tried again: by the credential's clock where it is being revoked, else by
+ * one of its own. */
+void gd_closing_later(struct gd_closing *x, int64_t at);
+/* Both end it: who asked is told, and x is freed. */
+void gd_closing_failed(struct gd_closing *x, const struct gd_err *err);
+void gd_closing_done(struct gd_closing *x);
+void gd_closing_hold_cred(struct gd_closing *x); /* nothing is vended or refreshed any more */
+
+/* ---- closing.c ---- */
+void gd_closing_go(struct gd_closing *x); /* once it is ending in the store */
+
+/* ---- facts.c ---- */
 /* Statements of the facts, in one transaction of nothing else. */
 enum {
     GD_FACTS_GRANT,
