@@ -5,6 +5,7 @@
  *   root.c keys.c  the keyring's root, data keys          vend.c     the hot path and grant.token
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
  *   exchange.c made.c settle.c  one run of grant, what comes of it
+ *   meet.c     a run and a closing wait for each other
  *   close.c closing.c  revoke                             look.c     verify, polls of pending asks
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
  *   about.c    whom a record of the spool is about
@@ -245,6 +246,12 @@ void gd_restored_lost(struct gd_broker *b, const char *cred,
 int gd_restored_end(struct gd_broker *b, struct gd_err *err);
 
 /* ---- close.c ---- */
+/* How long one try to close something may take, the wait for a run of another attempt in front of it
+ * included: columns closing_until. */
+static inline int64_t gd_closing_ms(const struct gd_broker *b)
+{
+    return 4 * b->plan.deadline_ms;
+}
 void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant);
 /* A credential that nothing references (the store is asked): revoked at the platform and here. */
 bool gd_close_is_orphan(const struct gd_broker *b, uint32_t cred); /* as far as the index knows */

@@ -8,7 +8,8 @@
 
 GD_SQL(sql_ending,
        "UPDATE grants SET lifecycle = 'ending', reason = 'GRANT_ENDING', reason_text = COALESCE($3, "
-       "reason_text), worker = $4, ordered = COALESCE($5, ordered) WHERE workspace = $1 AND id = $2 AND "
+       "reason_text), worker = $4, ordered = COALESCE($5, ordered), closing_until = gd_now() + $6 WHERE "
+       "workspace = $1 AND id = $2 AND "
        "(lifecycle IN ('confirming', 'live')"
        " OR (lifecycle = 'ending' AND (worker IS NULL OR worker = $4)))");
 GD_SQL(sql_life, "SELECT lifecycle FROM grants WHERE workspace = $1 AND id = $2");
@@ -141,7 +142,7 @@ static void undo_stop(struct gd_closing *x)
         gd_cred_at(&x->b->ix, x->ix_cred)->flags &= (uint8_t)~GD_IX_REVOKING;
 }
 
-static void start_closing(struct gd_closing *x)
+void gd_closing_claim(struct gd_closing *x)
 {
     struct gd_tx *tx = gd_tx_new(x->b->d.store);
     GD_AUTO_FREE unsigned char *order = NULL;
@@ -150,13 +151,18 @@ static void start_closing(struct gd_closing *x)
 
     gd_id_text(client, "cl", &gd_client_at(&x->b->ix, gd_grant_at(&x->b->ix, x->ix_grant)->client)->id);
     order = gd_closing_seal_order(x, client, &n);
-    stop_vending(x);
-    (void)GD_FAULT("F28");
     gd_tx_add(tx, &sql_ending, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant), GD_P_TEXT(x->why),
-              GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)), GD_P_BYTES(order, n));
+              GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)), GD_P_BYTES(order, n), GD_P_INT(gd_closing_ms(x->b)));
     gd_tx_add(tx, &sql_life, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
     gd_tx_news(tx, x->workspace, x->grant);
     gd_store_commit(x->b->d.store, tx, on_ending, x);
+}
+
+static void start_closing(struct gd_closing *x)
+{
+    stop_vending(x);
+    (void)GD_FAULT("F28");
+    gd_closing_claim(x);
 }
 
 /* What only a person could close may be closed by now: ordered again, it is looked at. */
@@ -247,10 +253,10 @@ static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const
                         .text = "the store could not be written; nothing was revoked" };
 
     (void)GD_FAULT("close.ending");
-    if (r == GD_STORE_FAILED) {
+    if (r == GD_STORE_FAILED && x->before != GD_LIFE_ENDING) {
         undo_stop(x);
         gd_closing_failed(x, err ? err : &e);
-    } else if (r != GD_STORE_OK) { /* it may be "ending" there: go on as if, it is the safe side */
+    } else if (r != GD_STORE_OK) { /* it is "ending" there, or may be: go on as if, it is the safe side */
         gd_closing_later(x, gd_now(x->b->d.clock) + GD_CLOSING_AGAIN_MS);
         gd_closing_failed(x, err ? err : &e);
     } else if (gd_tx_changes(tx, 0) == 0) { /* has ended meanwhile, or another node is closing it */
@@ -259,6 +265,7 @@ static void on_ending(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         gd_grant_at(&x->b->ix, x->ix_grant)->lifecycle = ending ? GD_LIFE_ENDING : GD_LIFE_ENDED;
         gd_closing_done(x);
     } else {
+        x->before = GD_LIFE_ENDING;
         gd_closing_go(x);
     }
 }

@@ -34,8 +34,9 @@ GD_SQL(sql_cred_hold,
        "UPDATE credentials SET lease_owner = $3, lease_epoch = lease_epoch + 1, lease_until = gd_now() + $4,"
        " lease_attempt = NULL WHERE workspace = $1 AND id = $2 AND status <> 'revoked'"
        " AND (lease_owner IS NULL OR lease_owner = $3 OR lease_until < gd_now())");
-GD_SQL(sql_grant_again, "UPDATE grants SET looks = looks + 1, ordered = COALESCE($3, ordered)"
-                        " WHERE workspace = $1 AND id = $2");
+GD_SQL(sql_grant_again,
+       "UPDATE grants SET looks = looks + 1, ordered = COALESCE($3, ordered), closing_until = 0"
+       " WHERE workspace = $1 AND id = $2");
 
 static void after_flight(void *arg, const struct gd_err *err);
 static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
@@ -211,10 +212,12 @@ static void on_held(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
 
     (void)err; /* the facts are read again, and say it if the store is away */
     x->held = r == GD_STORE_OK && gd_tx_changes(tx, 0) > 0;
-    if (x->held || r != GD_STORE_OK)
+    if (x->held || r != GD_STORE_OK) {
         after_flight(x, NULL);
-    else
+    } else {
+        x->waited = x->grant[0];
         uv_timer_start(&x->again, on_hold_again, HELD_MS, 0);
+    }
 }
 
 /* True: the facts are read again when it is held. */
@@ -263,6 +266,28 @@ static void close_facts(struct gd_closing *x, const struct gd_tx *tx)
     }
 }
 
+static void on_run_over(uv_timer_t *t)
+{
+    after_flight(t->data, NULL);
+}
+
+/* True: it is not gone on with now. A run that is under way ends by itself, and the next one waits for this
+ * closing: at most one is waited for. What was claimed before may be over by then. */
+static bool wait_for_run(struct gd_closing *x, const struct gd_tx *tx)
+{
+    struct gd_err e = { .reason = GD_R_SHUTTING_DOWN, .text = "it is gone on with after the restart" };
+    bool waited = x->waited;
+
+    x->waited = gd_closing_meets(x, tx);
+    if (x->waited && x->b->draining)
+        gd_closing_failed(x, &e);
+    else if (x->waited)
+        uv_timer_start(&x->again, on_run_over, HELD_MS, 0);
+    else if (waited)
+        gd_closing_claim(x);
+    return x->waited || waited;
+}
+
 static void no_orphan(struct gd_closing *x)
 {
     if (x->let_go) {
@@ -300,7 +325,8 @@ static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         if (wait_for_flight(x))
             return;
     }
-    close_facts(x, tx);
+    if (!wait_for_run(x, tx))
+        close_facts(x, tx);
 }
 
 /* ---- what the platform said ---- */

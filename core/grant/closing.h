@@ -33,6 +33,7 @@ struct gd_closing {
     bool force; /* what cannot be closed is left to a person */
     bool held;  /* the credential's lease is ours */
     bool let_go; /* somebody else let go of an orphan while it was looked at: what was read may be older */
+    bool waited; /* for a run that it met, or for another node: what it claimed may be over (meet.c) */
     unsigned attempts;
     uv_timer_t again;
 };
@@ -48,6 +49,8 @@ void gd_closing_later(struct gd_closing *x, int64_t at);
 void gd_closing_failed(struct gd_closing *x, const struct gd_err *err);
 void gd_closing_done(struct gd_closing *x);
 void gd_closing_hold_cred(struct gd_closing *x); /* nothing is vended or refreshed any more */
+/* It is "ending" in the store, and at the platform from now on; then gd_closing_go. */
+void gd_closing_claim(struct gd_closing *x);
 
 /* ---- closing.c ---- */
 void gd_closing_go(struct gd_closing *x); /* once it is ending in the store */
@@ -63,7 +66,8 @@ enum {
     GD_FACTS_HUBS,
     GD_FACTS_SIBLINGS,
     GD_FACTS_OTHERS_HAVE,
-    GD_FACTS_OPEN_ITEMS
+    GD_FACTS_OPEN_ITEMS,
+    GD_FACTS_RUNS
 };
 void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx);
 void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx);
@@ -74,6 +78,8 @@ unsigned char *gd_closing_seal_order(const struct gd_closing *x, const char *cli
 int gd_closing_open(struct gd_closing *x, const struct gd_tx *tx, struct gd_err *err);
 /* A newer consent of the account may have brought the very same token: revoking it would end that one. */
 bool gd_closing_held_elsewhere(const struct gd_closing *x, const struct gd_tx *tx);
+/* Is the platform being asked for another attempt of the client, that may take over what would be closed? */
+bool gd_closing_meets(const struct gd_closing *x, const struct gd_tx *tx);
 /* Does anything else need the credential? */
 bool gd_closing_in_use(const struct gd_tx *tx);
 

@@ -149,6 +149,7 @@ void gd_exchange_start(struct gd_broker *b, struct gd_flow *f, json_t *query, co
     gd_made_read(x, tx);
     if (gd_broker_shared(b))
         x->about_read = gd_about_read(tx, f);
+    x->closings = gd_meet_read(f, tx);
     gd_store_read(b->d.store, tx, on_ready, x);
 }
 
@@ -225,6 +226,8 @@ void gd_exchange_commit(struct gd_exchange *x)
         gd_made_after(x, tx);
     }
     x->outcome = gd_tx_add(tx, &sql_cred, GD_P_TEXT(x->f->workspace), GD_P_TEXT(x->cred));
+    if (!x->apart)
+        x->closings = gd_meet_read(x->f, tx);
     gd_store_commit(x->b->d.store, tx, on_committed, x);
 }
 
@@ -452,6 +455,28 @@ static void commit_again(struct gd_exchange *x, const struct gd_err *err)
     gd_exchange_finish(x);
 }
 
+/* It waits until what it meets is closed, and is made again then with all it has got. What was handed in is
+ * not kept: whoever did so does it again. */
+static void give_way(struct gd_exchange *x)
+{
+    if (x->op)
+        gd_op_cancel(&x->op);
+    (void)gd_meet_err(&x->result.err);
+    x->result.end = x->inputs ? GD_EXCHANGE_FAILED : GD_EXCHANGE_WAITING;
+    x->back = x->met = true;
+    x->look_at = gd_now(x->b->d.clock) + GD_MEET_AGAIN_MS;
+    gd_exchange_put_back(x);
+}
+
+/* A code is of use only once, and not for long: what it brings is saved first. */
+static bool meets_closing(struct gd_exchange *x, const struct gd_tx *tx)
+{
+    if (x->apart || x->last || x->mismatch || x->gen == 0)
+        return false;
+    x->apart = !gd_meet_any(x->b, x->f, tx, x->closings);
+    return !x->apart;
+}
+
 /* Somebody else, a refresh, may have moved the credential meanwhile: then the answer stays a candidate. */
 static bool became_current(struct gd_exchange *x, const struct gd_tx *tx)
 {
@@ -482,6 +507,11 @@ static void on_committed(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     x->rest = NULL;
     if (x->progress)
         gd_reports_saved(&x->reports);
+    if (meets_closing(x, tx)) {
+        start_others(x);
+        give_way(x);
+        return;
+    }
     gd_free(x->progress);
     x->progress = NULL;
     gd_id_make(x->attempt, "at", gd_now(x->b->d.clock), x->b->d.rng);
@@ -526,7 +556,13 @@ static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     if (gd_broker_shared(x->b))
         x->about = gd_about_take(tx, x->about_read);
     if (!x->f->made) {
-        start_op(x);
+        x->apart = !gd_meet_any(x->b, x->f, tx, x->closings);
+        if (x->apart || x->query) {
+            start_op(x);
+        } else {
+            set_progress(x, x->f->notes, false);
+            give_way(x);
+        }
         return;
     }
     x->rec = gd_made_record(x);

@@ -91,6 +91,19 @@ struct gd_flow_place {
     const char *workspace, *request, *item;
 };
 void gd_flow_start_item(struct gd_broker *b, const struct gd_flow_place *at, gd_reply_fn *reply, void *arg);
+/* ---- meet.c ---- */
+/* A place that is being closed is not taken over by a run of the same client: adds the read of what is being
+ * closed at this moment, and says whether the run would meet any of it. */
+size_t gd_meet_read(const struct gd_flow *f, struct gd_tx *tx);
+bool gd_meet_any(struct gd_broker *b, const struct gd_flow *f, const struct gd_tx *tx, size_t stmt);
+/* Before a flow is taken: waits so long at most. fn once, later; met: it is still being closed. */
+typedef void gd_meet_fn(void *arg, bool met);
+void gd_meet_wait(struct gd_broker *b, const struct gd_flow *f, int64_t patience_ms, gd_meet_fn *fn,
+                  void *arg);
+#define GD_MEET_PATIENCE_MS 1500 /* somebody waits for the answer */
+#define GD_MEET_AGAIN_MS    1000
+int gd_meet_err(struct gd_err *err); /* CLOSING_FIRST; returns -1 */
+
 /* Flows of the request that no item goes on with any more: marked and read in a transaction that changes
  * items; after its commit what they have opened is closed. */
 size_t gd_flow_left(struct gd_broker *b, struct gd_tx *tx, const char *workspace, const char *request);

@@ -39,10 +39,13 @@ struct gd_exchange {
     bool ends;               /* failed after half of the work: what was opened is to be closed */
     bool leaves;             /* no item goes on with it: nobody is told of a failure */
     bool moved;              /* something new was reported and is durable */
+    bool apart;              /* it is known that it meets no closing: meet.c */
+    bool met;                /* it meets one, and gives way */
     bool one, uses_token;    /* what made.c found: something was granted; and needs the token */
     size_t outcome;          /* statement that reads the row after the answer */
     size_t taken;            /* the same of the item and what is ending of it, at the end */
     size_t left;             /* the same of flows that no item goes on with */
+    size_t closings;         /* the same of what is being closed; while apart is not known */
     bool back; /* it goes on waiting, to be looked at at look_at (0: when somebody hands something in) */
     int64_t look_at, began; /* began: the operation, monotonic */
     char *steps;            /* for a person; NULL: those that are shown already */

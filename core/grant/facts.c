@@ -43,6 +43,10 @@ GD_SQL(sql_others_have,
        " AND o.lifecycle IN ('confirming', 'live') JOIN surfaces t ON t.workspace = o.workspace"
        " AND t.grant_id = o.id WHERE g.workspace = $1 AND g.id = $2 AND t.kind <> 'token'"
        " AND t.ref IS NOT NULL AND t.outcome NOT IN ('closed', 'gone')");
+/* Of the client, what the platform is being asked at this moment: it may take over what it finds there. */
+GD_SQL(sql_runs, "SELECT f.app FROM grants g JOIN requests q ON q.workspace = g.workspace"
+                 " AND q.client_id = g.client_id JOIN flows f ON f.workspace = q.workspace"
+                 " AND f.request_id = q.id AND f.status = 'exchanging' WHERE g.workspace = $1 AND g.id = $2");
 /* Of the client's own items all that they have opened; of others' what names this asset. Flows that came to
  * nothing are never deleted: only those that wait are looked for among all. */
 #define OWN_FLOWS                                                                               \
@@ -81,6 +85,7 @@ void gd_closing_read(const struct gd_closing *x, struct gd_tx *tx)
     gd_tx_add_(tx, &sql_siblings, id, 2);
     gd_tx_add(tx, &sql_others_have, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
     gd_tx_add(tx, &sql_open_items, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
+    gd_tx_add(tx, &sql_runs, GD_P_TEXT(x->workspace), GD_P_TEXT(x->grant));
 }
 
 static int open_version(const struct gd_closing *x, const struct gd_tx *tx, size_t stmt, size_t row, int col,
@@ -271,6 +276,18 @@ void gd_closing_copy(struct gd_closing *x, const struct gd_tx *tx)
     x->siblings = (json_int_t)gd_tx_rows(tx, GD_FACTS_SIBLINGS);
     take_others(x, tx, x->doc.asset_id);
     gd_surfaces_hold(&x->surfaces, x->others);
+}
+
+bool gd_closing_meets(const struct gd_closing *x, const struct gd_tx *tx)
+{
+    GD_AUTO_JSON places = gd_surfaces_listed(&x->surfaces, false);
+
+    if (json_array_size(places) == 0)
+        return false;
+    for (size_t i = 0; i < gd_tx_rows(tx, GD_FACTS_RUNS); i++)
+        if (same_place(x, gd_tx_text(tx, GD_FACTS_RUNS, i, 0)))
+            return true;
+    return false;
 }
 
 bool gd_closing_in_use(const struct gd_tx *tx)

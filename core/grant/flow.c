@@ -435,6 +435,7 @@ struct back {
 };
 
 static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_apart(void *arg, bool met);
 static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_exchanged(void *arg, const struct gd_exchange_result *r);
 
@@ -542,7 +543,6 @@ static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     struct gd_call *c = arg;
     struct back *k = c->state;
     struct gd_err e = { 0 };
-    struct gd_tx *take;
 
     if (r != GD_STORE_OK) {
         back_end(c);
@@ -564,17 +564,24 @@ static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
         back_refuse(c, GD_R_REQUEST_CANCELLED, "the agency took this request back");
     else if (gd_tx_rows(tx, 1) == 0)
         back_refuse(c, GD_R_ITEM_CLOSED, "this was declined, or is being approved in another window");
-    else {
-        if (copy_flow(c, tx, &e)) {
-            back_refuse(c, e.reason, e.text);
-            return;
-        }
-        take = gd_tx_new(c->b->d.store);
-        gd_client_hold(take, k->flow.workspace, k->flow.client);
-        gd_tx_add(take, &sql_flow_take, GD_P_TEXT(k->flow.workspace), GD_P_TEXT(k->flow.id),
-                  GD_P_TEXT(gd_nodes_worker(c->b->d.nodes)), GD_P_TEXT(k->flow.client));
-        gd_store_commit(c->b->d.store, take, on_taken, c);
-    }
+    else if (copy_flow(c, tx, &e))
+        back_refuse(c, e.reason, e.text);
+    else
+        gd_meet_wait(c->b, &k->flow, GD_MEET_PATIENCE_MS, on_apart, c);
+}
+
+/* Whatever it meets: the platform's answer is of use only for a while. */
+static void on_apart(void *arg, bool met)
+{
+    struct gd_call *c = arg;
+    struct back *k = c->state;
+    struct gd_tx *take = gd_tx_new(c->b->d.store);
+
+    (void)met;
+    gd_client_hold(take, k->flow.workspace, k->flow.client);
+    gd_tx_add(take, &sql_flow_take, GD_P_TEXT(k->flow.workspace), GD_P_TEXT(k->flow.id),
+              GD_P_TEXT(gd_nodes_worker(c->b->d.nodes)), GD_P_TEXT(k->flow.client));
+    gd_store_commit(c->b->d.store, take, on_taken, c);
 }
 
 static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)

@@ -56,6 +56,9 @@ GD_SQL(sql_waiting_take,
        "UPDATE flows SET status = 'exchanging', outcome = 'waiting', worker = $3 WHERE "
        "workspace = $1 AND id = $2"
        " AND status = 'waiting'" GD_CLIENT_STAYS); /* a crash puts back what waited: takeover.c */
+/* What was asked of a person stays. */
+GD_SQL(sql_waiting_later, "UPDATE items SET next_look_at = $3, reason = $4, reason_text = $5 WHERE"
+                          " workspace = $1 AND id = $2 AND state = 'waiting'");
 GD_SQL(sql_decline,
        "UPDATE items SET state = 'declined', reason = 'CONSENT_DENIED', reason_text = 'declined on the page',"
        " updated_at = $1 WHERE workspace = $2 AND id = $3 AND request_id = $4"
@@ -245,6 +248,8 @@ static void waiting_end(struct waiting *w, const struct gd_exchange_result *r)
 
     if (w->fn)
         w->fn(w->arg, r);
+    else if (r->err.reason == GD_R_CLOSING_FIRST && b->ears.look)
+        b->ears.look(b->ears.arg, w->workspace, w->item, gd_now(b->d.clock) + GD_MEET_AGAIN_MS);
     else if ((r->err.reason == GD_R_STORE_FAILED || r->err.reason == GD_R_TOKEN_EXPIRED) && b->ears.look)
         b->ears.look(b->ears.arg, w->workspace, w->item, gd_now(b->d.clock) + LOOK_AGAIN_MS);
     gd_link_expect(b, &w->flow, r);
@@ -408,10 +413,43 @@ static bool cred_is_over(struct waiting *w, const struct gd_tx *tx, struct gd_er
     return false;
 }
 
-static void waiting_take(struct waiting *w)
+static void on_later(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    struct gd_tx *take = gd_tx_new(w->b->d.store);
+    struct waiting *w = arg;
 
+    (void)tx;
+    (void)r; /* this process looks again; another one later, by the date that was there before */
+    (void)err;
+    waiting_refuse(w, w->refusal.reason, w->refusal.text);
+}
+
+/* A look is made again soon; who hands something in has waited a moment, and does it once more. */
+static void waiting_give_way(struct waiting *w)
+{
+    struct gd_tx *tx;
+
+    (void)gd_meet_err(&w->refusal);
+    if (w->fn) {
+        waiting_refuse(w, w->refusal.reason, w->refusal.text);
+        return;
+    }
+    tx = gd_tx_new(w->b->d.store);
+    gd_tx_add(tx, &sql_waiting_later, GD_P_TEXT(w->workspace), GD_P_TEXT(w->item),
+              GD_P_INT(gd_now(w->b->d.clock) + GD_MEET_AGAIN_MS),
+              GD_P_TEXT(gd_reason_word(w->refusal.reason)), GD_P_TEXT(w->refusal.text));
+    gd_store_commit(w->b->d.store, tx, on_later, w);
+}
+
+static void waiting_take(void *arg, bool met)
+{
+    struct waiting *w = arg;
+    struct gd_tx *take;
+
+    if (met && !w->refusal.reason) {
+        waiting_give_way(w);
+        return;
+    }
+    take = gd_tx_new(w->b->d.store);
     gd_client_hold(take, w->flow.workspace, w->flow.client);
     gd_tx_add(take, &sql_waiting_take, GD_P_TEXT(w->flow.workspace), GD_P_TEXT(w->flow.id),
               GD_P_TEXT(gd_nodes_worker(w->b->d.nodes)), GD_P_TEXT(w->flow.client));
@@ -448,7 +486,7 @@ static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, 
         }
         (void)copy_cred(w, tx, &w->refusal);
     }
-    waiting_take(w);
+    gd_meet_wait(w->b, &w->flow, w->fn ? GD_MEET_PATIENCE_MS : 0, waiting_take, w);
 }
 
 static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)

@@ -48,9 +48,10 @@ GD_SQL(sql_intent_close, "DELETE FROM intents WHERE workspace = $1 AND credentia
 GD_SQL(sql_grant_insert,
        "INSERT INTO grants (workspace, id, client_id, credential_id, request_id, item_id, app, asset_id, "
        "asset_kind, asset_name, role_asked, role_granted, lifecycle, native, created_at, mode, params, "
-       "asset_parent, starts_at, ends_at, look_at, warnings, account_id, worker)"
+       "asset_parent, starts_at, ends_at, look_at, warnings, account_id, worker, closing_until)"
        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-       "$21, $22, $23, $24) ON CONFLICT (workspace, id) DO NOTHING");
+       "$21, $22, $23, $24, CASE WHEN $13 = 'ending' THEN gd_now() + $25 ELSE 0 END) ON CONFLICT (workspace, "
+       "id) DO NOTHING");
 /* A new consent of the same account: programs go on with the grant that they know. */
 GD_SQL(
     sql_grant_renew,
@@ -78,7 +79,8 @@ GD_SQL(sql_flow_end, "UPDATE flows SET status = $3, outcome = $4, reason = $5, r
 /* The client said no, or the agency took the request back, while the platform was being asked: what the
  * platform opened all the same is to be closed. Grants that were there before are left alone. */
 GD_SQL(sql_grants_taken_back,
-       "UPDATE grants SET lifecycle = 'ending', worker = $5, reason = 'GRANT_ENDING',"
+       "UPDATE grants SET lifecycle = 'ending', worker = $5, closing_until = gd_now() + $6,"
+       " reason = 'GRANT_ENDING',"
        " reason_text = 'taken back while the platform was being asked' WHERE workspace = $1"
        " AND client_id = $2 AND item_id = $3 AND created_at = $4 AND lifecycle IN ('confirming', 'live')"
        " AND EXISTS (SELECT 1 FROM items WHERE workspace = $1 AND id = $3"
@@ -438,7 +440,8 @@ static void add_grant(struct gd_broker *b, struct gd_tx *tx, const json_t *rec, 
                   G("request"), G("item"), T("app"), G("asset_id"), G("asset_kind"), G("asset_name"),
                   G("role_asked"), G("role_granted"), G("lifecycle"), G("native"), I("at"), G("mode"),
                   G("params"), G("asset_parent"), GI("starts_at"), GI("ends_at"), GI("look_at"),
-                  GD_P_TEXT(warnings), G("account"), GD_P_TEXT(gd_nodes_worker(b->d.nodes)));
+                  GD_P_TEXT(warnings), G("account"), GD_P_TEXT(gd_nodes_worker(b->d.nodes)),
+                  GD_P_INT(gd_closing_ms(b)));
     gd_tx_news(tx, ws, id);
     json_array_foreach(json_object_get(g, "surfaces"), i, s)
         gd_tx_add(tx, &sql_surface_insert, GD_P_TEXT(ws), GD_P_TEXT(gd_json_text(s, "id", "")), GD_P_TEXT(id),
@@ -488,7 +491,8 @@ static void add_end(struct gd_broker *b, struct gd_tx *tx, const json_t *rec)
                   GD_P_TEXT(gd_json_text(item, "text", NULL)));
     if (item) {
         gd_tx_add(tx, &sql_grants_taken_back, T("workspace"), T("client"),
-                  GD_P_TEXT(gd_json_text(item, "id", "")), I("at"), GD_P_TEXT(gd_nodes_worker(b->d.nodes)));
+                  GD_P_TEXT(gd_json_text(item, "id", "")), I("at"), GD_P_TEXT(gd_nodes_worker(b->d.nodes)),
+                  GD_P_INT(gd_closing_ms(b)));
         gd_tx_add(tx, &sql_flow_taken_back, T("workspace"), T("flow"),
                   GD_P_TEXT(gd_json_text(item, "id", "")));
     }

@@ -188,6 +188,15 @@ static const char *const positions[] = {
     NULL,
 };
 
+/* closing_until: by the store's clock, how long something that is ending, or a flow that was left, may be
+   about to be closed at the platform: what begins anew waits until then (meet.c); 0: it is not, or will be
+   tried again later. */
+static const char *const closings[] = {
+    "ALTER TABLE grants ADD COLUMN closing_until bigint NOT NULL DEFAULT 0",
+    "ALTER TABLE flows ADD COLUMN closing_until bigint NOT NULL DEFAULT 0",
+    NULL,
+};
+
 const struct gd_migration gd_broker_migrations[] = {
     { .name = "spine", .statements = spine },           { .name = "platforms", .statements = platforms },
     { .name = "codes", .statements = codes },           { .name = "ends", .statements = ends },
@@ -195,7 +204,7 @@ const struct gd_migration gd_broker_migrations[] = {
     { .name = "parts", .statements = parts },           { .name = "orders", .statements = orders },
     { .name = "under_way", .statements = under_way },   { .name = "positions", .statements = positions },
     { .name = "shown", .statements = gd_nodes_shown },  { .name = "about", .statements = gd_nodes_about },
-    { .name = "eras", .statements = gd_nodes_eras },
+    { .name = "eras", .statements = gd_nodes_eras },    { .name = "closings", .statements = closings },
 };
 const size_t gd_broker_nmigrations = sizeof gd_broker_migrations / sizeof *gd_broker_migrations;
 

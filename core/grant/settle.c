@@ -18,17 +18,18 @@ GD_SQL(sql_flow_end, "UPDATE flows SET status = $1, outcome = $2, reason = $3, r
                      " WHERE workspace = $5 AND id = $6");
 GD_SQL(sql_parts_end, "DELETE FROM flow_parts WHERE workspace = $1 AND flow_id = $2");
 GD_SQL(sql_flow_apart, "UPDATE flows SET status = 'left', outcome = $1, reason = $2, reason_text = $3,"
-                       " notes = $4, worker = $7 WHERE workspace = $5 AND id = $6");
-GD_SQL(sql_items_wait,
-       "UPDATE items SET state = 'waiting', steps = COALESCE($1, steps), next_look_at = $2,"
-       " reason = NULL, reason_text = NULL, updated_at = $3 WHERE workspace = $4 AND flow_id = $5"
-       " AND state IN ('open', 'started', 'waiting')");
+                       " notes = $4, worker = $7, closing_until = gd_now() + $8"
+                       " WHERE workspace = $5 AND id = $6");
+GD_SQL(sql_items_wait, "UPDATE items SET state = 'waiting', steps = COALESCE($1, steps), next_look_at = $2,"
+                       " reason = $6, reason_text = $7, updated_at = $3 WHERE workspace = $4 AND flow_id = $5"
+                       " AND state IN ('open', 'started', 'waiting')");
 GD_SQL(sql_flow_wait, "UPDATE flows SET status = 'waiting', outcome = 'waiting', notes = $1, sealed = $2"
                       " WHERE workspace = $3 AND id = $4");
 
 GD_SQL(
     sql_leave,
-    "UPDATE flows SET status = 'left', worker = $3 WHERE workspace = $1 AND request_id = $2"
+    "UPDATE flows SET status = 'left', worker = $3, closing_until = gd_now() + $4 WHERE workspace = $1 AND "
+    "request_id = $2"
     " AND status IN ('pending', 'waiting') AND (credential_id IS NOT NULL OR notes IS NOT NULL)"
     " AND NOT EXISTS (SELECT 1 FROM items i WHERE i.workspace = flows.workspace"
     " AND i.request_id = flows.request_id AND i.flow_id = flows.id AND i.state IN ('started', 'waiting'))");
@@ -60,7 +61,9 @@ void gd_exchange_put_back(struct gd_exchange *x)
 
     sealed = gd_flow_seal(x->b, f, &n, &err);
     gd_tx_add(tx, &sql_items_wait, GD_P_TEXT(x->steps), GD_P_INT(x->look_at), GD_P_INT(gd_now(x->b->d.clock)),
-              GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
+              GD_P_TEXT(f->workspace), GD_P_TEXT(f->id),
+              GD_P_TEXT(x->met ? gd_reason_word(x->result.err.reason) : NULL),
+              GD_P_TEXT(x->met ? x->result.err.text : NULL));
     gd_reports_save(&x->reports, tx, f);
     gd_tx_add(tx, &sql_flow_wait, GD_P_TEXT(x->progress), GD_P_BYTES(sealed, n), GD_P_TEXT(f->workspace),
               GD_P_TEXT(f->id));
@@ -91,7 +94,7 @@ static void open_again(struct gd_exchange *x)
         gd_reports_save(&x->reports, tx, f);
         gd_tx_add(tx, &sql_flow_apart, GD_P_TEXT(end), GD_P_TEXT(word), GD_P_TEXT(text),
                   GD_P_TEXT(x->progress), GD_P_TEXT(f->workspace), GD_P_TEXT(f->id),
-                  GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)));
+                  GD_P_TEXT(gd_nodes_worker(x->b->d.nodes)), GD_P_INT(gd_closing_ms(x->b)));
     } else {
         gd_tx_add(tx, &sql_parts_end, GD_P_TEXT(f->workspace), GD_P_TEXT(f->id));
         gd_tx_add(tx, &sql_flow_end, GD_P_TEXT("failed"), GD_P_TEXT(end), GD_P_TEXT(word), GD_P_TEXT(text),
@@ -172,7 +175,7 @@ struct leaving {
 size_t gd_flow_left(struct gd_broker *b, struct gd_tx *tx, const char *workspace, const char *request)
 {
     gd_tx_add(tx, &sql_leave, GD_P_TEXT(workspace), GD_P_TEXT(request),
-              GD_P_TEXT(gd_nodes_worker(b->d.nodes)));
+              GD_P_TEXT(gd_nodes_worker(b->d.nodes)), GD_P_INT(gd_closing_ms(b)));
     return gd_tx_add(tx, &sql_left, GD_P_TEXT(workspace), GD_P_TEXT(request));
 }
 

@@ -22,6 +22,7 @@ GD_SQL(sql_flows_waiting,
        " AND (outcome = 'waiting' OR credential_id IS NOT NULL) AND " GD_NODES_GONE("worker"));
 /* What a run without a credential has noted: nobody goes on with it, what it opened is closed (settle.c). */
 GD_SQL(sql_flows_broken, "UPDATE flows SET status = 'left', outcome = 'failed', reason = $4,"
+                         " closing_until = gd_now() + $5,"
                          " reason_text = 'grantd was stopped while the platform was being asked'"
                          " WHERE status = 'exchanging' AND outcome IS NULL AND notes IS NOT NULL"
                          " AND " GD_NODES_GONE("worker"));
@@ -30,15 +31,16 @@ GD_SQL(sql_flows_interrupted, "UPDATE flows SET status = 'failed', outcome = 'fa
                               " WHERE status = 'exchanging' AND outcome IS NULL"
                               " AND " GD_NODES_GONE("worker"));
 /* What was taken back or begun anew while it was run. */
-GD_SQL(sql_flows_left,
-       "UPDATE flows SET status = 'left' WHERE status IN ('pending', 'waiting')"
-       " AND (credential_id IS NOT NULL OR notes IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM items i"
-       " WHERE i.workspace = flows.workspace AND i.request_id = flows.request_id AND i.flow_id = flows.id"
-       " AND i.state IN ('started', 'waiting')) AND " GD_NODES_GONE("worker"));
+GD_SQL(
+    sql_flows_left,
+    "UPDATE flows SET status = 'left', closing_until = gd_now() + $4 WHERE status IN ('pending', 'waiting')"
+    " AND (credential_id IS NOT NULL OR notes IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM items i"
+    " WHERE i.workspace = flows.workspace AND i.request_id = flows.request_id AND i.flow_id = flows.id"
+    " AND i.state IN ('started', 'waiting')) AND " GD_NODES_GONE("worker"));
 GD_SQL(sql_left, "UPDATE flows SET worker = $1 WHERE status = 'left' AND " GD_NODES_GONE(
                      "worker") " RETURNING workspace, id");
-GD_SQL(sql_closings, "UPDATE grants SET worker = $1 WHERE lifecycle = 'ending' AND " GD_NODES_GONE(
-                         "worker") " RETURNING workspace, id");
+GD_SQL(sql_closings, "UPDATE grants SET worker = $1, closing_until = gd_now() + $4 WHERE lifecycle = "
+                     "'ending' AND " GD_NODES_GONE("worker") " RETURNING workspace, id");
 GD_SQL(sql_erasings, "UPDATE clients SET worker = $1 WHERE state = 'erasing' AND " GD_NODES_GONE(
                          "worker") " RETURNING workspace, id");
 GD_SQL(sql_intents,
@@ -165,11 +167,11 @@ void gd_take_over(struct gd_broker *b, bool bury, gd_take_over_fn *fn, void *arg
     (void)gd_nodes_left(tx);
     gd_tx_add(tx, &sql_items_resumed, GD_NODES_GONE_P(n), GD_P_INT(gd_now(b->d.clock)));
     gd_tx_add(tx, &sql_flows_waiting, GD_NODES_GONE_P(n));
-    gd_tx_add(tx, &sql_flows_broken, GD_NODES_GONE_P(n), GD_P_TEXT(word));
+    gd_tx_add(tx, &sql_flows_broken, GD_NODES_GONE_P(n), GD_P_TEXT(word), GD_P_INT(gd_closing_ms(b)));
     gd_tx_add(tx, &sql_flows_interrupted, GD_NODES_GONE_P(n), GD_P_TEXT(word));
-    gd_tx_add(tx, &sql_flows_left, GD_NODES_GONE_P(n));
+    gd_tx_add(tx, &sql_flows_left, GD_NODES_GONE_P(n), GD_P_INT(gd_closing_ms(b)));
     gd_tx_add(tx, &sql_left, GD_NODES_GONE_P(n));
-    gd_tx_add(tx, &sql_closings, GD_NODES_GONE_P(n));
+    gd_tx_add(tx, &sql_closings, GD_NODES_GONE_P(n), GD_P_INT(gd_closing_ms(b)));
     gd_tx_add(tx, &sql_erasings, GD_NODES_GONE_P(n));
     gd_tx_add(tx, &sql_intents, GD_NODES_GONE_P(n));
     gd_store_commit(b->d.store, tx, on_taken, s);

@@ -61,7 +61,8 @@ class Atlas:
         self.faults[path] = [status, times, skip, error]
 
     def hang(self, path, skip=0, how="hang"):
-        """hang: it is done, and no answer ever comes; slow: it is done and answered when hold is set"""
+        """hang: it is done, and no answer ever comes; slow: it is done and answered when hold is set; late: it is done
+        at once, and answered when hold is set"""
         self.hold.clear()
         self.held.clear()
         self.faults[path] = [how, 1, skip, None]
@@ -78,13 +79,15 @@ class Atlas:
             fault[2] -= 1
         elif fault and fault[1] > 0:
             fault[1] -= 1
-            if fault[0] in ("hang", "slow"):
-                if fault[0] == "hang":
-                    self.answer(h, url.path, query, form, send=False)
+            if fault[0] in ("hang", "slow", "late"):
+                said = self.answer(h, url.path, query, form, send=False) if fault[0] != "slow" else None
                 self.held.set()
                 self.hold.wait(30)
                 if fault[0] == "hang":
                     h.close_connection = True
+                    return
+                if said:
+                    self.send(h, *said)
                     return
             else:
                 self.send(h, fault[0], {"error": fault[3]})
@@ -107,6 +110,7 @@ class Atlas:
         status, body, location = found(query, form, bearer) if found else (404, {}, None)
         if send:
             self.send(h, status, body, location)
+        return status, body, location
 
     def on_authorize(self, query, form, bearer):
         self.consents += 1

@@ -39,6 +39,12 @@ class MeanwhileTest(AtlasTest):
         form = next(f for f in browser.page.forms if f.buttons and f.buttons[0][1] == "decline")
         browser.submit(form, None, form.buttons[0])
 
+    def patient(self):
+        """A platform that takes long is waited for."""
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.limits.update(request_deadline_ms=20000, quiet_ms=20000)
+        self.box.start()
+
     def events(self, kind):
         return [e for e in self.rpc.call("event.list")["events"] if e["type"] == kind]
 
@@ -115,10 +121,46 @@ class Meanwhile(MeanwhileTest):
         self.assertEqual((self.events("grant.drift"), self.atlas.count("/token", grant_type="refresh_token")), ([], 1))
 
 
+    def test_an_end_while_another_attempt_takes_it_over(self):
+        """The new attempt has seen the share and has not said so yet: closing it waits, and leaves it to that one."""
+        client = self.client()
+        ((grant,),) = self.consent({"mode": "both", "asset": "a1"}, client=client)
+        link, request = self.ask({"mode": "both", "asset": "a1"}, client=client)
+        self.atlas.hang("/shares", how="late")
+        walking = threading.Thread(target=self.approve, args=(link,), daemon=True)
+        walking.start()
+        self.assertTrue(self.atlas.held.wait(10))
+        line = self.beside("grant.revoke", grant=grant["id"])
+        wait_for(lambda: self.box.grant(grant["id"])["state"] == "ending")
+        self.refused("GRANT_ENDING", "grant.token", grant=grant["id"])
+        time.sleep(0.5)
+        self.assertEqual(self.atlas.count("/unshare"), 0)
+        self.atlas.hold.set()
+        walking.join(20)
+        ((new,),) = self.granted(request)
+        line.reply()
+        self.assertEqual(self.box.grant(grant["id"])["state"], "ended")
+        self.assertEqual((new["state"], len(self.atlas.shares), self.atlas.count("/share")), ("active", 1, 1))
+        self.assertEqual(self.rpc.call("grant.verify", grant=new["id"])["differences"], [])
+
     def submit(self, client, codes):
         _, request = self.ask({"mode": "codes"}, client=client)
         item = self.items(request)[0]["id"]
         return self.rpc.call("grant.submit", request=request, item=item, inputs=[{"codes": codes}])["grants"]
+
+    def test_what_is_handed_in_while_its_place_is_closed(self):
+        """It is not kept, so it is refused with a word that says to do it again."""
+        self.patient()
+        client = self.client()
+        (grant,) = self.submit(client, "good1")
+        line = self.held("/unshare", "grant.revoke", grant=grant["id"])
+        _, request = self.ask({"mode": "codes"}, client=client)
+        handed = {"request": request, "item": self.items(request)[0]["id"], "inputs": [{"codes": "good1"}]}
+        self.refused("CLOSING_FIRST", "grant.submit", **handed)
+        self.atlas.hold.set()
+        line.reply()
+        (again,) = self.rpc.call("grant.submit", **handed)["grants"]
+        self.assertEqual([self.box.grant(g["id"])["state"] for g in (grant, again)], ["ended", "active"])
 
     def test_a_new_consent_while_a_grant_is_looked_at(self):
         """The look began with the old window: what the new consent brought stays, and is what is looked at."""
@@ -181,14 +223,77 @@ class Left(MeanwhileTest):
         old = set(self.atlas.shares)
         self.atlas.faults.clear()
         browser.walk(login="anna")
-        self.assertEqual(self.states(request), ["granted"])
+        self.anew(request, old)
+
+    def anew(self, request, old):
+        """Granted by the second attempt, with shares of its own; those of the first are gone."""
+        (grants,) = self.granted(request, 30)
         wait_for(lambda: not old & set(self.atlas.shares) and len(self.atlas.living()) == 1)
-        (grants,) = self.granted(request)
+        wait_for(lambda: {self.box.grant(g["id"])["state"] for g in grants} == {"active", "ended"})
+        grants = [self.box.grant(g["id"]) for g in grants]
         by = {state: sorted(g["asset"]["id"] for g in grants if g["state"] == state) for state in ("active", "ended")}
         self.assertEqual(by, {"active": ["a1", "a2", "a3", "a4", "a5", "a6"], "ended": ["a1", "a2"]})
         self.assertEqual(len(self.atlas.shares), 6)
         for grant in grants:
             self.assertEqual(set(self.surfaces(grant["id"]).values()), {"open" if grant["state"] == "active" else "closed"})
+
+    def begun_anew(self):
+        """The first place is being closed at the platform; until hold is set."""
+        self.patient()
+        browser = self.box.browser()
+        _, request = self.half_done(browser)
+        old = set(self.atlas.shares)
+        self.atlas.faults.clear()
+        self.atlas.hang("/unshare", how="slow")
+        page = browser.walk(login="anna").body
+        self.assertTrue(self.atlas.held.wait(10))
+        return request, old, page
+
+    def test_begun_anew_while_it_is_closed(self):
+        """What is there of an account while its share is being closed is not taken over: the new attempt waits, and
+        says so. What the consent brought is kept: the code is not used twice."""
+        request, old, page = self.begun_anew()
+        looks = self.atlas.count("/shares")
+        wait_for(lambda: self.states(request) == ["waiting"])
+        self.assertEqual(self.items(request)[0]["reason"], "CLOSING_FIRST")
+        self.assertIn("What was given before is being closed first.", page)
+        time.sleep(2)  # it is tried again now and then
+        self.assertEqual((self.states(request), self.atlas.count("/shares")), (["waiting"], looks))
+        self.atlas.hold.set()
+        self.anew(request, old)
+        self.assertEqual(self.atlas.count("/token", grant_type="authorization_code"), 2)
+        self.assertIsNone(self.items(request)[0]["reason"])
+
+    def test_begun_anew_and_killed(self):
+        """The same over a crash: whichever comes first afterwards, no grant stands without its share."""
+        request, _, _ = self.begun_anew()
+        self.box.daemon.kill9()
+        self.atlas.hold.set()
+        self.box.start()
+        (grants,) = self.granted(request, 30)
+        wait_for(lambda: {self.box.grant(g["id"])["state"] for g in grants} == {"active", "ended"})
+        self.stands(request)
+
+    def stands(self, request):
+        """Each living grant has its share; each account has one."""
+        grants = [self.box.grant(g) for g in self.items(request)[0]["grants"]]
+        living = [g["id"] for g in grants if g["state"] == "active"]
+        self.assertEqual([self.rpc.call("grant.verify", grant=g)["differences"] for g in living], [[]] * 6)
+        self.assertEqual(sorted(s["account"] for s in self.atlas.shares.values()), ["a1", "a2", "a3", "a4", "a5", "a6"])
+
+    def test_begun_anew_where_nothing_can_be_closed(self):
+        """The platform refuses to close: the client is not held up. What stands there is taken over, and ends with
+        the grant that has it now."""
+        browser = self.box.browser()
+        _, request = self.half_done(browser)
+        old = set(self.atlas.shares)
+        self.atlas.faults.clear()
+        self.atlas.fail("/unshare", 503, 1000)
+        browser.walk(login="anna")
+        (grants,) = self.granted(request, 30)
+        wait_for(lambda: {self.box.grant(g["id"])["state"] for g in grants} == {"active", "ended"}, 60)
+        self.assertLessEqual(old, set(self.atlas.shares))
+        self.stands(request)
 
     @unittest.skipUnless(has_faults(), "a build without fault points")
     def test_a_crash_right_after(self):
