@@ -246,11 +246,10 @@ void gd_restored_lost(struct gd_broker *b, const char *cred,
 int gd_restored_end(struct gd_broker *b, struct gd_err *err);
 
 /* ---- close.c ---- */
-/* How long one try to close something may take, the wait for a run of another attempt in front of it
- * included: columns closing_until. */
+/* How long one try to close something may take from its claim on: columns closing_until. */
 static inline int64_t gd_closing_ms(const struct gd_broker *b)
 {
-    return 4 * b->plan.deadline_ms;
+    return 2 * b->plan.deadline_ms;
 }
 void gd_close_resume(struct gd_broker *b, const char *workspace, const char *grant);
 /* A credential that nothing references (the store is asked): revoked at the platform and here. */

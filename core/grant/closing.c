@@ -49,6 +49,7 @@ static bool wait_for_flight(struct gd_closing *x)
 {
     if (!x->cred[0] || x->ix_cred == GD_NONE || !gd_refresh_in_flight(x->b, x->cred))
         return false;
+    x->waited = true;
     gd_refresh(x->b, x->ix_cred, "revoke waits", after_flight, x); /* joins */
     return true;
 }
@@ -215,7 +216,7 @@ static void on_held(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     if (x->held || r != GD_STORE_OK) {
         after_flight(x, NULL);
     } else {
-        x->waited = x->grant[0];
+        x->waited = true;
         uv_timer_start(&x->again, on_hold_again, HELD_MS, 0);
     }
 }
@@ -261,6 +262,9 @@ static void close_facts(struct gd_closing *x, const struct gd_tx *tx)
         gd_err_set(&e, GD_R_APP_UNKNOWN,
                    "the app of this grant is no longer configured; add it to revoke at the platform");
         cannot_ask(x, &e);
+    } else if (x->waited && x->grant[0]) { /* what was claimed may be over: once more, and then the facts */
+        x->waited = false;
+        gd_closing_claim(x);
     } else {
         ask_platform(x);
     }
@@ -272,20 +276,19 @@ static void on_run_over(uv_timer_t *t)
 }
 
 /* True: it is not gone on with now. A run that is under way ends by itself, and the next one waits for this
- * closing: at most one is waited for. What was claimed before may be over by then. */
+ * closing: at most one is waited for. */
 static bool wait_for_run(struct gd_closing *x, const struct gd_tx *tx)
 {
     struct gd_err e = { .reason = GD_R_SHUTTING_DOWN, .text = "it is gone on with after the restart" };
-    bool waited = x->waited;
 
-    x->waited = gd_closing_meets(x, tx);
-    if (x->waited && x->b->draining)
+    if (!gd_closing_meets(x, tx))
+        return false;
+    x->waited = true;
+    if (x->b->draining)
         gd_closing_failed(x, &e);
-    else if (x->waited)
+    else
         uv_timer_start(&x->again, on_run_over, HELD_MS, 0);
-    else if (waited)
-        gd_closing_claim(x);
-    return x->waited || waited;
+    return true;
 }
 
 static void no_orphan(struct gd_closing *x)

@@ -33,7 +33,7 @@ struct gd_closing {
     bool force; /* what cannot be closed is left to a person */
     bool held;  /* the credential's lease is ours */
     bool let_go; /* somebody else let go of an orphan while it was looked at: what was read may be older */
-    bool waited; /* for a run that it met, or for another node: what it claimed may be over (meet.c) */
+    bool waited; /* since it claimed the grant, for a run that it met, a refresh or another node: meet.c */
     unsigned attempts;
     uv_timer_t again;
 };
