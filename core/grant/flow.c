@@ -224,8 +224,9 @@ static void choose_items(struct start *s)
             !wanted(s->items, gd_json_text(it, "id", "")) || !may_share(f, it))
             continue;
         (void)snprintf(to->id, sizeof to->id, "%s", gd_json_text(it, "id", ""));
-        to->role = gd_arena_strdup(f->arena, gd_json_text(it, "role", NULL));
         to->mode = gd_arena_strdup(f->arena, gd_json_text(it, "mode", NULL));
+        to->role =
+            gd_arena_strdup(f->arena, gd_link_role_asked(f->app, to->mode, gd_json_text(it, "role", NULL)));
         to->asset = gd_arena_strdup(f->arena, gd_json_text(it, "asset", NULL));
         to->scope = gd_arena_strdup(f->arena, gd_json_text(it, "scope", NULL));
         to->expect_account = gd_arena_strdup(f->arena, gd_json_text(it, "expect_account", NULL));

@@ -125,8 +125,9 @@ void gd_flow_items_from(struct gd_flow *f, const struct gd_tx *tx, size_t stmt)
         struct gd_flow_item *to = &f->items[f->nitems++];
 
         (void)snprintf(to->id, sizeof to->id, "%s", gd_tx_text(tx, stmt, row, 0));
-        to->role = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 1));
         to->mode = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 2));
+        to->role =
+            gd_arena_strdup(f->arena, gd_link_role_asked(f->app, to->mode, gd_tx_text(tx, stmt, row, 1)));
         to->asset = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 3));
         to->scope = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 4));
         to->expect_account = gd_arena_strdup(f->arena, gd_tx_text(tx, stmt, row, 5));
@@ -174,19 +175,17 @@ const char *gd_link_title(const struct gd_app_state *a)
     return a ? a->app.platform->p.title : "";
 }
 
-/* What is asked for when the agency named no role, where there is only one: who agrees sees what to. The
- * hub's own consent is for none. */
-static const char *only_role(const struct gd_app_state *a, const char *mode)
+const char *gd_link_role_asked(const struct gd_app_state *a, const char *mode, const char *stored)
 {
-    const struct grantd_role *r = a ? a->app.platform->p.roles : NULL;
+    const struct grantd_role *r = a && !stored ? gd_platform_role(a->app.platform, mode, NULL) : NULL;
 
-    return r && r->name && !r[1].name && strcmp(mode, GRANTD_MODE_HUB) != 0 ? r->name : NULL;
+    return r ? r->name : stored;
 }
 
 static json_t *item_json(const struct gd_app_state *a, const json_t *it)
 {
     const char *steps = gd_json_text(it, "steps", NULL),
-               *name = gd_json_text(it, "role", only_role(a, gd_json_text(it, "mode", "")));
+               *name = gd_link_role_asked(a, gd_json_text(it, "mode", NULL), gd_json_text(it, "role", NULL));
     const struct grantd_role *role = gd_link_role(a, name);
     const char *asset = gd_json_text(it, "asset", NULL), *problems = gd_json_text(it, "problems", NULL);
     json_t *j, *list = steps ? gd_json_parse(steps, strlen(steps), GD_HTTP_BODY_MAX, NULL) : NULL;

@@ -23,7 +23,12 @@ json_t *gd_link_page(struct gd_broker *b, const struct gd_link *l);
 /* What people call a role of the app (NULL when it knows none of that name) and the app itself. */
 const struct grantd_role *gd_link_role(const struct gd_app_state *a, const char *name);
 const char *gd_link_title(const struct gd_app_state *a);
-/* Items of a flow from the rows of statement stmt (id, role, mode, asset, scope, expect_account, params). */
+/* The role that an item asks for: as it was stored, or (one that was made before the host decided it) the
+ * mode's default. NULL: none. */
+const char *gd_link_role_asked(const struct gd_app_state *a, const char *mode, const char *stored);
+
+/* Items of a flow, whose app is known already, from the rows of statement stmt (id, role, mode, asset, scope,
+ * expect_account, params). */
 void gd_flow_items_from(struct gd_flow *f, const struct gd_tx *tx, size_t stmt);
 /* Grants of an account that was not expected are closed at once. */
 void gd_link_expect(struct gd_broker *b, const struct gd_flow *f, const struct gd_exchange_result *r);

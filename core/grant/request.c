@@ -232,16 +232,19 @@ static const char *add_link(struct gd_call *c, struct gd_tx *tx, const char *req
     return url;
 }
 
-static int check_role(const struct gd_app_state *a, const char *role, struct gd_err *err)
+/* The item's role becomes what will be shown and asked: the mode's default when none is named. */
+static int decide_role(const struct gd_app_state *a, json_t *it, struct gd_err *err)
 {
-    const struct grantd_role *r = a->app.platform->p.roles;
+    const char *named = gd_json_text(it, "role", NULL), *mode = gd_json_text(it, "mode", NULL);
+    const struct gd_platform *p = a->app.platform;
+    const struct grantd_role *r = gd_platform_role(p, mode, named);
 
-    if (!role || !r) /* platforms without roles of their own take any word as a label */
-        return 0;
-    for (; r->name; r++)
-        if (!strcmp(r->name, role))
-            return 0;
-    return gd_err_set(err, GD_R_ROLE_UNKNOWN, "platform %s has no role %s", a->app.platform->p.name, role);
+    if (named && !r && p->p.roles) /* platforms without roles of their own take any word as a label */
+        return gd_err_set(err, GD_R_ROLE_UNKNOWN, "platform %s has no role %s%s%s", p->p.name, named,
+                          mode ? " in mode " : "", mode ? mode : "");
+    if (!named && r)
+        json_object_set_new(it, "role", json_string(r->name));
+    return 0;
 }
 
 static int check_mode(const struct gd_app_state *a, const char *mode, bool is_hub, struct gd_err *err)
@@ -273,8 +276,7 @@ static int check_items(struct gd_call *c, struct gd_err *err)
             return gd_err_set(err, GD_R_APP_UNKNOWN,
                               "items[%zu].app: no app %s is configured in workspace %s", i, app,
                               c->workspace);
-        if (check_role(a, gd_json_text(it, "role", NULL), err) ||
-            check_mode(a, gd_json_text(it, "mode", NULL), is_hub, err) ||
+        if (check_mode(a, gd_json_text(it, "mode", NULL), is_hub, err) || decide_role(a, it, err) ||
             (!is_hub && gd_params_check(a->app.platform, json_object_get(it, "params"), i, err)))
             return -1;
     }

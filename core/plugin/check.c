@@ -166,6 +166,45 @@ static int check_roles(const struct grantd_platform *p, struct gd_err *err)
     return 0;
 }
 
+static bool role_known(const struct grantd_platform *p, const char *name)
+{
+    for (const struct grantd_role *r = p->roles; r && r->name; r++)
+        if (!strcmp(r->name, name))
+            return true;
+    return false;
+}
+
+static const char *mode_roles_fault(const struct grantd_platform *p, const struct grantd_mode_roles *m)
+{
+    if (!choice_known(p->modes, m->mode))
+        return "it is not one of .modes";
+    for (const struct grantd_mode_roles *other = p->mode_roles; other < m; other++)
+        if (!strcmp(other->mode, m->mode))
+            return "it is there twice";
+    if (!m->roles)
+        return "it has no .roles; an empty list says that the mode has none";
+    for (size_t i = 0; m->roles[i]; i++) {
+        if (!role_known(p, m->roles[i]))
+            return "it lists a role that is not one of .roles";
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(m->roles[i], m->roles[k]))
+                return "it lists a role twice";
+    }
+    return NULL;
+}
+
+static int check_mode_roles(const struct grantd_platform *p, struct gd_err *err)
+{
+    for (const struct grantd_mode_roles *m = p->mode_roles; m && m->mode; m++) {
+        const char *fault = mode_roles_fault(p, m);
+
+        if (fault)
+            return gd_err_set(err, GD_R_PLATFORM_ROLES, "%s: .mode_roles of %.64s: %s", p->name, m->mode,
+                              fault);
+    }
+    return 0;
+}
+
 static int check_modes(const struct grantd_platform *p, struct gd_err *err)
 {
     for (size_t i = 0; p->modes && p->modes[i]; i++) {
@@ -243,7 +282,8 @@ int gd_platform_check(struct gd_platform *ret, const struct grantd_platform *p, 
     memcpy(&own, p, p->size < sizeof own ? p->size : sizeof own);
     if (check_name(&own, file_name, err) != 0 || check_members(&own, err) != 0 ||
         check_numbers(&own, err) != 0 || check_options(&own, err) != 0 || check_roles(&own, err) != 0 ||
-        check_modes(&own, err) != 0 || check_hosts(&own, err) != 0 || check_fields(&own, err) != 0)
+        check_modes(&own, err) != 0 || check_mode_roles(&own, err) != 0 || check_hosts(&own, err) != 0 ||
+        check_fields(&own, err) != 0)
         return -1;
     ret->p = own;
     return 0;

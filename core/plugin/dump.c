@@ -61,12 +61,26 @@ static json_t *options(const struct grantd_option *o)
     return a;
 }
 
-static json_t *roles(const struct grantd_role *r)
+/* Names of the modes that have this role, or whose default it is. */
+static json_t *modes_of(const struct gd_platform *p, const struct grantd_role *r, bool as_default)
 {
     json_t *a = json_array();
 
-    for (; r && r->name; r++) {
-        json_t *j = json_object();
+    for (const char *const *m = p->p.modes; m && *m; m++)
+        if (gd_platform_role(p, *m, as_default ? NULL : r->name) == r)
+            (void)json_array_append_new(a, json_string(*m));
+    return a;
+}
+
+static json_t *roles(const struct gd_platform *p)
+{
+    json_t *a = json_array();
+
+    for (const struct grantd_role *r = p->p.roles; r && r->name; r++) {
+        json_t *in = modes_of(p, r, true);
+        json_t *j = json_pack("{s:b, s:o, s:o}", "default",
+                              json_array_size(in) || gd_platform_role(p, NULL, NULL) == r, "default_in", in,
+                              "modes", modes_of(p, r, false));
 
         put(j, "name", r->name);
         put(j, "title", r->title);
@@ -132,7 +146,7 @@ json_t *gd_platform_json(const struct gd_platform *p)
     (void)json_object_set_new(j, "params", options(p->p.params));
     (void)json_object_set_new(j, "scan", json_boolean(p->p.scan != NULL));
     (void)json_object_set_new(j, "notice", json_boolean(p->p.notice != NULL));
-    (void)json_object_set_new(j, "roles", roles(p->p.roles));
+    (void)json_object_set_new(j, "roles", roles(p));
     (void)json_object_set_new(j, "modes", words(p->p.modes));
     (void)json_object_set_new(j, "hosts", words(p->p.hosts));
     (void)json_object_set_new(j, "description", fields(p->p.description));

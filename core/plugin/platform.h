@@ -48,6 +48,9 @@ int gd_platform_check(struct gd_platform *ret, const struct grantd_platform *p, 
 json_t *gd_description_load(const struct gd_platform *p, const char *path, struct gd_err *err);
 /* The same for a description that is JSON already; file is only named in the sentence. */
 int gd_description_check(const struct gd_platform *p, const json_t *d, const char *file, struct gd_err *err);
+/* The role of that name as this mode (NULL: the first) has it; name NULL: the one that is asked when none is
+ * named. NULL: there is none. */
+const struct grantd_role *gd_platform_role(const struct gd_platform *p, const char *mode, const char *name);
 /* Everything that a loader knows, for platform.get and grantd-plugtest --dump: new reference. */
 json_t *gd_platform_json(const struct gd_platform *p);
 const char *gd_platform_shape_word(uint32_t shape);       /* "rotating", "renewable", ... */

@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 #define GRANTD_ABI       1u
-#define GRANTD_ABI_MINOR 0u
+#define GRANTD_ABI_MINOR 1u
 
 typedef struct grantd_op grantd_op; /* one operation in flight; owned by the host, valid during a call */
 typedef struct grantd_doc
@@ -54,11 +54,13 @@ enum {
     GRANTD_ARG_QUERY,        /* grant: the callback's whole query as it arrived, for platforms that sign it */
     GRANTD_ARG_ACCESS_TOKEN, /* refresh, verify, revoke: the credential; grant: what grantd_save made durable
                               */
-    GRANTD_ARG_REFRESH_TOKEN,    /* refresh, revoke; grant: the same */
-    GRANTD_ARG_ACCOUNT_ID,       /* refresh, verify, revoke: who consented, as grant reported it */
-    GRANTD_ARG_ROLE,             /* request, grant, verify: the role asked, a name of .roles */
+    GRANTD_ARG_REFRESH_TOKEN, /* refresh, revoke; grant: the same */
+    GRANTD_ARG_ACCOUNT_ID,    /* refresh, verify, revoke: who consented, as grant reported it */
+    /* request, grant, verify: the role asked, a name of .roles. The client saw it before approving: when the
+     * agency names none it is the mode's default. NULL: the mode has no roles (verify: or not known). */
+    GRANTD_ARG_ROLE,
     GRANTD_ARG_ASSET_ID,         /* verify, revoke; request, grant: the hint the agency gave */
-    GRANTD_ARG_MODE,             /* request, grant: one of .modes, or NULL */
+    GRANTD_ARG_MODE,             /* request, grant: one of .modes, or NULL: the first of them */
     GRANTD_ARG_HUB_ID,           /* the agency's own identity on the platform */
     GRANTD_ARG_HUB_ACCESS_TOKEN, /* and its credential, separate from the client's */
     GRANTD_ARG_ISSUED_AT,        /* refresh: decimal Unix seconds when the access token was obtained */
@@ -152,9 +154,16 @@ struct grantd_option { /* the list ends with key NULL */
     uint32_t flags, type;
     const char *const *choices; /* GRANTD_ENUM: ends with NULL */
 };
-struct grantd_role { /* the list ends with name NULL; may and may_not are shown to the client before approving
-                      */
+/* The list ends with name NULL; may and may_not are shown to the client before approving. The first one is
+ * the default: asked, and shown, when the agency names none. So the least that is of use stands first. */
+struct grantd_role {
     const char *name, *title, *may, *may_not;
+};
+/* Since 1.1. The roles that one mode has: names of .roles, its default first, ending with NULL (empty: it has
+ * none). The list of these ends with mode NULL; a mode that is not in it has all of .roles. */
+struct grantd_mode_roles {
+    const char *mode;
+    const char *const *roles;
 };
 struct grantd_limits {    /* 0: the host's default */
     uint32_t concurrency; /* requests in flight to this platform per app */
@@ -237,6 +246,8 @@ struct grantd_platform {
      * handshake of a webhook) has its parameters in grantd_query and no body. Optional. */
     grantd_fn *notice;
     /* 1.0 ends here */
+    const struct grantd_mode_roles *mode_roles; /* may be NULL: each mode has all roles */
+    /* 1.1 ends here */
 };
 
 /* ---- what a platform hands to the host ------------------------------------------------------- */

@@ -16,7 +16,7 @@ static const struct grantd_option options[] = {
     { 0 },
 };
 
-/* What the client reads before saying yes. */
+/* What the client reads before saying yes; the first is asked when the agency names none. */
 static const struct grantd_role roles[] = {
     { "analyst", "Analyst", "see campaigns and their figures", "change anything or spend money" },
     { "advertiser", "Advertiser", "create and change campaigns", "change who pays, or who has access" },

@@ -412,15 +412,14 @@ static int keeps_token(const grantd_op *op, int mode)
     return has_client(op) && (mode != GA_LINK || (keep && !strcmp(keep, "true")));
 }
 
-/* A link has no role of its own: what was asked in that way is not claimed to be given. A user's is that of
- * the line: "u31337:STANDARD". */
+/* A user's is that of the line: "u31337:STANDARD". */
 static const char *role_given(const grantd_op *op, int mode, const struct ga_line *l)
 {
-    const char *role = grantd_arg(op, GRANTD_ARG_ROLE), *held = strchr(l->ref, ':');
+    const char *held = strchr(l->ref, ':');
 
-    if (is_user(mode))
-        return held ? held + 1 : NULL;
-    return mode == GA_TOKEN || (role && !strcmp(role, "MANAGER")) ? role : NULL;
+    if (!is_user(mode))
+        return grantd_arg(op, GRANTD_ARG_ROLE);
+    return held ? held + 1 : NULL;
 }
 
 static void tell_surface(grantd_op *op, int mode, const struct ga_line *l)

@@ -89,30 +89,30 @@ static const struct grantd_role roles[] = {
       "change "
       "campaigns, budgets and reports",
       "see your password, or stay when you remove the manager account" },
-    { "ADMIN", "Administrator", "do everything: campaigns, payments, and who else has access",
-      "see your password, or stay when you remove the user" },
-    { "STANDARD", "Standard", "see and change campaigns, budgets and reports",
-      "let other people in or remove them" },
     { "READ_ONLY", "Read only", "see campaigns and reports", "change anything, or let other people in" },
     { "EMAIL_ONLY", "E-mail only", "get reports and notices by e-mail",
       "open the account, change anything, or let other people in" },
+    { "STANDARD", "Standard", "see and change campaigns, budgets and reports",
+      "let other people in or remove them" },
+    { "ADMIN", "Administrator", "do everything: campaigns, payments, and who else has access",
+      "see your password, or stay when you remove the user" },
     { 0 },
 };
 static const char *const modes[] = { "link", "link_manual", "user", "user_manual", "token", NULL };
+/* A link gives what the manager account gives its people, a token what its person may. */
+static const char *const link_roles[] = { "MANAGER", NULL };
+static const char *const seat_roles[] = { "READ_ONLY", "EMAIL_ONLY", "STANDARD", "ADMIN", NULL };
+static const char *const no_roles[] = { NULL };
+static const struct grantd_mode_roles mode_roles[] = {
+    { "link", link_roles },        { "link_manual", link_roles }, { "user", seat_roles },
+    { "user_manual", seat_roles }, { "token", no_roles },         { 0 },
+};
 static const char *const hosts[] = { "googleads.googleapis.com", "oauth2.googleapis.com", NULL };
-
-static int is_user_role(const char *role)
-{
-    return role && strcmp(role, "MANAGER") != 0;
-}
 
 /* ---- what must be known before anybody is bothered ---- */
 
 static grantd_next *check_seat(grantd_op *op)
 {
-    if (!is_user_role(grantd_arg(op, GRANTD_ARG_ROLE)))
-        return grantd_fail(op, GRANTD_E_CONFIG,
-                           "a seat needs a role: ADMIN, STANDARD, READ_ONLY or EMAIL_ONLY");
     if (!ga_address(op))
         return grantd_fail(op, GRANTD_E_CONFIG,
                            "a seat needs the agency's address: the item's param email, or "
@@ -135,11 +135,6 @@ static grantd_next *check_item(grantd_op *op)
         bad = check_seat(op);
     if (!bad && (mode == GA_LINK || mode == GA_LINK_MANUAL || mode == GA_USER_MANUAL))
         bad = ga_need_hub(op);
-    if (!bad && (mode == GA_LINK || mode == GA_LINK_MANUAL) && is_user_role(grantd_arg(op, GRANTD_ARG_ROLE)))
-        grantd_warn(
-            op, "ROLE_NOT_BY_LINK",
-            "a manager link has no role: what the agency's people may do is set in the manager account; "
-            "use the mode user for a seat with a role");
     return bad;
 }
 
@@ -222,6 +217,7 @@ GRANTD_PLATFORM(google_ads, .title = "Google Ads",
                 .caps = GRANTD_CAP_SHARED_CONSENT | GRANTD_CAP_NATIVE | GRANTD_CAP_HUB_CONSENT,
                 .state_size = sizeof(struct ga), .shape = GRANTD_SHAPE_RENEWABLE,
                 .retry_class = GRANTD_RETRY_NONE, .options = options, .params = params, .roles = roles,
-                .modes = modes, .hosts = hosts, .limits = { .concurrency = 2, .per_minute = 60, .burst = 20 },
-                .request = ga_request, .grant = ga_grant, .refresh = ga_refresh, .revoke = ga_revoke,
-                .verify = ga_verify, .scan = ga_scan);
+                .modes = modes, .mode_roles = mode_roles, .hosts = hosts,
+                .limits = { .concurrency = 2, .per_minute = 60, .burst = 20 }, .request = ga_request,
+                .grant = ga_grant, .refresh = ga_refresh, .revoke = ga_revoke, .verify = ga_verify,
+                .scan = ga_scan);

@@ -60,6 +60,8 @@ static const struct grantd_role roles[] = {
     { 0 },
 };
 static const char *const modes[] = { "share", "manual", "token", NULL };
+static const char *const no_roles[] = { NULL }; /* a token does what its person and its scopes may */
+static const struct grantd_mode_roles mode_roles[] = { { "token", no_roles }, { 0 } };
 static const char *const hosts[] = { "www.linkedin.com", "api.linkedin.com", NULL };
 
 /* Sunset dates that were published; for others ten months are assumed (each lives for a year at least). */
@@ -259,6 +261,7 @@ GRANTD_PLATFORM(linkedin, .title = "LinkedIn Ads",
                 .caps = GRANTD_CAP_SHARED_CONSENT | GRANTD_CAP_NATIVE | GRANTD_CAP_HUB_CONSENT,
                 .state_size = sizeof(struct li), .shape = GRANTD_SHAPE_RENEWABLE,
                 .retry_class = GRANTD_RETRY_NONE, .options = options, .roles = roles, .modes = modes,
-                .hosts = hosts, .limits = { .concurrency = 4, .per_minute = 120, .burst = 20 },
-                .request = request, .grant = li_grant, .refresh = li_refresh, .verify = li_verify,
-                .revoke = li_revoke, .scan = li_scan);
+                .mode_roles = mode_roles, .hosts = hosts,
+                .limits = { .concurrency = 4, .per_minute = 120, .burst = 20 }, .request = request,
+                .grant = li_grant, .refresh = li_refresh, .verify = li_verify, .revoke = li_revoke,
+                .scan = li_scan);

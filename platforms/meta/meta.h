@@ -4,7 +4,7 @@
 #ifndef META_H
 #define META_H
 
-#include <grantd/platform.h>
+#include <grantd/platform_help.h>
 
 #include <stddef.h>
 #include <string.h>

@@ -195,7 +195,7 @@ static grantd_next *on_delegated(grantd_op *op, const grantd_doc *a)
     if (grantd_num(op, a, "account_status", 1) == CLOSED)
         return me_problem(op, GRANTD_E_FORBIDDEN, "ACCOUNT_CLOSED", "the ad account is closed");
     me(op)->role = me_role_at(op, a, "user_tasks");
-    if (me(op)->role && strcmp(me(op)->role, me_asked_role(op)) != 0)
+    if (me(op)->role && !grantd_equal(me(op)->role, me_asked_role(op)))
         grantd_warn(op, me_role_covers(me(op)->role, me_asked_role(op)) ? "ROLE_HIGHER" : "ROLE_LOWER",
                     "%s: %s was asked, the login's configuration gives %s", me(op)->id, me_asked_role(op),
                     me(op)->role);

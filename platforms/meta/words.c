@@ -95,7 +95,8 @@ const char *me_tasks(const grantd_op *op, const struct me_kind *k, const char *r
     const char *style = k == &kinds[0] ? "classic" : grantd_option(op, "page_tasks");
 
     for (size_t i = 0; i < NSETS; i++)
-        if (!strcmp(sets[i].kind, k->name) && !strcmp(sets[i].style, style) && !strcmp(sets[i].role, role))
+        if (!strcmp(sets[i].kind, k->name) && !strcmp(sets[i].style, style) &&
+            grantd_equal(sets[i].role, role))
             return sets[i].json;
     return "[\"ANALYZE\"]";
 }
@@ -159,12 +160,9 @@ int me_role_covers(const char *held, const char *wanted)
     return rank(held) >= rank(wanted);
 }
 
-/* Nothing asked: the least. */
 const char *me_asked_role(const grantd_op *op)
 {
-    const char *role = grantd_arg(op, GRANTD_ARG_ROLE);
-
-    return rank(role) ? role : me_roles[0].name;
+    return grantd_arg(op, GRANTD_ARG_ROLE);
 }
 
 const char *me_mode(grantd_op *op)

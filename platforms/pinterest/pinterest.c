@@ -46,6 +46,8 @@ static const struct grantd_role roles[] = {
     { 0 },
 };
 static const char *const modes[] = { "share", "request", "token", NULL };
+static const char *const no_roles[] = { NULL }; /* a token does what its scopes let it */
+static const struct grantd_mode_roles mode_roles[] = { { "token", no_roles }, { 0 } };
 static const char *const hosts[] = { "api.pinterest.com", NULL };
 
 /* What must be known before anybody is bothered. */
@@ -89,7 +91,7 @@ GRANTD_PLATFORM(pinterest, .title = "Pinterest",
                 .caps = GRANTD_CAP_SHARED_CONSENT | GRANTD_CAP_NATIVE | GRANTD_CAP_HUB_CONSENT,
                 .state_size = sizeof(struct pin), .shape = GRANTD_SHAPE_ROTATING,
                 .retry_class = GRANTD_RETRY_UNKNOWN, .options = options, .params = params, .roles = roles,
-                .modes = modes, .hosts = hosts,
+                .modes = modes, .mode_roles = mode_roles, .hosts = hosts,
                 .limits = { .concurrency = 4, .per_minute = 300, .burst = 30 }, .request = request,
                 .grant = grant, .refresh = pin_refresh, .revoke = pin_revoke, .verify = pin_verify,
                 .scan = pin_scan);

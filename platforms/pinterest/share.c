@@ -20,9 +20,7 @@ static const char *business(const grantd_op *op)
 
 static const char *role(const grantd_op *op)
 {
-    const char *asked = grantd_arg(op, GRANTD_ARG_ROLE);
-
-    return asked ? asked : "ANALYST";
+    return grantd_arg(op, GRANTD_ARG_ROLE);
 }
 
 /* ---- the end: what the agency's business sees is what is granted ---- */

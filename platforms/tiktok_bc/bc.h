@@ -8,7 +8,7 @@
 /* "partner", "access", "guided" or "oauth". */
 const char *bc_mode(const grantd_op *op);
 int bc_mode_is(const grantd_op *op, const char *mode);
-const char *bc_role(const grantd_op *op); /* asked; ANALYST when nothing was (facts: tiktok.md 4.2) */
+const char *bc_role(const grantd_op *op); /* asked */
 int bc_rank(const char *role);            /* 0: unknown */
 
 /* An ad account is shared: asset, surfaces, and what is to be said of its role. */

@@ -45,15 +45,17 @@ static const struct grantd_option params[] = {
 };
 
 static const struct grantd_role roles[] = {
+    { "ANALYST", "Analyst", "see campaigns and reports", "change anything or spend money" },
+    { "OPERATOR", "Operator", "build and run campaigns and see reports",
+      "change the ad account's money, settings or permissions" },
     { "ADMIN", "Admin",
       "build and run campaigns, see reports, change settings, money and permissions of the ad account",
       "take the ad account away from your Business Center" },
-    { "OPERATOR", "Operator", "build and run campaigns and see reports",
-      "change the ad account's money, settings or permissions" },
-    { "ANALYST", "Analyst", "see campaigns and reports", "change anything or spend money" },
     { 0 },
 };
 static const char *const modes[] = { "partner", "access", "guided", "oauth", NULL };
+static const char *const no_roles[] = { NULL }; /* a token does what its app's permissions let it */
+static const struct grantd_mode_roles mode_roles[] = { { "oauth", no_roles }, { 0 } };
 static const char *const hosts[] = { "business-api.tiktok.com", NULL };
 
 /* ---- words ------------------------------------------------------------------------------------------- */
@@ -72,9 +74,7 @@ int bc_mode_is(const grantd_op *op, const char *mode)
 
 const char *bc_role(const grantd_op *op)
 {
-    const char *role = grantd_arg(op, GRANTD_ARG_ROLE);
-
-    return role ? role : "ANALYST";
+    return grantd_arg(op, GRANTD_ARG_ROLE);
 }
 
 int bc_rank(const char *role)
@@ -298,6 +298,7 @@ GRANTD_PLATFORM(tiktok_bc, .title = "TikTok Business Center",
                 .caps = GRANTD_CAP_SHARED_CONSENT | GRANTD_CAP_NATIVE | GRANTD_CAP_HUB_CONSENT,
                 .state_size = sizeof(struct tt), .shape = GRANTD_SHAPE_PERPETUAL,
                 .retry_class = GRANTD_RETRY_NONE, .options = options, .params = params, .roles = roles,
-                .modes = modes, .hosts = hosts, .limits = { .concurrency = 4, .per_minute = 500, .burst = 8 },
-                .request = request, .grant = grant, .refresh = refresh, .revoke = bc_revoke,
-                .verify = bc_verify, .scan = bc_scan);
+                .modes = modes, .mode_roles = mode_roles, .hosts = hosts,
+                .limits = { .concurrency = 4, .per_minute = 500, .burst = 8 }, .request = request,
+                .grant = grant, .refresh = refresh, .revoke = bc_revoke, .verify = bc_verify,
+                .scan = bc_scan);

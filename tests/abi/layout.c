@@ -22,6 +22,9 @@ int main(void)
     AT(grantd_role, title);
     AT(grantd_role, may);
     AT(grantd_role, may_not);
+    SIZE(grantd_mode_roles);
+    AT(grantd_mode_roles, mode);
+    AT(grantd_mode_roles, roles);
     SIZE(grantd_limits);
     AT(grantd_limits, concurrency);
     AT(grantd_limits, per_minute);
@@ -57,6 +60,7 @@ int main(void)
     AT(grantd_platform, verify);
     AT(grantd_platform, scan);
     AT(grantd_platform, notice);
+    AT(grantd_platform, mode_roles);
     SIZE(grantd_http);
     AT(grantd_http, size);
     AT(grantd_http, flags);

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from harness import GrantdTest, free_port, origin_of, program, start, wait_for
+from harness import GrantdTest, RpcError, free_port, origin_of, program, start, wait_for
 from browser import YES
 
 
@@ -72,6 +72,45 @@ class Sandbox:
             self.process.wait(20)
         self.process.stdout.close()
         self.log.close()
+
+
+class Roles:
+    """For a test of a platform whose daemon runs: what the client sees of roles before approving."""
+
+    def page_of(self, item, client):
+        """What is asked (role), and the link's page."""
+        made = self.rpc.call("request.create", client=client, items=[item])
+        self.box.canaries.add(made["link"].rsplit("/", 1)[1].encode())
+        return made["request"]["items"][0]["role"], self.box.browser().open(made["link"]).text
+
+    def roles_are_shown(self, app, **members):
+        """In each mode, with each of its roles and with none named: the page says what the role may and may not do, and a
+        role that the mode has not is refused. members: of the item, for all modes. Returns what each mode asks when
+        none is named (mode None: none of those either)."""
+        known = self.rpc.call("platform.get", platform=self.box.apps[app]["platform"])["platform"]
+        client = self.rpc.call("client.create", name="Reader")["client"]["id"]
+        roles, defaults = {role["name"]: role for role in known["roles"]}, {}
+        for mode in [None] + known["modes"]:
+            item = {"app": app, **members, **({"mode": mode} if mode else {})}
+            for name in [None] + list(roles):
+                with self.subTest(mode=mode, role=name):
+                    if name and (mode or known["modes"][0]) not in roles[name]["modes"]:
+                        with self.assertRaises(RpcError) as refused:
+                            self.page_of({**item, "role": name}, client)
+                        self.assertEqual(refused.exception.reason, "ROLE_UNKNOWN")
+                        continue
+                    asked, page = self.page_of({**item, "role": name} if name else item, client)
+                    if name:
+                        self.assertEqual(asked, name)
+                    else:
+                        defaults[mode] = asked
+                    for words in ("title", "may", "may_not") if asked else ():
+                        self.assertIn(roles[asked][words], page)
+                    if not asked:
+                        self.assertFalse([r for r in roles.values() if r["may"] in page])
+        self.assertEqual({m: {r["name"] for r in known["roles"] if m in r["default_in"]} for m in known["modes"]},
+                         {m: {r} if r else set() for m, r in defaults.items() if m})
+        return defaults
 
 
 class SandboxTest(GrantdTest):
@@ -201,7 +240,7 @@ class SandboxTest(GrantdTest):
         time.sleep(seconds)
 
 
-class PlatformTest(SandboxTest):
+class PlatformTest(Roles, SandboxTest):
     """One platform: its name in the sandbox, and the app that the test configures in begin()."""
     PLATFORM = APP = None
 

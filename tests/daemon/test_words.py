@@ -10,6 +10,21 @@ import unittest
 
 import test_native
 from harness import AS_ORIGIN, SHARED, Box, GrantdTest, RpcError, description, program, wait_for
+from sandboxed import Roles
+
+
+class RolesOfPinterest(Roles, GrantdTest):
+    def test_each_role_is_shown(self):
+        """The one platform of this folder without a sandbox; the others' tests do the same."""
+        self.box.apps["pin"] = {"platform": "pinterest", "client_id": "1",
+                                "client_secret": {"file": self.box.secret_file("pin")[0]}}
+        self.box.hubs["us"] = {"platform": "pinterest", "app": "pin", "id": "729090764583391194",
+                               "access_token": {"file": self.box.secret_file("us")[0]}}
+        self.box.start()
+        self.assertEqual(self.roles_are_shown("pin"), {None: "ANALYST", "share": "ANALYST", "request": "ANALYST",
+                                                       "token": None})
+        shown = self.box.ctl("platform", "get", "pinterest", check=False).stdout
+        self.assertRegex(shown, r"name: ANALYST\n  title: Analyst\n  default: yes\n  default_in: share request\n")
 
 
 class Refusals(test_native.AtlasTest):
@@ -30,6 +45,20 @@ class Refusals(test_native.AtlasTest):
         self.unchanged("NOT_SUPPORTED", "request.create", client=self.who, items=[{"app": "atlas", "mode": "osmosis"}])
         self.unchanged("HUB_UNKNOWN", "hub.connect", hub="nobody")
         self.unchanged("HUB_UNKNOWN", "hub.scan", hub="nobody")
+
+    def test_an_item_of_a_time_when_no_role_was_decided(self):
+        """What is shown and asked for it is the default; a new one has it written down."""
+        link, request = self.ask({"mode": "both", "asset": "a1"}, client=self.who)
+        self.assertEqual([item["role"] for item in self.items(request)], ["analyst"])
+        self.box.rows("UPDATE items SET role = NULL")
+        self.assertEqual([item["role"] for item in self.items(request)], [None])
+        page = self.box.browser().open(link)
+        for words in ("Analyst", "see figures", "change anything"):
+            self.assertIn(words, page.text)
+        self.approve(link)
+        ((grant,),) = self.granted(request)
+        self.assertEqual(grant["role"]["asked"], "analyst")
+        self.assertEqual([b["role"] for p, b in self.atlas.bodies if p == "/share"], ["analyst"])
 
     def test_a_grant_that_is_being_closed(self):
         ((grant,),) = self.consent({"mode": "both", "asset": "a1"}, client=self.who)

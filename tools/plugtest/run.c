@@ -200,13 +200,28 @@ static char *raw_query(json_t *query)
     return gd_buf_steal(&b);
 }
 
-static void fill_given(struct gd_op_given *g, const struct pt_tape *t, const char *raw)
+/* grantd asks an item that names no role for the mode's default; "role": null in a tape says that there is
+ * none. */
+static void fill_role(struct gd_op_given *g, const struct gd_platform *p, const struct pt_tape *t)
+{
+    const struct grantd_role *r;
+
+    if ((t->kind != GD_OP_REQUEST && t->kind != GD_OP_GRANT) ||
+        json_object_get(json_object_get(t->json, "args"), "role"))
+        return;
+    r = gd_platform_role(p, g->args[GRANTD_ARG_MODE], NULL);
+    g->args[GRANTD_ARG_ROLE] = r ? r->name : NULL;
+}
+
+static void fill_given(struct gd_op_given *g, const struct gd_platform *p, const struct pt_tape *t,
+                       const char *raw)
 {
     const json_t *args = json_object_get(t->json, "args");
 
     g->query = json_object_get(t->json, "query");
     for (size_t i = 1; i < sizeof arg_names / sizeof *arg_names; i++)
         g->args[i] = gd_json_text(args, arg_names[i], NULL);
+    fill_role(g, p, t);
     if (!g->args[GRANTD_ARG_CODE])
         g->args[GRANTD_ARG_CODE] = gd_json_text(g->query, "code", NULL);
     if (!g->args[GRANTD_ARG_QUERY] && g->query)
@@ -263,7 +278,7 @@ void pt_run_init(struct pt_run *r, struct pt *pt, struct pt_tape *t, const struc
                                  .rng = &r->rng.rng,
                                  .log = r->log,
                                  .origins = json_object_get(t->json, "origins") };
-    fill_given(&s.given, t, raw);
+    fill_given(&s.given, pt->platform, t, raw);
     if (json_object_get(t->json, "notice")) {
         fill_notice(&notice, headers, json_object_get(t->json, "notice"));
         s.given.notice = &notice;

@@ -33,6 +33,16 @@ class GoogleAds(PlatformTest):
     def links(self):
         return {l["client"]: l["status"] for l in self.sandbox.state("google")["links"]}
 
+    def test_each_role_is_shown_and_what_was_shown_is_asked(self):
+        self.begin()
+        self.assertEqual(self.roles_are_shown("goog", asset=BAKERY),
+                         {None: "MANAGER", "link": "MANAGER", "link_manual": "MANAGER", "user": "READ_ONLY",
+                          "user_manual": "READ_ONLY", "token": None})
+        _, request, _ = self.ask(asset=BAKERY, mode="user")
+        self.wait_items(request, "waiting")
+        invitation, = self.sandbox.state("google")["invitations"]
+        self.assertEqual(invitation["role"], "READ_ONLY")
+
     def test_a_link_stays_without_the_client_s_token(self):
         self.begin()
         _, request, _ = self.ask(asset=BAKERY)

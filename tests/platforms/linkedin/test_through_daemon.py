@@ -231,12 +231,19 @@ class LinkedIn(PlatformTest):
             self.assertEqual(caught.exception.reason, "OP_LIMITED")
         self.assertEqual(self.rpc.call("grant.verify", grant=grant)["differences"], [])
 
+    def test_each_role_is_shown_and_what_was_shown_is_asked(self):
+        self.begin()
+        self.assertEqual(self.roles_are_shown("li", asset=CANDLES),
+                         {None: "VIEWER", "share": "VIEWER", "manual": "VIEWER", "token": None})
+        grant, = self.granted(asset=CANDLES, role=None)
+        self.assertEqual((self.role(CANDLES), self.box.grant(grant)["role"]["asked"]), ("VIEWER", "VIEWER"))
+
     def test_an_account_by_its_urn(self):
         self.begin()
         urn = "urn:li:sponsoredAccount:"
         grants = self.granted(asset=f"{urn}{CANDLES};{CANDLES_US}")
         self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in grants), [CANDLES, CANDLES_US])
-        grant, = self.granted(asset=urn + CANDLES, mode="token")
+        grant, = self.granted(asset=urn + CANDLES, mode="token", role=None)
         self.assertEqual(self.box.grant(grant)["asset"]["id"], CANDLES)
         self.rpc.call("grant.token", grant=grant)
 

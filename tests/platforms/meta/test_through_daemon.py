@@ -35,6 +35,15 @@ class Meta(PlatformTest):
     def partner(self, asset, *tasks):
         self.act("set_partner", asset=asset, agency=HUB, permitted_tasks=list(tasks))
 
+    def test_each_role_is_shown_and_what_was_shown_is_asked(self):
+        self.begin()
+        self.assertEqual(self.roles_are_shown("fb", asset=EU),
+                         {None: "analyst", **{m: "analyst" for m in ("share", "request", "delegate", "manual")}})
+        grant, = self.granted(EU, role=None)
+        self.assertEqual(self.box.grant(grant)["role"]["asked"], "analyst")
+        share, = [s for s in self.sandbox.state("meta")["shares"] if s["asset"] == EU and s["agency"] == HUB]
+        self.assertEqual(share["permitted_tasks"], ["ANALYZE"])
+
     def test_share_from_ask_to_end(self):
         self.begin()
         grant, = self.granted(EU)

@@ -2,6 +2,7 @@
 """Shopify from ask to end, through grantd and against the sandbox: tokens of every kind, lost answers, webhooks, frozen
 shops, collaborators."""
 import datetime
+import json
 import os
 import sys
 
@@ -34,6 +35,14 @@ class Shopify(PlatformTest):
 
     def closed_in_the_sandbox(self):
         self.assertEqual([t for t in self.sandbox.state("shopify")["installs"]], [])
+
+    def test_each_role_is_shown_and_what_was_shown_is_asked(self):
+        self.begin()
+        self.assertEqual(self.roles_are_shown("shop", asset=ACME), {None: "read", "app": "read", "collaborator": "read"})
+        seen = self.box.grant(self.granted(role=None))
+        self.assertEqual((seen["role"]["asked"], seen["role"]["granted"]), ("read", "read"))
+        asked = self.calls("GET", "/admin/oauth/authorize")
+        self.assertIn("read_orders,read_products", json.dumps(asked).replace("%2C", ","))
 
     def test_from_ask_to_end(self):
         self.begin()

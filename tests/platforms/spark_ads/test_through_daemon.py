@@ -40,6 +40,7 @@ class Spark(PlatformTest):
     def test_the_conditions_are_shown_before_anybody_agrees(self):
         """In each mode, whether the agency named the role or not; the agency's own consent is for none."""
         self.begin()
+        self.assertEqual(set(self.roles_are_shown("spark").values()), {"SPARK_ADS"})
         for mode in ("code", "creator", "qr"):
             for role in ({"role": "SPARK_ADS"}, {}):
                 with self.subTest(mode=mode, **role):

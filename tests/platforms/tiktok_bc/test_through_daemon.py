@@ -30,6 +30,14 @@ class TikTok(PlatformTest):
     def ask(self, asset=None, role="OPERATOR", mode="partner", who=VOS, assets=(EU, UK), deny=False, **params):
         return super().ask(role=role, mode=mode, asset=asset, params=params, who=who, assets=assets, deny=deny)
 
+    def test_each_role_is_shown_and_what_was_shown_is_asked(self):
+        self.begin()
+        self.assertEqual(self.roles_are_shown("tt", asset=EU),
+                         {None: "ANALYST", "partner": "ANALYST", "access": "ANALYST", "guided": "ANALYST", "oauth": None})
+        grant, = self.granted(EU, role=None)
+        self.assertEqual(self.box.grant(grant)["role"]["asked"], "ANALYST")
+        self.assertEqual([s["role"] for s in self.sandbox.state("tiktok")["shares"]], ["ANALYST"])
+
     def test_share_from_ask_to_end(self):
         self.begin(staff=INES)
         grant, = self.granted(EU)
@@ -292,12 +300,12 @@ class TikTok(PlatformTest):
 
     def test_ids_as_they_are_pasted(self):
         self.begin()
-        grants = self.granted(f' "{EU}"\n; {UK} ', mode="oauth")
+        grants = self.granted(f' "{EU}"\n; {UK} ', mode="oauth", role=None)
         self.assertEqual(sorted(self.box.grant(g)["asset"]["id"] for g in grants), [EU, UK])
 
     def test_only_a_token(self):
         self.begin(connected=False)
-        grants = self.granted(mode="oauth")
+        grants = self.granted(mode="oauth", role=None)
         self.assertEqual(len(grants), 2)
         self.assertTrue(self.rpc.call("grant.token", grant=grants[0])["access_token"].startswith("ltk_"))
         self.act("remove_app", user_id=VOS)

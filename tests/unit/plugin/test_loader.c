@@ -202,7 +202,11 @@ static void a_table_of_an_older_header_is_filled_up(void **state)
     old.size = offsetof(struct grantd_platform, verify);
     assert_int_equal(gd_platform_check(&p, &old, "good", &f->err), 0);
     assert_null(p.p.verify);
-    old.size--;
+    old = good->p;
+    old.size = offsetof(struct grantd_platform, mode_roles); /* 1.0: each mode has all roles */
+    assert_int_equal(gd_platform_check(&p, &old, "good", &f->err), 0);
+    assert_string_equal(gd_platform_role(&p, "token", NULL)->name, "reader");
+    old.size = offsetof(struct grantd_platform, verify) - 1;
     assert_refused(gd_platform_check(&p, &old, "good", &f->err), f->err, "PLATFORM_SIZE");
     gd_platform_free(good);
 }
@@ -219,6 +223,47 @@ static void all_that_is_known_can_be_shown(void **state)
     assert_string_equal(gd_json_text(j, "shape", ""), "seat");
     assert_string_equal(gd_json_text(j, "path", ""), f->ps.list[0]->path);
     assert_true(json_is_array(json_object_get(j, "options")));
+}
+
+/* What is asked for: "" none, "-" the mode has no such role. */
+static void assert_role(const struct gd_platform *p, const char *mode, const char *named, const char *asked)
+{
+    const struct grantd_role *r = gd_platform_role(p, mode, named);
+
+    if (!r != !*asked || (r && strcmp(r->name, asked) != 0))
+        fail_msg("mode %s, role %s: %s, expected %s", mode ? mode : "-", named ? named : "-",
+                 r ? r->name : "none", *asked ? asked : "none");
+}
+
+static void a_mode_has_its_roles_and_a_default(void **state)
+{
+    struct fix *f = *state;
+    const struct gd_platform *p;
+    GD_AUTO_JSON j = NULL;
+    GD_AUTO_FREE char *text = NULL;
+
+    bring(f, "good", "good.so");
+    assert_int_equal(load(f), 0);
+    p = f->ps.list[0];
+    assert_role(p, NULL, NULL, "reader");
+    assert_role(p, "share", NULL, "reader");
+    assert_role(p, "share", "writer", "writer");
+    assert_role(p, "seat", NULL, "owner");
+    assert_role(p, "seat", "reader", "reader");
+    assert_role(p, "seat", "writer", "");
+    assert_role(p, "share", "emperor", "");
+    assert_role(p, "token", NULL, "");
+    assert_role(p, "token", "reader", "");
+    assert_role(p, GRANTD_MODE_HUB, NULL, "");
+    j = gd_platform_json(p);
+    text = gd_json_dump(json_object_get(j, "roles"));
+    assert_string_equal(
+        text, "[{\"default\":true,\"default_in\":[\"share\"],\"may\":\"see\",\"may_not\":\"change\","
+              "\"modes\":[\"share\",\"seat\"],\"name\":\"reader\",\"title\":\"Reader\"},"
+              "{\"default\":false,\"default_in\":[],\"may\":\"change\",\"may_not\":\"pay\","
+              "\"modes\":[\"share\"],\"name\":\"writer\",\"title\":\"Writer\"},"
+              "{\"default\":true,\"default_in\":[\"seat\"],\"may\":\"do all\",\"may_not\":\"leave\","
+              "\"modes\":[\"share\",\"seat\"],\"name\":\"owner\",\"title\":\"Owner\"}]");
 }
 
 static void put_provider(const struct fix *f, const char *path, const char *text)
@@ -517,6 +562,7 @@ int main(int argc, char **argv)
         T(more_than_one_daemon_loads),
         T(a_table_of_an_older_header_is_filled_up),
         T(all_that_is_known_can_be_shown),
+        T(a_mode_has_its_roles_and_a_default),
         T(providers_come_from_two_folders),
         T(a_symbolic_link),
         T(a_hard_link),
