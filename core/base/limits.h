@@ -31,8 +31,9 @@
 #define GD_OP_BYTES_MAX            (8 * 1024 * 1024) /* arena and answers of one run */
 #define GD_OP_NOTES_MAX            64                /* notes of one operation */
 #define GD_OP_NOTE_MAX             4096              /* bytes of one note */
-#define GD_OP_ASSETS_MAX           4096              /* assets that one run may report */
-#define GD_RPC_FRAME_MAX           65536             /* one JSON-RPC request */
+#define GD_OP_KEPT_MAX             GD_CRED_BLOB_MAX /* bytes of all that is kept with a credential, as JSON */
+#define GD_OP_ASSETS_MAX           4096             /* assets that one run may report */
+#define GD_RPC_FRAME_MAX           65536            /* one JSON-RPC request */
 #define GD_RPC_BATCH_MAX           32
 #define GD_RPC_ANSWER_MAX          (16 * 1024 * 1024) /* one reply, or all of a batch */
 #define GD_RPC_UNSENT_MAX \

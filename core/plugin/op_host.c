@@ -547,9 +547,18 @@ static const char *h_noted(const grantd_op *p, const char *key)
     return read_note(gd_op_of(p), gd_op_of(p)->notes, key);
 }
 
+/* It is sealed with the credential: what could not be opened again would take the tokens with it. */
 static void h_keep(grantd_op *p, const char *key, const char *value)
 {
-    put_note(gd_op_of(p), gd_op_of(p)->kept, key, value, "grantd_keep");
+    struct gd_op *op = gd_op_of(p);
+    GD_AUTO_FREE char *text = NULL;
+
+    put_note(op, op->kept, key, value, "grantd_keep");
+    text = gd_json_dump(op->kept);
+    if (strlen(text) <= GD_OP_KEPT_MAX)
+        return;
+    gd_op_stick(op, GRANTD_E_PLUGIN, "more than %d bytes are kept", GD_OP_KEPT_MAX);
+    (void)json_object_del(op->kept, key);
 }
 
 static const char *h_kept(const grantd_op *p, const char *key)

@@ -616,7 +616,8 @@ static inline const char *grantd_noted(const grantd_op *op, const char *key)
     return op->host->noted(op, key);
 }
 /* Values that belong to the credential (an instance URL, a data centre): sealed with it, given to every later
- * operation. At most 64 of 4 KiB; they become durable with save, done and continue. */
+ * operation. At most 64 of 4 KiB, 32 KiB in all; they become durable with save, done and continue. value NULL
+ * removes one. */
 static inline void grantd_keep(grantd_op *op, const char *key, const char *value)
 {
     op->host->keep(op, key, value);

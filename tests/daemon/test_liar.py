@@ -16,7 +16,8 @@ PLUGIN, PROTOCOL = "OP_PLUGIN", "OP_PROTOCOL"
 CONTROL = {"unknown_class": PLUGIN, "odd_text": "OP_FORBIDDEN", "two_answers": PLUGIN, "no_function": PLUGIN,
            "foreign_host": "OP_HOST_DENIED", "head_break": PROTOCOL, "odd_method": PLUGIN, "for_ever": PLUGIN,
            "long_wait": "OP_DEADLINE", "much_memory": "OP_NOMEM", "long_note": PROTOCOL, "odd_note": PROTOCOL,
-           "odd_keep": PROTOCOL, "many_notes": PLUGIN, "odd_warning": PLUGIN, "many_warnings": PLUGIN}
+           "odd_keep": PROTOCOL, "much_kept": PLUGIN, "many_notes": PLUGIN, "odd_warning": PLUGIN,
+           "many_warnings": PLUGIN}
 TOKENS = {"token_break": PROTOCOL, "token_no_text": PROTOCOL, "token_empty": PROTOCOL, "token_huge": PROTOCOL,
           "account_no_text": PROTOCOL, "shape": PLUGIN, "retry_class": PLUGIN}
 ASSETS = {"asset_no_id": PROTOCOL, "asset_no_text": PROTOCOL, "asset_huge": PROTOCOL, "asset_size": PROTOCOL,
@@ -175,6 +176,13 @@ class Liar(GrantdTest):
                 seen = self.box.grant(grant)
                 self.assertEqual((seen["layers"]["token"]["gen"], seen["state"] in ("active", "at_risk")), (1, True), seen)
                 self.assertEqual(self.rpc.call("grant.token", grant=grant)["access_token"], old)
+        self.whole()
+
+    def test_what_was_kept_is_removed(self):
+        grant = self.granted("verify forgotten")
+        self.refused("OP_FORBIDDEN", "grant.verify", grant=grant)
+        self.rpc.call("grant.refresh", grant=grant)
+        self.rpc.call("grant.verify", grant=grant)
         self.whole()
 
     def test_a_platform_that_wants_no_rest(self):

@@ -96,6 +96,9 @@ static grantd_next *lie_about_control(grantd_op *op, const char *f)
         grantd_note(op, "a\nb", "\xff");
     if (lies(op, f, "odd_keep"))
         grantd_keep(op, "region", "\xff\xfe");
+    if (lies(op, f, "much_kept")) /* each of them may be, and so many */
+        for (int i = 0; i < 10; i++)
+            grantd_keep(op, grantd_strf(op, "k%d", i), many(op, 4000, 'k'));
     if (lies(op, f, "many_notes"))
         for (int i = 0; i < 1000; i++)
             grantd_note(op, grantd_strf(op, "n%d", i), "1");
@@ -279,6 +282,8 @@ static grantd_next *refresh(grantd_op *op)
 
     if (n)
         return n;
+    if (is_lie(grantd_kept(op, "lie"), "verify", "forgotten"))
+        grantd_keep(op, "lie", NULL);
     lie_about_tokens(op, "refresh", &r);
     return op->host->done(op, &r);
 }
@@ -303,6 +308,8 @@ static grantd_next *verify(grantd_op *op)
 
     if (n)
         return n;
+    if (is_lie(grantd_kept(op, "lie"), "verify", "forgotten"))
+        return grantd_fail(op, GRANTD_E_FORBIDDEN, "not yet");
     grantd_observe(op, "alive", "yes");
     if (lies(op, "verify", "odd_key"))
         grantd_observe(op, "A Key\n", "1");

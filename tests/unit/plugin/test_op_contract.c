@@ -73,6 +73,15 @@ static grantd_next *too_many_notes(grantd_op *op)
         grantd_note(op, grantd_strf(op, "n%d", i), "x");
     return grantd_finish(op);
 }
+static grantd_next *too_much_kept(grantd_op *op)
+{
+    char text[4001] = { 0 };
+
+    memset(text, '"', sizeof text - 1); /* each is two bytes as JSON */
+    for (int i = 0; i < 5; i++)
+        grantd_keep(op, grantd_strf(op, "k%d", i), text);
+    return grantd_finish(op);
+}
 static grantd_next *too_many_assets(grantd_op *op)
 {
     for (int i = 0; i <= GD_OP_ASSETS_MAX; i++)
@@ -110,6 +119,7 @@ static void a_broken_contract_is_the_plugins_fault(void **state)
         { bad_random, "1 to 64 bytes" },
         { bad_digest, "without a key" },
         { too_many_notes, "more than 64" },
+        { too_much_kept, "more than 32768 bytes are kept" },
         { too_many_assets, "more than 4096 assets" },
         { odd_surface, "unknown outcome" },
         { nameless_step, "no title" },
