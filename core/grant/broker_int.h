@@ -174,8 +174,7 @@ struct gd_answer {                                    /* made by refresh.c and f
     const char *intent; /* NULL: none to close with it */
     const struct gd_op_result *r;
     const char *old_refresh_token; /* kept when the answer has none */
-    json_t *old_kept;
-    bool known; /* the tokens that r names are durable already: a record without them */
+    bool known;                    /* the tokens that r names are durable already: a record without them */
 };
 /* Tokens of an answer, sealed, and what they make of their credential. Texts are borrowed; NULL: none. */
 struct gd_version {

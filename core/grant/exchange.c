@@ -320,7 +320,7 @@ static void take_news(struct gd_exchange *x, const struct gd_op_result *r, json_
 static int take_answer(struct gd_exchange *x, const struct gd_op_result *given, struct gd_err *err)
 {
     struct gd_op_result r = *given;
-    GD_AUTO_JSON kept = json_copy(x->kept);
+    GD_AUTO_JSON kept = json_copy(given->kept);
     struct gd_answer a = { .workspace = x->f->workspace,
                            .client = x->f->client,
                            .app = x->f->app->app.id,
@@ -330,11 +330,9 @@ static int take_answer(struct gd_exchange *x, const struct gd_op_result *given, 
                            .created_at = gd_now(x->b->d.clock),
                            .is_new = x->gen == 0,
                            .r = &r,
-                           .old_refresh_token = x->refresh.ptr,
-                           .old_kept = kept };
+                           .old_refresh_token = x->refresh.ptr };
     bool same = is_same(x, &r);
 
-    json_object_update(kept, r.kept);
     if (same)
         same_tokens(x, &r);
     x->mismatch = x->account && r.res.account_id && strcmp(x->account, r.res.account_id) != 0;
@@ -412,7 +410,8 @@ static void set_progress(struct gd_exchange *x, json_t *notes, bool made)
 /* What is kept belongs to the credential; as long as there is none the flow holds it, sealed. */
 static void keep_with_flow(struct gd_exchange *x, const struct gd_op_result *r)
 {
-    json_object_update(x->kept, r->kept);
+    json_decref(x->kept);
+    x->kept = json_copy(r->kept);
     json_decref(x->f->kept);
     x->f->kept = json_incref(x->kept);
 }

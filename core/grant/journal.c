@@ -133,13 +133,10 @@ static int64_t expiry(int64_t at, int64_t in, int64_t sent_at)
 static char *blob_of(const struct gd_answer *a)
 {
     const struct grantd_result *res = &a->r->res;
-    GD_AUTO_JSON kept = json_object();
 
-    if (a->old_kept)
-        json_object_update(kept, a->old_kept);
-    json_object_update(kept, a->r->kept);
+    /* what was kept before was given to the operation: all that stays is in its result */
     return gd_blob_make(res->access_token, res->refresh_token ? res->refresh_token : a->old_refresh_token,
-                        kept);
+                        a->r->kept);
 }
 
 static unsigned char *seal_answer(struct gd_broker *b, const struct gd_answer *a, size_t *ret_n,

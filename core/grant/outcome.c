@@ -87,8 +87,7 @@ static int take_answer(struct gd_flight *f, const struct gd_op_result *r, bool *
                            .intent = f->intent,
                            .created_at = gd_now(f->b->d.clock),
                            .r = r,
-                           .old_refresh_token = f->refresh.ptr,
-                           .old_kept = f->kept };
+                           .old_refresh_token = f->refresh.ptr };
 
     f->mismatch = f->account && r->res.account_id && strcmp(f->account, r->res.account_id) != 0;
     /* What a save brought is durable already; the end names it again. */
