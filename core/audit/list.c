@@ -178,14 +178,15 @@ static int older(struct listing *l)
 }
 
 /* One file after the other, backward for the newest ones, forward from the one that holds the page's first.
- */
-static int over_files(struct listing *l, const char *path, int64_t after)
+ * *ret_next: the number that the file that is written gets when it is closed. */
+static int over_files(struct listing *l, const char *path, int64_t after, int64_t *ret_next)
 {
     int64_t first = gd_audit_oldest(path), last = first, part;
     int r = 0;
 
     while (first && gd_audit_has_part(path, last))
         last++;
+    *ret_next = last ? last : 1;
     for (part = last; r == 0; part--) { /* last, or 0: the file that is written */
         GD_AUTO_FREE char *name = part == last ? gd_strdup(path) : gd_audit_part_path(path, part);
 
@@ -215,9 +216,15 @@ static int over_files(struct listing *l, const char *path, int64_t after)
 json_t *gd_audit_list(const char *path, int64_t after, size_t max, const char *subject, struct gd_err *err)
 {
     struct listing l = { .fd = -1, .max = max, .subject = subject, .out = json_array() };
+    int64_t next = 0;
+    int r;
 
     errno = 0;
-    if (over_files(&l, path, after) == 0)
+    do { /* closed meanwhile, what was written may have been looked for in the file behind it */
+        json_array_clear(l.out);
+        r = over_files(&l, path, after, &next);
+    } while (r == 0 && gd_audit_has_part(path, next));
+    if (r == 0)
         return l.out;
     gd_err_set(err, GD_R_AUDIT_UNREADABLE, "%s: %s", path,
                errno == EINVAL ? "not a plain file" : strerror(errno));

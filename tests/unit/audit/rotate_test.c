@@ -117,6 +117,50 @@ static void pages_go_over_files(void **state)
     }
 }
 
+/* What the writer does in the middle of a listing, behind the look for closed files. */
+static struct {
+    const char *path, *closed, *fresh;
+} meanwhile;
+
+bool __real_gd_audit_has_part(const char *path, int64_t part);
+bool __wrap_gd_audit_has_part(const char *path, int64_t part);
+bool __wrap_gd_audit_has_part(const char *path, int64_t part)
+{
+    bool has = __real_gd_audit_has_part(path, part);
+
+    if (has || !meanwhile.path)
+        return has;
+    assert_int_equal(rename(meanwhile.path, meanwhile.closed), 0);
+    assert_int_equal(rename(meanwhile.fresh, meanwhile.path), 0);
+    meanwhile.path = NULL;
+    return has;
+}
+
+static void a_page_misses_nothing_when_the_file_is_closed(void **state)
+{
+    struct kit *k = *state;
+    GD_AUTO_FREE char *second = part(k, 2), *fresh = gd_strf("%s.fresh", k->path);
+    struct gd_audit_verdict v;
+    struct gd_err err = { 0 };
+
+    grow(k, 2);
+    kit_close(k);
+    assert_int_equal(kit_verify(k, &v), 0);
+    for (int newest = 0; newest < 2; newest++) {
+        assert_int_equal(rename(k->path, fresh), 0);
+        assert_int_equal(rename(second, k->path), 0);
+        meanwhile.path = k->path;
+        meanwhile.closed = second;
+        meanwhile.fresh = fresh;
+        GD_AUTO_JSON page = gd_audit_list(k->path, newest ? -1 : 0, 1000, NULL, &err);
+
+        assert_null(meanwhile.path);
+        assert_int_equal(json_array_size(page), v.records);
+        for (size_t i = 0; i < json_array_size(page); i++)
+            assert_int_equal(gd_json_i64(json_array_get(page, i), "seq", 0), i + 1);
+    }
+}
+
 static void a_change_in_a_closed_file_is_found(void **state)
 {
     struct kit *k = *state;
@@ -213,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(the_chain_goes_on),
         T(pages_go_over_files),
+        T(a_page_misses_nothing_when_the_file_is_closed),
         T(a_change_in_a_closed_file_is_found),
         T(a_missing_file_is_found),
         T(a_crash_within_leaves_a_whole_log),
