@@ -316,6 +316,43 @@ static void check_shared(struct ctx *c, yaml_node_pair_t *p)
     gd_map_done(&crossing, NULL);
 }
 
+static const char *option_of(const struct gd_config_app *a, const struct grantd_option *o)
+{
+    return gd_json_text(a->options, o->key, o->dflt ? o->dflt : "");
+}
+
+/* Two apps of one registration, options that the platform wants alike (GRANTD_OPT_ALIKE). */
+static void compare(struct ctx *c, const yaml_node_pair_t *at, const struct gd_config_app *a,
+                    const struct gd_config_app *b)
+{
+    const struct grantd_option *o = c->given->options(c->given->arg, a->platform);
+
+    for (; o && o->key; o++)
+        if ((o->flags & GRANTD_OPT_ALIKE) && strcmp(option_of(a, o), option_of(b, o)) != 0)
+            gd_config_fail(c, gd_config_node(c, at->key), GD_R_CONFIG_VALUE_INVALID,
+                           "apps.%.64s and apps.%.64s are one registration at the platform, which must have "
+                           "one %.64s: write the same in both",
+                           a->id, b->id, o->key);
+}
+
+/* One registration that is configured twice: what one app asks for must not end what the other has. */
+static void check_alike(struct ctx *c, yaml_node_pair_t *p)
+{
+    struct gd_map first = { 0 };
+
+    for (size_t i = 0; !c->no_platforms && c->given->options && i < c->cfg->napps; i++) {
+        const struct gd_config_app *a = &c->cfg->apps[i], *b;
+        GD_AUTO_FREE char *r = registration(a);
+
+        b = r ? gd_map_get(&first, r) : NULL;
+        if (b && !strcmp(a->platform, b->platform))
+            compare(c, &p[i], a, b);
+        else if (r && !b)
+            gd_map_set(&first, r, &c->cfg->apps[i]);
+    }
+    gd_map_done(&first, NULL);
+}
+
 void gd_config_apps(struct ctx *c, yaml_node_t *n)
 {
     yaml_node_pair_t *p;
@@ -328,6 +365,7 @@ void gd_config_apps(struct ctx *c, yaml_node_t *n)
     for (size_t i = 0; i < np; i++)
         read_app(c, &p[i], &c->cfg->apps[i]);
     check_shared(c, p);
+    check_alike(c, p);
 }
 
 /* ---- hubs

@@ -107,8 +107,10 @@ static const char *option_fault(const struct grantd_option *o)
         return "its key is not made of small letters, digits, - and _";
     if (!o->help || !*o->help)
         return "it has no .help";
-    if (o->flags & ~(uint32_t)(GRANTD_OPT_REQUIRED | GRANTD_OPT_SECRET | GRANTD_OPT_HUB))
+    if (o->flags & ~(uint32_t)(GRANTD_OPT_REQUIRED | GRANTD_OPT_SECRET | GRANTD_OPT_HUB | GRANTD_OPT_ALIKE))
         return "it has unknown bits in .flags";
+    if ((o->flags & GRANTD_OPT_ALIKE) && (o->flags & (GRANTD_OPT_SECRET | GRANTD_OPT_HUB)))
+        return "a secret, or what belongs to a hub, is not compared between apps";
     if (o->type > GRANTD_ENUM)
         return "its .type is unknown";
     if ((o->type == GRANTD_ENUM) != (o->choices && o->choices[0]))

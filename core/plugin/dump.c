@@ -48,9 +48,10 @@ static json_t *options(const struct grantd_option *o)
     json_t *a = json_array();
 
     for (; o && o->key; o++) {
-        json_t *j = json_pack("{s:s, s:s, s:b, s:b, s:b}", "key", o->key, "type", WORD(types, o->type),
+        json_t *j = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b}", "key", o->key, "type", WORD(types, o->type),
                               "required", (o->flags & GRANTD_OPT_REQUIRED) != 0, "secret",
-                              (o->flags & GRANTD_OPT_SECRET) != 0, "hub", (o->flags & GRANTD_OPT_HUB) != 0);
+                              (o->flags & GRANTD_OPT_SECRET) != 0, "hub", (o->flags & GRANTD_OPT_HUB) != 0,
+                              "alike", (o->flags & GRANTD_OPT_ALIKE) != 0);
 
         put(j, "default", o->dflt);
         put(j, "help", o->help);

@@ -148,6 +148,7 @@ enum {
     GRANTD_OPT_REQUIRED = 1u << 0,
     GRANTD_OPT_SECRET = 1u << 1, /* read from a file or a credential, never shown, sealed at rest */
     GRANTD_OPT_HUB = 1u << 2,    /* belongs to a hub, not to an app */
+    GRANTD_OPT_ALIKE = 1u << 3, /* since 1.1: apps that are one registration (client id) must have it alike */
 };
 struct grantd_option { /* the list ends with key NULL */
     const char *key, *dflt, *help;

@@ -22,6 +22,7 @@ static const struct grantd_option options[] = {
     { .key = "client_secret", .help = "Its client secret", .flags = GRANTD_OPT_REQUIRED | GRANTD_OPT_SECRET },
     { .key = "scope_set",
       .help = "The one set of scopes that everybody is asked for; changing it ends the tokens given before",
+      .flags = GRANTD_OPT_ALIKE,
       .type = GRANTD_ENUM,
       .choices = scope_sets,
       .dflt = "basicprofile" },

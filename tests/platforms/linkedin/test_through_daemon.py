@@ -288,6 +288,21 @@ class LinkedIn(PlatformTest):
         self.request({"app": "li", "asset": CANDLES, "scope": "rw_ads r_basicprofile r_ads"})
         self.assertEqual(len(self.calls("GET", "/authorization")), 1)  # the hub's
 
+    def test_the_scope_set_trap_of_two_apps(self):
+        """One registration configured twice, with a set of scopes each: refused where it is configured."""
+        self.begin()
+        self.box.apps["li2"] = {**self.box.apps["li"], "scope_set": "openid"}
+        self.box.write_config()
+        checked = self.rpc.call("daemon.check", file=self.box.config_path)
+        self.assertEqual([(e["reason"], "must have one scope_set" in e["text"]) for e in checked["errors"]],
+                         [("CONFIG_VALUE_INVALID", True)])
+        with self.assertRaises(RpcError) as refused:
+            self.rpc.call("daemon.reload")
+        self.assertEqual(refused.exception.reason, "CONFIG_VALUE_INVALID")
+        self.box.apps["li2"]["client_id"] = "86demo2client"
+        self.box.write_config()
+        self.assertTrue(self.rpc.call("daemon.check", file=self.box.config_path)["ok"])
+
 
 if __name__ == "__main__":
     import unittest

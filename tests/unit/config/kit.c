@@ -8,7 +8,7 @@ static const struct grantd_option acme_options[] = {
     { "issuer", NULL, "issuer", 0, GRANTD_URL, NULL },
     { "count", "3", "count", 0, GRANTD_INT, NULL },
     { "strict", "false", "strict", 0, GRANTD_BOOL, NULL },
-    { "size", "small", "size", 0, GRANTD_ENUM, sizes },
+    { "size", "small", "size", GRANTD_OPT_ALIKE, GRANTD_ENUM, sizes },
     { "business", NULL, "hub option", GRANTD_OPT_HUB | GRANTD_OPT_REQUIRED, GRANTD_TEXT, NULL },
     { "system_token", NULL, "hub secret", GRANTD_OPT_HUB | GRANTD_OPT_SECRET, GRANTD_TEXT, NULL },
     { NULL, NULL, NULL, 0, 0, NULL },

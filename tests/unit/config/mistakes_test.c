@@ -254,6 +254,35 @@ static void one_registration_serves_one_workspace(void **state)
     }
 }
 
+/* What must be alike in apps that are one registration: the default counts as what is written. */
+static void a_registration_has_one_size(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        size_t refused;
+    } cases[] = {
+        { "client_id: x, size: big", "client_id: x, size: big", 0 },
+        { "client_id: x", "client_id: x, size: small", 0 },
+        { "client_id: x, size: big", "client_id: y, size: small", 0 },
+        { "client_id: x, size: big", "client_id: x, size: small", 1 },
+        { "client_id: x, size: big", "client_id: x", 1 },
+        { "client_id: x, count: 1", "client_id: x, count: 2", 0 },
+    };
+    struct fix *f = *state;
+    char yaml[512];
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        (void)snprintf(yaml, sizeof yaml, "apps:\n  a: {platform: acme, %s}\n  b: {platform: acme, %s}\n",
+                       cases[i].a, cases[i].b);
+        assert_int_equal(kit_load(f, yaml), cases[i].refused ? -1 : 0);
+        assert_int_equal(f->errors.count, cases[i].refused);
+        for (size_t j = 0; j < f->errors.count; j++) {
+            assert_int_equal(f->errors.list[j].reason, GD_R_CONFIG_VALUE_INVALID);
+            assert_non_null(strstr(f->errors.list[j].text, "must have one size"));
+        }
+    }
+}
+
 static void platforms_that_cannot_be_loaded_are_one_error(void **state)
 {
     struct fix *f = *state;
@@ -288,9 +317,13 @@ static void deep_and_wide_documents_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(each_mistake_is_named_at_its_place),    T(all_mistakes_come_at_once),
-        T(more_mistakes_than_room_are_counted),   T(a_failed_reload_leaves_the_old_one),
-        T(one_registration_serves_one_workspace), T(platforms_that_cannot_be_loaded_are_one_error),
+        T(each_mistake_is_named_at_its_place),
+        T(all_mistakes_come_at_once),
+        T(more_mistakes_than_room_are_counted),
+        T(a_failed_reload_leaves_the_old_one),
+        T(one_registration_serves_one_workspace),
+        T(a_registration_has_one_size),
+        T(platforms_that_cannot_be_loaded_are_one_error),
         T(deep_and_wide_documents_end),
     };
 
