@@ -355,3 +355,26 @@ json_t *gd_broker_status(struct gd_broker *b)
     json_object_set_new(j, "memory", memory);
     return j;
 }
+
+/* ---- due ---- */
+
+void gd_broker_act(struct gd_broker *b, uint32_t cred)
+{
+    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
+    char id[GD_ID_TEXT_MAX];
+
+    if (!(c->flags & GD_IX_REVOKING)) {
+        gd_refresh_due(b, cred);
+        return;
+    }
+    for (uint32_t g = c->first_grant; g != GD_NONE; g = gd_grant_at(&b->ix, g)->next_of_cred)
+        if (gd_grant_at(&b->ix, g)->lifecycle == GD_LIFE_ENDING) {
+            gd_id_text(id, "gr", &gd_grant_at(&b->ix, g)->id);
+            gd_close_resume(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
+        }
+    if (gd_close_is_orphan(b, cred)) {
+        gd_id_text(id, "cr", &c->id);
+        gd_close_orphan(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
+    }
+    gd_refresh_not_now(b, cred);
+}

@@ -6,7 +6,7 @@
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
  *   exchange.c made.c settle.c  one run of grant, what comes of it
  *   meet.c     a run and a closing wait for each other
- *   close.c closing.c  revoke                             look.c     verify, polls of pending asks
+ *   close.c closing.c  revoke                             look.c seen.c  verify
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
  *   about.c    whom a record of the spool is about
  *   peers.c    what other nodes changed                   takeover.c what a worker that is gone left

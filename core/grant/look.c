@@ -1,10 +1,9 @@
 /* grant/look.c - looking at what the platform shows now: verify. Differences are facts; they are kept,
  * answered and raised as an event when they are news, and change no token. The same look sees the walls that
- * no refresh passes (a window's end, a credential's horizon) coming, and says so once in time. And what the
- * scheduler does when a credential is due.
- */
+ * no refresh passes (a window's end, a credential's horizon) coming, and says so once in time. */
 #include "base/fault.h"
 #include "grant/broker_int.h"
+#include "grant/seen.h"
 #include "plugin/warnings.h"
 
 #include <string.h>
@@ -312,98 +311,6 @@ static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
         ask(l, tx, a, blob);
 }
 
-/* ---- what is seen ---- */
-
-static void differ(struct look *l, const char *what, const char *asked, const char *observed,
-                   const char *text)
-{
-    json_array_append_new(l->r.differences, json_pack("{s:s, s:s?, s:s?, s:s}", "what", what, "asked", asked,
-                                                      "observed", observed, "text", text));
-}
-
-static bool word_in(const char *list, const char *word, size_t n)
-{
-    for (const char *p = list; (p = strstr(p, word)); p++)
-        if ((p == list || p[-1] == ' ') && strlen(p) >= n && (p[n] == ' ' || !p[n]))
-            return true;
-    return false;
-}
-
-/* Scopes that were granted and are no longer seen. */
-static void compare_scopes(struct look *l, const char *seen)
-{
-    const char *p = l->scope;
-
-    while (p && *p) {
-        size_t n = strcspn(p, " ");
-        char word[256];
-
-        if (n && n < sizeof word) {
-            memcpy(word, p, n);
-            word[n] = '\0';
-            if (!word_in(seen, word, n))
-                differ(l, "scope", word, NULL, "this scope was granted and is not seen any more");
-        }
-        p += n;
-        p += strspn(p, " ");
-    }
-}
-
-static void compare(struct look *l, const json_t *o)
-{
-    const char *alive = gd_json_text(o, "alive", "unknown"), *role = gd_json_text(o, "role", NULL);
-    const char *account = gd_json_text(o, "account_id", NULL), *scope = gd_json_text(o, "scope", NULL);
-    const char *wanted = l->role_granted ? l->role_granted : l->role_asked;
-    const char *native = gd_json_text(o, "native", NULL);
-
-    if (!strcmp(alive, "no"))
-        differ(l, "alive", "yes", "no", "the platform no longer accepts this access");
-    if (role && wanted && strcmp(role, wanted) != 0)
-        differ(l, "role", wanted, role, "the platform shows another role");
-    if (account && l->account && strcmp(account, l->account) != 0)
-        differ(l, "account", l->account, account, "the platform shows another account");
-    if (scope && l->scope)
-        compare_scopes(l, scope);
-    if (native && l->native != GD_NATIVE_NONE && strcmp(native, "present") != 0 &&
-        strcmp(native, "unknown") != 0)
-        differ(l, "native", "present", native, "the native share is not there as it was made");
-    else if (l->role_asked && l->role_granted && strcmp(l->role_asked, l->role_granted) != 0 &&
-             (!role || !strcmp(role, l->role_granted)))
-        differ(l, "role", l->role_asked, l->role_granted, "another role was granted than was asked for");
-}
-
-/* Unix ms; 0: not observed. */
-static int64_t observed_time(const json_t *o, const char *key)
-{
-    const char *text = gd_json_text(o, key, NULL);
-    int64_t at = 0;
-
-    return text && gd_parse_i64(text, &at) && at > 0 && at < INT64_MAX / 1000 ? at * 1000 : 0;
-}
-
-/* Facts in the shape of answers: alive as a boolean, account as an object, times as text. */
-static json_t *observed_json(const json_t *o)
-{
-    json_t *j = json_deep_copy(o);
-    const char *alive = gd_json_text(o, "alive", NULL), *account = gd_json_text(o, "account_id", NULL);
-    static const char *const times[] = { "expires_at", "starts_at", "ends_at" };
-
-    json_object_set_new(j, "alive",
-                        alive && !strcmp(alive, "yes")  ? json_true()
-                        : alive && !strcmp(alive, "no") ? json_false()
-                                                        : json_null());
-    json_object_del(j, "account_id");
-    json_object_del(j, "account_name");
-    if (account)
-        json_object_set_new(
-            j, "account",
-            json_pack("{s:s, s:s?}", "id", account, "name", gd_json_text(o, "account_name", NULL)));
-    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
-        if (gd_json_text(o, times[i], NULL))
-            json_object_set_new(j, times[i], gd_time_json(observed_time(o, times[i])));
-    return j;
-}
-
 /* ---- what is kept ---- */
 
 static enum gd_native native_of(const struct look *l, const json_t *o)
@@ -504,7 +411,7 @@ static void tell_news(struct look *l, struct gd_tx *tx, const char *observed)
 
 static void note_window(struct look *l, const json_t *o)
 {
-    int64_t starts = observed_time(o, "starts_at"), ends = observed_time(o, "ends_at");
+    int64_t starts = gd_seen_time(o, "starts_at"), ends = gd_seen_time(o, "ends_at");
 
     l->starts_at = starts ? starts : l->starts_at;
     l->ends_at = ends ? ends : l->ends_at;
@@ -580,6 +487,11 @@ static bool is_no(const struct gd_op_result *r)
 static void on_seen(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
     struct look *l = arg;
+    const struct gd_seen_was was = { .role_asked = l->role_asked,
+                                     .role_granted = l->role_granted,
+                                     .account = l->account,
+                                     .scope = l->scope,
+                                     .native = l->native };
 
     (void)op;
     if (has_ended(l)) {
@@ -598,9 +510,8 @@ static void on_seen(void *arg, struct gd_op *op, const struct gd_op_result *r)
         keep(l, NULL);
         return;
     }
-    l->r.differences = json_array();
-    l->r.observed = observed_json(r->observed);
-    compare(l, r->observed);
+    l->r.observed = gd_seen_json(r->observed);
+    l->r.differences = gd_seen_differences(&was, r->observed);
     keep(l, r);
 }
 
@@ -663,27 +574,4 @@ void gd_grant_verify(struct gd_broker *b, const struct gd_actor *who, json_t *pa
         gd_look(b, c->workspace, gd_param(c, "grant"), true, on_looked, c);
     else
         gd_call_fail(c, GD_R_PARAM_INVALID, "say which grant, or --all");
-}
-
-/* ---- due ---- */
-
-void gd_broker_act(struct gd_broker *b, uint32_t cred)
-{
-    const struct gd_ix_cred *c = gd_cred_at(&b->ix, cred);
-    char id[GD_ID_TEXT_MAX];
-
-    if (!(c->flags & GD_IX_REVOKING)) {
-        gd_refresh_due(b, cred);
-        return;
-    }
-    for (uint32_t g = c->first_grant; g != GD_NONE; g = gd_grant_at(&b->ix, g)->next_of_cred)
-        if (gd_grant_at(&b->ix, g)->lifecycle == GD_LIFE_ENDING) {
-            gd_id_text(id, "gr", &gd_grant_at(&b->ix, g)->id);
-            gd_close_resume(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
-        }
-    if (gd_close_is_orphan(b, cred)) {
-        gd_id_text(id, "cr", &c->id);
-        gd_close_orphan(b, b->workspaces[gd_client_at(&b->ix, c->client)->workspace], id);
-    }
-    gd_refresh_not_now(b, cred);
 }

@@ -439,8 +439,8 @@ static void say_why_not(const struct gd_flight *f, bool behind, struct gd_err *r
 }
 
 /* No lease: another node has it, or was here before us. The index follows the row; when that has a newer
- * generation than we knew, what was to be done is done. One that is as we
- * knew it, and that nobody has, waits for a node. */
+ * generation than we knew, what was to be done is done. One that is as we knew it, and that nobody has, waits
+ * for a node. */
 static void follow_row(struct gd_flight *f, const struct gd_tx *tx)
 {
     struct gd_broker *b = f->b;

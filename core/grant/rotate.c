@@ -359,7 +359,6 @@ static json_t *names_of(const struct gd_tx *tx)
 static void on_taken_back(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_rotating *x = arg;
-
     struct gd_err e = x->call
                           ? x->call->err
                           : (struct gd_err){ .reason = GD_R_KEY_WRONG, .text = "the new key is not here" };
