@@ -11,7 +11,7 @@ import time
 
 # It runs one thread at a time: fairly, so that one that only looks again and again does not keep the others waiting.
 VALGRIND = ["valgrind", "-q", "--fair-sched=yes", "--error-exitcode=9", "--leak-check=full",
-            "--errors-for-leak-kinds=definite"]
+            "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]
 # Millions of steps of one kind, which the sanitizers see: a log with each byte changed, a year of refreshes.
 LONG = {"unit.audit_verify", "unit.year"}
 SECONDS = 1200
