@@ -242,7 +242,8 @@ static void fill_notice(struct gd_http_answer *a, struct gd_http_header *headers
     json_t *v;
 
     *a = (struct gd_http_answer){ .headers = headers };
-    json_object_foreach(json_object_get(notice, "headers"), key, v) if (a->nheaders < PT_NOTICE_HEADERS_MAX)
+    json_object_foreach(json_object_get(notice, "headers"), key,
+                        v) if (json_is_string(v) && a->nheaders < PT_NOTICE_HEADERS_MAX)
         headers[a->nheaders++] = (struct gd_http_header){ key, json_string_value(v) };
     a->body = (char *)(uintptr_t)gd_json_text(notice, "body", "");
     a->body_len = strlen(a->body);

@@ -54,6 +54,13 @@ static bool check_members(struct pt *pt, const struct pt_tape *t)
         pt_bad(pt, "%s: \"expect\" has no member \"%s\"", t->name, key);
         fine = false;
     }
+    json_object_foreach(json_object_get(json_object_get(t->json, "notice"), "headers"), key, v)
+    {
+        if (json_is_string(v))
+            continue;
+        pt_bad(pt, "%s: the header \"%s\" of the notice is no text", t->name, key);
+        fine = false;
+    }
     if (!gd_json_text(json_object_get(t->json, "expect"), "end", NULL)) {
         pt_bad(pt, "%s: \"expect\" must say the \"end\": done, pending or failed", t->name);
         fine = false;
