@@ -111,6 +111,7 @@
 #define GD_NICE_BEHIND              2    /* threads that work for the loop stand so far behind it */
 #define GD_LOOP_SLICE_US            100 /* of one turn of the loop, for each kind of work that comes in heaps */
 #define GD_OP_TEXT_MAX              65536         /* one text that a platform makes or reports */
+#define GD_OP_BROWSER_URL_MAX       16384         /* where a platform sends a browser to */
 #define GD_OP_DEFERS_MAX            256           /* grantd_defer in one run */
 #define GD_OP_LOOK_MAX              (366 * 86400) /* seconds until what is pending is looked at */
 #define GD_OP_RETRY_AFTER_MAX       (7 * 86400) /* seconds; a platform that asks for more is asked again then */

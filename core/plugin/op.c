@@ -415,18 +415,19 @@ static void send_request(struct gd_op *op)
 /* ---- saving
  * ------------------------------------------------------------------------------------------------ */
 
-/* The platform may still read the old one: it goes with the run. */
+/* The platform may still read the old one: it goes with the run, behind all that was deferred. */
 static void replace_arg(struct gd_op *op, int id, const char *text)
 {
-    struct gd_op_defer *d;
+    struct gd_op_defer *d, **last = &op->run.defers;
 
     if (!text)
         return;
     d = gd_new(sizeof *d);
     d->fn = gd_free;
     d->arg = op->args[id];
-    d->next = op->run.defers;
-    op->run.defers = d;
+    while (*last)
+        last = &(*last)->next;
+    *last = d;
     op->args[id] = gd_strdup(text);
 }
 

@@ -62,6 +62,10 @@ const char *gd_op_browser_url(struct gd_op *op, const char *url, const char *wha
         gd_op_stick(op, GRANTD_E_PROTOCOL, "%s is not an https URL", what);
         return NULL;
     }
+    if (strlen(url) > GD_OP_BROWSER_URL_MAX) {
+        gd_op_stick(op, GRANTD_E_PROTOCOL, "%s is longer than %d bytes", what, GD_OP_BROWSER_URL_MAX);
+        return NULL;
+    }
     if (!op->env.origins)
         return url;
     url = gd_op_take(op, gd_http_map_origin(op->env.origins, url, &err));

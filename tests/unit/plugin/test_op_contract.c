@@ -202,6 +202,7 @@ static grantd_next *gives_note(grantd_op *op)
 static void what_came_is_looked_at(void **state)
 {
     GD_AUTO_FREE char *longest = gd_new(GD_TOKEN_MAX + 2);
+    char url[GD_OP_BROWSER_URL_MAX + 2] = { 0 };
     struct fix *f = *state;
 
     memset(longest, 'a', GD_TOKEN_MAX + 1);
@@ -232,6 +233,14 @@ static void what_came_is_looked_at(void **state)
     given = "javascript:alert(1)";
     op_runs(f, gives_url);
     op_assert_failed(f, GRANTD_E_PROTOCOL, "not an https URL");
+    memset(url, 'a', sizeof url - 1);
+    memcpy(url, "https://x.example/", 18);
+    given = url; /* it would not fit into an answer's head */
+    op_runs(f, gives_url);
+    op_assert_failed(f, GRANTD_E_PROTOCOL, "longer than 16384 bytes");
+    url[GD_OP_BROWSER_URL_MAX] = '\0';
+    op_runs(f, gives_url);
+    assert_int_equal(f->end, GD_OP_DONE);
 }
 
 static struct grantd_result odd;
@@ -361,6 +370,33 @@ static void what_was_deferred_runs_whatever_the_end(void **state)
     (void)gd_op_tick(f->op);
     assert_false(gd_op_cancel(&f->op));
     assert_int_equal(f->defers, 2);
+}
+
+static void still_reads(void *arg)
+{
+    assert_string_equal(arg, "the old token");
+    op_now_running->defers++;
+}
+static grantd_next *ends(grantd_op *op)
+{
+    assert_string_equal(grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN), "the new token");
+    return grantd_finish(op);
+}
+static grantd_next *defers_then_saves(grantd_op *op)
+{
+    grantd_defer(op, still_reads, (void *)(uintptr_t)grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN));
+    return grantd_save(op, ends, .access_token = "the new token");
+}
+
+/* What was deferred may read what the run was given, also when it was replaced since. */
+static void what_was_deferred_reads_what_was_given(void **state)
+{
+    struct fix *f = *state;
+
+    f->start.given.args[GRANTD_ARG_ACCESS_TOKEN] = "the old token";
+    op_runs(f, defers_then_saves);
+    assert_int_equal(f->end, GD_OP_DONE);
+    assert_int_equal(f->defers, 1);
 }
 
 static grantd_doc_fn tells_secrets;
@@ -519,6 +555,7 @@ int main(void)
         T(memory_has_an_end),
         T(texts_are_put_together),
         T(what_was_deferred_runs_whatever_the_end),
+        T(what_was_deferred_reads_what_was_given),
         T(secrets_are_not_said),
         T(long_secrets_are_not_said),
         T(services),
