@@ -34,7 +34,9 @@ struct app {
 };
 struct look {
     struct gd_list node;
-    int64_t at; /* monotonic */
+    int64_t at;  /* monotonic */
+    int64_t due; /* Unix ms */
+    bool loaded;
     char *workspace, *item;
 };
 
@@ -119,14 +121,11 @@ void gd_sched_set(struct gd_sched *s, uint32_t n, int64_t due, int64_t expires_a
     arm_head(s);
 }
 
-void gd_sched_look(struct gd_sched *s, const char *workspace, const char *item, int64_t at)
+/* By time. */
+static void put_look(struct gd_sched *s, struct look *l)
 {
-    struct look *l = gd_new(sizeof *l);
     struct gd_list *pos;
 
-    l->at = to_mono(s, at);
-    l->workspace = gd_strdup(workspace);
-    l->item = gd_strdup(item);
     for (pos = s->looks.prev; pos != &s->looks && gd_container_of(pos, struct look, node)->at > l->at;
          pos = pos->prev)
         ;
@@ -134,6 +133,18 @@ void gd_sched_look(struct gd_sched *s, const char *workspace, const char *item, 
     l->node.next = pos->next;
     pos->next->prev = &l->node;
     pos->next = &l->node;
+}
+
+void gd_sched_look(struct gd_sched *s, const char *workspace, const char *item, int64_t at)
+{
+    struct look *l = gd_new(sizeof *l);
+
+    l->at = to_mono(s, at);
+    l->due = at;
+    l->loaded = !s->started;
+    l->workspace = gd_strdup(workspace);
+    l->item = gd_strdup(item);
+    put_look(s, l);
     arm_head(s);
 }
 
@@ -317,21 +328,37 @@ void gd_sched_moved(struct gd_sched *s)
 
 /* ---- the wall clock was set ---- */
 
+/* Never a burst. */
+static int64_t planned_anew(struct gd_sched *s, int64_t due, int64_t mono)
+{
+    int64_t at = to_mono(s, due);
+
+    return at > mono ? at : mono + 1 + (int64_t)gd_rng_below(s->rng, (uint64_t)s->o.spread_ms);
+}
+
+static void move_looks(struct gd_sched *s, int64_t mono)
+{
+    struct gd_list all, *n;
+
+    gd_list_take(&all, &s->looks);
+    while ((n = gd_list_pop(&all))) {
+        struct look *l = gd_container_of(n, struct look, node);
+
+        if (l->loaded)
+            l->at = planned_anew(s, l->due, mono);
+        put_look(s, l);
+    }
+}
+
 void gd_sched_clock_step(struct gd_sched *s, int64_t delta)
 {
     int64_t mono = gd_mono(s->clock);
 
     s->steps++;
-    for (uint32_t n = 0; n < s->njobs; n++) {
-        int64_t due;
-
-        if (!s->jobs[n].loaded || gd_wheel_due(&s->wheel, n) == INT64_MAX)
-            continue;
-        due = to_mono(s, s->jobs[n].due);
-        if (due <= mono) /* never a burst */
-            due = mono + 1 + (int64_t)gd_rng_below(s->rng, (uint64_t)s->o.spread_ms);
-        gd_wheel_set(&s->wheel, n, due);
-    }
+    for (uint32_t n = 0; n < s->njobs; n++)
+        if (s->jobs[n].loaded && gd_wheel_due(&s->wheel, n) != INT64_MAX)
+            gd_wheel_set(&s->wheel, n, planned_anew(s, s->jobs[n].due, mono));
+    move_looks(s, mono);
     GD_LOG(s->log, GD_LOG_WARN, "clock.step", GD_F_INT("delta_ms", delta));
     s->offset = gd_now(s->clock) - mono;
 }

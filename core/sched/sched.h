@@ -3,8 +3,8 @@
  * is the broker's. The same code runs on virtual time. Loop thread.
  *
  * Time: a job's due is wall time (it comes from the store), the wheel runs on the monotonic clock, which
- * counts suspend. A step of the wall clock moves only the jobs that were loaded and not yet planned anew by
- * this process. */
+ * counts suspend. A step of the wall clock moves only the jobs and looks that were loaded and not yet planned
+ * anew by this process. */
 #ifndef GD_SCHED_SCHED_H
 #define GD_SCHED_SCHED_H
 

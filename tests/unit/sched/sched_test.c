@@ -219,6 +219,36 @@ static void a_forward_step_is_no_burst(void **state)
     assert_in_range(last - first, 50000, 61000);
 }
 
+/* A machine that starts in the year 1990 and hears the time a minute later: what was to be looked at is not
+ * looked at in 36 years. What this process put off itself stays where it is. */
+static void a_forward_step_moves_looks(void **state)
+{
+    const int64_t years = 36ll * 365 * 86400000;
+    struct seen *s = *state;
+    int64_t next;
+
+    gd_sched_look(s->sched, "main", "it1", NOW + years - 5000);
+    gd_sched_look(s->sched, "main", "it1", NOW + years + 3600000);
+    gd_sched_start(s->sched, NULL);
+    gd_sched_look(s->sched, "main", "it1", NOW + 7200000);
+    s->clock.unix_now += years;
+    gd_sched_clock_step(s->sched, years);
+    gd_clock_virtual_advance(&s->clock, 61000);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->looks, 1);
+    next = gd_sched_next(s->sched);
+    gd_clock_virtual_advance(&s->clock, 3600000 - 61000 - 1);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->looks, 1);
+    assert_int_equal(next, s->clock.mono_now + 1);
+    gd_clock_virtual_advance(&s->clock, 1);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->looks, 2);
+    gd_clock_virtual_advance(&s->clock, 3600000);
+    gd_sched_run(s->sched);
+    assert_int_equal(s->looks, 3);
+}
+
 /* What this process planned itself runs on the monotonic clock: a backward step does not put it off. */
 static void a_backward_step_puts_nothing_off(void **state)
 {
@@ -286,6 +316,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(looks_come_at_their_time, up, down),
         cmocka_unit_test_setup_teardown(a_look_from_before_the_boot, up, down),
         cmocka_unit_test_setup_teardown(a_forward_step_is_no_burst, up, down),
+        cmocka_unit_test_setup_teardown(a_forward_step_moves_looks, up, down),
         cmocka_unit_test_setup_teardown(a_backward_step_puts_nothing_off, up, down),
     };
 
