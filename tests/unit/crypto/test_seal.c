@@ -234,8 +234,9 @@ static void test_memseal_is_quick(void **state)
         best = ns < best ? ns : best;
     }
     print_message("opening 300 bytes: %.0f ns\n", best);
-    assert_true(best < 20000);
     gd_memseal_free(m);
+    if (!getenv("GRANTD_VALGRIND")) /* which takes thirty times as long for everything */
+        assert_true(best < 20000);
 }
 
 int main(void)
