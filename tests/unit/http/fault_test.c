@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DELAY_MS 700
+#define DELAY_MS 7000
 
 static char target[64];
 
@@ -162,9 +162,9 @@ static const struct {
     enum gd_http_end end;
     unsigned requests;
 } overslept[] = {
-    { "F04:delay(700)", GD_HTTP_NOT_SENT, 0 },  { "F05:delay(700)", GD_HTTP_NOT_SENT, 0 },
-    { "F06:delay(700)", GD_HTTP_UNCERTAIN, 0 }, { "F07:delay(700)", GD_HTTP_ANSWER, 1 },
-    { "F08:delay(700)", GD_HTTP_ANSWER, 1 },    { "F09:delay(700)", GD_HTTP_ANSWER, 1 }, /* DELAY_MS */
+    { "F04:delay(7000)", GD_HTTP_NOT_SENT, 0 },  { "F05:delay(7000)", GD_HTTP_NOT_SENT, 0 },
+    { "F06:delay(7000)", GD_HTTP_UNCERTAIN, 0 }, { "F07:delay(7000)", GD_HTTP_ANSWER, 1 },
+    { "F08:delay(7000)", GD_HTTP_ANSWER, 1 },    { "F09:delay(7000)", GD_HTTP_ANSWER, 1 }, /* DELAY_MS */
 };
 
 static void test_overslept(void **state)
@@ -174,7 +174,7 @@ static void test_overslept(void **state)
     stands.ms = 1795000000000;
     for (size_t i = 0; i < sizeof overslept / sizeof *overslept; i++) {
         struct server *s = server_new(NULL);
-        int status = run(s, overslept[i].fault, false, 400),
+        int status = run(s, overslept[i].fault, false, 4000),
             want = overslept[i].end == GD_HTTP_ANSWER ? 0 : 10 + (int)overslept[i].end;
 
         if (!WIFEXITED(status) || WEXITSTATUS(status) != want)
