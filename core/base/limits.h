@@ -59,6 +59,7 @@
 #define GD_PORTAL_CONNS_PER_ADDRESS 20
 #define GD_CONFIG_FILE_MAX          (1024 * 1024)
 #define GD_CONFIG_ERRORS_MAX        64
+#define GD_ERASED_FILE_MAX          (4 * 1024 * 1024) /* ids of erased clients beside a shared store */
 #define GD_SPOOL_RECORD_MAX         65536
 #define GD_STORE_QUEUE_MAX          65536              /* transactions waiting for the store thread */
 #define GD_STORE_GROUP_MAX          512                /* transactions in one commit */

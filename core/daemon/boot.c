@@ -387,6 +387,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
     const struct gd_config *c = d->config;
     GD_AUTO_FREE struct gd_app *apps = gd_new_array(c->napps, sizeof *apps);
     GD_AUTO_FREE char *witness = gd_strf("%s/witness", c->state_dir);
+    GD_AUTO_FREE char *erased = gd_strf("%s/erased", c->state_dir);
     GD_AUTO_FREE struct gd_hub *hubs = gd_new_array(c->nhubs, sizeof *hubs);
     struct gd_sched_ops ops = { act, look, d };
     /* More refreshes are under way than may be at the platform: the others wait for the disk. */
@@ -415,6 +416,7 @@ static int boot_broker(struct gd_daemon *d, struct gd_err *err)
                                    .cache_bytes = (size_t)c->cache_bytes,
                                    .cache_dir = c->state_dir,
                                    .witness_path = witness,
+                                   .erased_path = erased,
                                    .mail = d->mail,
                                    .skew = d->o.virtual_clock ? NULL : http_skew,
                                    .skew_arg = d };

@@ -1,6 +1,7 @@
 /* grant/broker.c - opening and closing, apps, and calls: one act under way, from its parameters to its one
  * reply. */
 #include "grant/peers.h"
+#include "grant/erased.h"
 #include "grant/witness.h"
 
 #include <string.h>
@@ -261,6 +262,8 @@ int gd_broker_open(struct gd_broker **ret, const struct gd_broker_options *o, co
     uv_unref((uv_handle_t *)&b->wake);
     if (o->witness_path && gd_witness_open(&b->witness, o->witness_path, err) < 0)
         return -1;
+    if (o->erased_path && gd_store_shared(d->store) && gd_erased_open(&b->erased, o->erased_path, err) < 0)
+        return -1;
     *ret = b; /* what others change while it is loaded is told to it already */
     return gd_load(b, err) || gd_hubs_load(b, err) ? -1 : 0; /* the process ends */
 }
@@ -303,6 +306,7 @@ static void free_broker(uv_handle_t *h)
     gd_peers_free(b);
     gd_tokens_free(b->tokens);
     gd_witness_free(b->witness);
+    gd_erased_free(b->erased);
     gd_vends_free(b->vends);
     gd_index_done(&b->ix);
     gd_free(b);

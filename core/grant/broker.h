@@ -68,6 +68,7 @@ struct gd_broker_options {
     size_t cache_bytes;      /* sealed access tokens kept in memory; 0: nowhere */
     const char *cache_dir; /* where the file of those that memory does not hold is made; NULL: no such file */
     const char *witness_path; /* file that knows what was last seen committed (witness.h); NULL: none */
+    const char *erased_path;  /* file that knows who was erased (erased.h), of a shared store; NULL: none */
     /* How far the platforms' clocks are from ours; false: not known. NULL: never known. */
     bool (*skew)(void *arg, int64_t *ret_ms);
     void *skew_arg;

@@ -8,7 +8,7 @@
  *   meet.c     a run and a closing wait for each other
  *   close.c closing.c  revoke                             look.c seen.c  verify
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
- *   about.c    whom a record of the spool is about
+ *   about.c    whom a record of the spool is about        erased.c   who was erased, beside the store
  *   peers.c    what other nodes changed                   takeover.c what a worker that is gone left
  *   restored.c accept.c  a store that was set back   witness.c  how it is noticed
  *   rotate.c keystatus.c  another KEK comes into use
@@ -69,6 +69,7 @@ struct gd_broker {
     struct gd_index ix;
     struct gd_tokens *tokens;
     struct gd_witness *witness;     /* NULL: none is kept */
+    struct gd_erased *erased;       /* NULL: none is kept */
     uint64_t witnessed;             /* the commit of which it was told */
     struct gd_restoring *restoring; /* while it starts: restored.c */
     struct gd_vends *vends;
@@ -93,6 +94,7 @@ struct gd_broker {
     bool (*skew)(void *arg, int64_t *ret_ms);
     void *skew_arg;
     struct gd_mailer *mail; /* NULL: none is configured */
+    bool spool_forget;      /* somebody was erased while this node was away: nothing of it is kept */
     bool spool_read;        /* all of it is in the store; it is emptied once that is known to be whole */
     struct gd_buf endings;  /* workspace and id, one a line: grants whose closing was interrupted, clients
                                whose erasing was, flows that were left: gd_broker_resume */

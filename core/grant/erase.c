@@ -6,6 +6,7 @@
  * then "erased". Every step may be done again; what a crash interrupts, and what a restored backup brings
  * back, the next start finishes (load.c). */
 #include "base/fault.h"
+#include "grant/erased.h"
 #include "grant/exchange.h"
 
 #include <string.h>
@@ -57,7 +58,7 @@ GD_SQL(sql_intents,
 GD_SQL(sql_creds,
        "UPDATE credentials SET status = 'revoked', account_id = NULL, account_name = NULL, scope = NULL,"
        " current_attempt = NULL, reason = NULL, reason_text = NULL, lease_owner = NULL, next_at = $3"
-       " WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
+       " WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING " RETURNING id");
 GD_SQL(sql_surfaces,
        "UPDATE surfaces SET ref = NULL, note = NULL WHERE workspace = $1 AND grant_id IN " ITS_GRANTS
            CLIENT_ERASING);
@@ -70,7 +71,7 @@ GD_SQL(sql_grants,
        "NULL, reason = "
        "'CLIENT_ERASED', "
        "reason_text = NULL, ended_at = COALESCE(ended_at, $3)"
-       " WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING);
+       " WHERE workspace = $1 AND client_id = $2" CLIENT_ERASING " RETURNING id");
 GD_SQL(sql_client,
        "UPDATE clients SET name = 'erased', email = NULL, locale = NULL, updated_at = $3 WHERE workspace = $1"
        " AND id = $2 AND state = 'erasing'");
@@ -91,6 +92,8 @@ struct erasing {
     struct gd_broker *b;
     struct gd_call *call; /* NULL: resumed */
     char *workspace, *client;
+    size_t creds, grants; /* statements that tell what it had */
+    json_t *had;          /* the others hear of it: a database that was set back had forgotten its end */
 };
 
 static void on_marked(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
@@ -105,6 +108,7 @@ static struct erasing *erasing_new(struct gd_broker *b, const char *workspace, c
     struct erasing *x = gd_new(sizeof *x);
 
     x->b = b;
+    x->had = json_array();
     x->workspace = gd_strdup(workspace);
     x->client = gd_strdup(client);
     gd_busy(b, 1);
@@ -118,6 +122,7 @@ static void erasing_free(struct erasing *x)
 
     gd_free(x->workspace);
     gd_free(x->client);
+    json_decref(x->had);
     gd_free(x);
     gd_busy(b, -1);
 }
@@ -278,26 +283,35 @@ static void on_key_gone(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     if (failed(x, r, err))
         return;
     gd_keyring_forget(b->d.keyring, x->workspace, x->client); /* one that was made between the two */
+    gd_erased_note(b->erased, x->workspace, x->client);
+    gd_erased_sync(b->erased);
     (void)GD_FAULT("F29");
     w = gd_tx_new(b->d.store);
     add_close(x, w, now);
     gd_tx_add(w, &sql_versions, WHO);
     gd_tx_add(w, &sql_intents, WHO);
-    gd_tx_add(w, &sql_creds, WHO, GD_P_INT(GD_NEVER_DUE));
+    x->creds = gd_tx_add(w, &sql_creds, WHO, GD_P_INT(GD_NEVER_DUE));
     gd_tx_add(w, &sql_surfaces, WHO);
     gd_tx_add(w, &sql_events, WHO);
-    gd_tx_add(w, &sql_grants, WHO, GD_P_INT(now));
+    x->grants = gd_tx_add(w, &sql_grants, WHO, GD_P_INT(now));
     gd_tx_add(w, &sql_client, WHO, GD_P_INT(now));
     gd_store_commit(b->d.store, w, on_wiped, x);
+}
+
+static void keep_ids(const struct erasing *x, const struct gd_tx *tx, size_t stmt)
+{
+    for (size_t i = 0; i < gd_tx_rows(tx, stmt); i++)
+        json_array_append_new(x->had, json_string(gd_tx_text(tx, stmt, i, 0)));
 }
 
 static void on_wiped(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
     struct erasing *x = arg;
 
-    (void)tx;
     if (failed(x, r, err))
         return;
+    keep_ids(x, tx, x->creds);
+    keep_ids(x, tx, x->grants);
     (void)GD_FAULT("F30");
     gd_store_scrub(x->b->d.keys, on_keys_scrubbed, x);
 }
@@ -315,11 +329,14 @@ static void on_scrubbed(void *arg, struct gd_tx *tx, enum gd_store_result r, con
 {
     struct erasing *x = arg;
     struct gd_tx *w;
+    json_t *id;
+    size_t i;
 
     (void)tx;
     if (failed(x, r, err))
         return;
     w = gd_tx_new(x->b->d.store);
+    json_array_foreach(x->had, i, id) gd_tx_news(w, x->workspace, json_string_value(id));
     gd_tx_add(w, &sql_end, WHO, GD_P_INT(gd_now(x->b->d.clock)));
     gd_event_add(x->b->d.events, w, x->workspace, "client.erased", x->client, NULL);
     gd_store_commit(x->b->d.store, w, on_erased, x);

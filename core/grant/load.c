@@ -3,6 +3,7 @@
  * nothing is sent to a platform. */
 #include "base/fault.h"
 #include "grant/about.h"
+#include "grant/erased.h"
 #include "grant/keys.h"
 #include "grant/peers.h"
 
@@ -37,10 +38,12 @@ struct loading {
     bool failed, done;
     enum gd_store_result result;
     struct gd_map tombs; /* "workspace\nclient" of those whose key was destroyed */
-    struct gd_tx *tx;    /* being filled by a scan */
-    int64_t gen;         /* of a record of the spool */
-    bool known;          /* that record is in the store, or was: */
-    bool collected;      /* it is so old that it was removed */
+    struct gd_buf
+        again;        /* "workspace client", one a line: who is erased, and the database has forgotten it */
+    struct gd_tx *tx; /* being filled by a scan */
+    int64_t gen;      /* of a record of the spool */
+    bool known;       /* that record is in the store, or was: */
+    bool collected;   /* it is so old that it was removed */
     struct gd_about_stmts about;
     bool client_back, request_back; /* what the record in hand was about had been lost, too */
     int64_t n;
@@ -99,6 +102,59 @@ static void on_tombstone(void *arg, const struct gd_row *row)
     GD_AUTO_FREE char *name = gd_strf("%s\n%s", gd_row_text(row, 0), gd_row_text(row, 1));
 
     (void)gd_map_set(&l->tombs, name, l);
+    if (!l->b->erased || gd_erased_knows(l->b->erased, gd_row_text(row, 0), gd_row_text(row, 1)))
+        return;
+    gd_erased_note(l->b->erased, gd_row_text(row, 0), gd_row_text(row, 1));
+    l->b->spool_forget = true;
+}
+
+static void on_erased(void *arg, const char *workspace, const char *client)
+{
+    struct loading *l = arg;
+    GD_AUTO_FREE char *name = gd_strf("%s\n%s", workspace, client);
+
+    if (gd_map_set(&l->tombs, name, l))
+        return;
+    gd_buf_addf(&l->again, "%s %s\n", workspace, client);
+    gd_keyring_forget(l->b->d.keyring, workspace, client);
+}
+
+static void tell_erased_again(const struct loading *l, char *line)
+{
+    char *client = strchr(line, ' ');
+    struct gd_audit_entry e = {
+        .act = "client.erased_again", .phase = "done", .outcome = "ok", .uid = -1, .gid = -1, .pid = -1
+    };
+
+    *client++ = '\0';
+    client[strcspn(client, "\n")] = '\0';
+    e.workspace = line;
+    e.client = e.subject = client;
+    gd_audit_write(l->b->d.audit, &e, NULL, NULL);
+    GD_LOG(l->b->d.log, GD_LOG_WARN, "client.erased_again", GD_F_STR("client", client),
+           GD_F_STR("text", "the database had forgotten that this client was erased"));
+}
+
+/* Before the spool is read: what it holds of those is not brought back. */
+static void take_erased(struct loading *l)
+{
+    gd_erased_sync(l->b->erased);
+    gd_erased_each(l->b->erased, on_erased, l);
+}
+
+/* The whole of it once more, whatever the database shows of them now. */
+static void erase_again(struct loading *l)
+{
+    struct gd_buf *to = &l->b->endings;
+
+    for (char *line = l->again.ptr, *end; line && (end = strchr(line, '\n')); line = end + 1) {
+        GD_AUTO_FREE char *one = gd_strndup(line, (size_t)(end - line) + 1);
+
+        l->b->spool_forget = true;
+        if (!to->ptr || !strstr(to->ptr, one))
+            gd_buf_adds(to, one);
+        tell_erased_again(l, one);
+    }
 }
 
 /* True for a client that is forgotten. What of it a crash left, or a backup brought back, is erased again:
@@ -568,16 +624,23 @@ static int load_all(struct loading *l)
     if (gd_store_scan(keys, &sql_data_keys, on_data_key, l, l->err) || l->failed ||
         gd_store_scan(keys, &sql_tombstones, on_tombstone, l, l->err))
         return -1;
+    take_erased(l);
     if (gd_restored_begin(l->b, l->err) || replay(l) || take_over(l) || gd_restored_end(l->b, l->err))
         return -1;
-    return load_index(l);
+    if (load_index(l))
+        return -1;
+    erase_again(l);
+    return 0;
 }
 
 int gd_load(struct gd_broker *b, struct gd_err *err)
 {
     struct loading l = { .b = b, .err = err };
-    int rc = load_all(&l);
+    int rc;
 
+    gd_buf_init(&l.again, SIZE_MAX / 2);
+    rc = load_all(&l);
+    gd_buf_done(&l.again);
     gd_map_done(&l.tombs, NULL);
     return rc;
 }
@@ -587,7 +650,9 @@ static void clear_spool(struct gd_broker *b)
 {
     struct gd_err err;
 
-    if (b->spool_read && gd_store_spool_clear(b->d.store, &err) < 0)
+    if (b->spool_read && b->spool_forget)
+        gd_store_spool_forget(b->d.store);
+    else if (b->spool_read && gd_store_spool_clear(b->d.store, &err) < 0)
         GD_LOG(b->d.log, GD_LOG_ERROR, "spool.not_cleared", GD_F_ERR(&err));
     b->spool_read = false;
 }

@@ -6,6 +6,7 @@
  * state (somebody names what is not here, a browser comes back from a platform) asks the store first,
  * gd_broker_catch_up. A node that cannot read the store for VEND_BLIND_MS stops vending: what was revoked
  * elsewhere would not reach it. */
+#include "grant/erased.h"
 #include "grant/heed.h"
 #include "grant/peers.h"
 
@@ -109,6 +110,8 @@ static void forget(struct gd_broker *b, const char *workspace, const char *clien
     if (gd_keyring_dek(b->d.keyring, workspace, client))
         gd_store_spool_forget(b->d.store);
     gd_keyring_forget(b->d.keyring, workspace, client);
+    gd_erased_note(b->erased, workspace, client);
+    gd_erased_sync(b->erased);
 }
 
 /* The key as it is stored now: another node made it, or destroyed it. */
