@@ -432,7 +432,7 @@ static void say_why_not(const struct gd_flight *f, bool behind, struct gd_err *r
         gd_err_set(ret, GD_R_CREDENTIAL_RESTORED, "the store was set back; an operator decides");
     else if (behind)
         gd_err_set(ret, GD_R_NODES_BEHIND,
-                   "another server took the database's place, and not every node has "
+                   "another server took the database's place, or it was set back, and not every node has "
                    "given back what it may lack; nothing was sent");
     else
         gd_err_set(ret, GD_R_CONFLICT, "another node is renewing the credential");

@@ -12,7 +12,8 @@
  * (tools/check/sql). gd_now() is Unix milliseconds by the one clock that all nodes share: the daemon's where
  * there is one node, the database's where there are several. It may be a moment old, never ahead. What nodes
  * compare with each other (leases) is written and compared with it alone. gd_era() is a text that is another
- * one since a standby took the primary's place, and so may lack what that had acknowledged; empty where
+ * one since a standby took the primary's place, or the database was set back, and so may lack what was
+ * acknowledged; empty where
  * nothing of the kind can be, or be known.
  *
  * Threads: all functions on the loop thread; the engine works on a thread of its own. done is called on the

@@ -7,16 +7,8 @@ import unittest
 from trio import Cluster, RpcError, Trio, wait_for
 
 
-class SetBack(unittest.TestCase):
-    def setUp(self):
-        self.cluster = Cluster()
-        self.addCleanup(self.cluster.done)
-        self.cluster.__enter__()
-        self.trio = Trio(self.cluster, 2, limits={"request_deadline_ms": 3000, "quiet_ms": 3000})
-        self.addCleanup(self.trio.close)
-        self.trio.policies("strict", "family")
-        self.trio.start()
-        self.trio.all_live()
+class Files:
+    """The database's files, as they are now, and put back later"""
 
     def keep(self):
         self.cluster.stop()
@@ -28,6 +20,18 @@ class SetBack(unittest.TestCase):
         shutil.rmtree(self.cluster.data)
         os.rename(self.cluster.data + ".was", self.cluster.data)
         self.cluster.start()
+
+
+class SetBack(Files, unittest.TestCase):
+    def setUp(self):
+        self.cluster = Cluster()
+        self.addCleanup(self.cluster.done)
+        self.cluster.__enter__()
+        self.trio = Trio(self.cluster, 2, limits={"request_deadline_ms": 3000, "quiet_ms": 3000})
+        self.addCleanup(self.trio.close)
+        self.trio.policies("strict", "family")
+        self.trio.start()
+        self.trio.all_live()
 
     def again(self, node):
         """It is stopped and started: its spool is read and emptied."""
@@ -103,6 +107,128 @@ class SetBack(unittest.TestCase):
             return not any(client.encode() in open(os.path.join(node.state, name), "rb").read() for node in (a, b)
                            for name in os.listdir(node.state) if name.startswith("spool"))
         wait_for(gone, 10, 0.1)
+
+    def test_whom_another_node_erased_meanwhile_is_in_no_file(self):
+        """It was stopped, and has what it received beside the store."""
+        a, b = self.trio.nodes
+        grant = a.consent("strict")
+        client = a.call("grant.get", grant=grant)["grant"]["client"]
+        wait_for(lambda: b.token(grant), 10, 0.05)
+        b.call("grant.refresh", grant=grant)
+        self.again(b)
+        self.assertEqual(b.daemon.stop(), 0)
+
+        def found():
+            """files that name the client"""
+            return {name for name in os.listdir(b.state) if name.startswith("spool") and
+                    client.encode() in open(os.path.join(b.state, name), "rb").read()}
+        self.assertTrue(found())
+        a.call("grant.revoke", grant=grant)
+        a.call("client.erase", client=client, name="Anna Bakery")
+        self.trio.start(b)
+        wait_for(lambda: not found(), 10, 0.1)
+
+
+class Witnessed(Files, unittest.TestCase):
+    """The files of the database are put back under three nodes; the first, which received what is lost, stays away. None of
+    the others lost anything of its own, and the timeline is the same."""
+    LIMITS = {"request_deadline_ms": 1000, "quiet_ms": 1000, "node_lease_ms": 30000}
+
+    def setUp(self):
+        self.cluster = Cluster()
+        self.addCleanup(self.cluster.done)
+        self.cluster.__enter__()
+        self.trio = Trio(self.cluster, 3, limits=self.LIMITS, store={"deadline_ms": 1500}, wired=True)
+        self.addCleanup(self.trio.close)
+        self.trio.policies("strict", "none")
+        self.trio.start()
+        self.trio.all_live()
+        self.strict = self.trio.first.consent("strict")
+        for node in self.trio.nodes:
+            self.again(node)
+
+    def refresh(self, node):
+        try:
+            node.call("grant.refresh", grant=self.strict)
+        except RpcError as e:
+            return e.reason
+        return "ok"
+
+    def gen(self, node):
+        try:
+            return node.token(self.strict)["gen"]
+        except RpcError as e:
+            if e.reason != "CONFLICT":  # being renewed this moment
+                raise
+        return 0
+
+    def again(self, node):
+        wait_for(lambda: self.refresh(node) == "ok", 30, 0.05)
+
+    def lose(self):
+        """What the first received after this is in no database."""
+        a, *others = self.trio.nodes
+        self.keep()
+        gen = wait_for(lambda: self.gen(a), 10, 0.05)
+        wait_for(lambda: self.refresh(a) == "ok" and self.gen(a) > gen, 30, 0.05)
+        for node in others:
+            wait_for(lambda node=node: self.gen(node) > gen, 20, 0.05)
+        self.trio.wires[a.number].gone = True
+        self.trio.wires[a.number].cut()
+
+    def held(self, node):
+        """It waits for the first, and says so"""
+        self.refresh(node)  # what it knew itself may be newer than what the database shows
+        return self.refresh(node) == "NODES_BEHIND"
+
+    def server(self):
+        [family] = [f for f in self.trio.families() if f["policy"] == "strict"]
+        return family
+
+    def made_whole(self):
+        """The first is back, and nothing was presented twice."""
+        self.trio.wires[self.trio.first.number].back()
+        for node in self.trio.nodes:
+            self.again(node)
+        self.trio.same_everywhere(self.strict)
+        self.assertEqual([self.server()[key] for key in ("refused", "reuse_presented", "revoked")], [0, 0, None])
+        self.trio.whole()
+
+    def test_nobody_presents_before_the_first_is_back(self):
+        self.lose()
+        self.put_back()
+        _, b, c = self.trio.nodes
+        before = self.server()["accepted"]
+        for node in (b, c):
+            wait_for(lambda node=node: self.held(node), 20, 0.1)
+        for _ in range(5):
+            self.assertTrue(self.held(b) and self.held(c))
+        self.assertEqual((self.server()["accepted"], self.server()["refused"]), (before, 0))
+        self.made_whole()
+
+    def test_it_is_known_after_a_restart(self):
+        """The others were stopped before the files were put back."""
+        _, b, c = self.trio.nodes
+        self.lose()
+        for node in (b, c):
+            self.assertEqual(node.daemon.stop(), 0)
+        self.put_back()
+        self.trio.start(c, b)
+        for node in (c, b):
+            wait_for(lambda node=node: self.held(node), 20, 0.1)
+        self.assertEqual(self.server()["refused"], 0)
+        self.assertIn("store.new_era", c.log_tail(1 << 20) + b.log_tail(1 << 20))
+        self.made_whole()
+
+    def test_a_database_that_only_began_anew_is_not_set_back(self):
+        """Killed, and started: what it had written out is there."""
+        for how in (self.cluster.kill, self.cluster.stop):
+            how()
+            self.cluster.start()
+            for node in self.trio.nodes:
+                self.again(node)
+        self.assertEqual(self.trio.sql("SELECT count(*) FROM grantd.feed WHERE node = 'era'"), "0")
+        self.made_whole()
 
 
 if __name__ == "__main__":

@@ -12,10 +12,7 @@
 #define LOCK_PART   10  /* of the deadline: so long one transaction lets its group wait for a lock */
 #define FEED_LOCK   100 /* ms: what the feed also looks at is not worth being late with the news */
 
-/* The name of a file of the log begins with its timeline. Evaluated by the server in each statement: behind a
- * pooler the next one may run on another server. */
-#define TIMELINE "substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
-#define NO_ERA   "''::text"
+#define NO_ERA "''::text"
 
 GD_SQL(sql_settings, "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), "
                      "current_setting('synchronous_commit'), "
@@ -138,12 +135,18 @@ static int learn_era(struct gd_pg_conn *c, int64_t until, struct gd_err *err)
 
     if (e->era)
         return 0;
-    e->era = is_other(c->pg) ? NO_ERA : TIMELINE;
+    if (is_other(c->pg)) {
+        e->era = NO_ERA;
+        return 0;
+    }
+    e->era = gd_pg_timeline; /* the tables may not be there yet */
     tx = gd_tx_new(NULL);
     tx->once = true;
     gd_tx_add_(tx, &sql_era, NULL, 0);
     rc = gd_pg_ask(c, tx, until, err);
     gd_tx_free(tx);
+    if (rc == 0)
+        e->era = gd_pg_era;
     if (rc == 0)
         return 0;
     e->era = err->reason == GD_R_STORE_UNREACHABLE || err->reason == GD_R_STORE_SLOW ? NULL : NO_ERA;
@@ -155,12 +158,16 @@ int gd_pg_check_ours(struct gd_pg_conn *c, int64_t until, struct gd_err *err)
 {
     struct gd_engine *e = c->engine;
     struct gd_pg_mark acked = gd_pg_acked(e);
+    struct gd_pg_seen before = gd_pg_seen(e);
     struct gd_tx *tx = gd_tx_new(NULL);
     struct gd_err why = { 0 };
     int rc;
 
     gd_tx_add(tx, &sql_ours, GD_P_TEXT(e->node), GD_P_INT(acked.n));
+    gd_pg_era_ask(e, tx);
     rc = gd_pg_ask(c, tx, until, err);
+    if (rc == 0)
+        rc = gd_pg_era_take(c, tx, 1, &before, until, err);
     if (rc == 0 && !gd_same_text(gd_tx_text(tx, 0, 0, 0), e->installation)) {
         rc = gd_err_set(&why, GD_R_STORE_FOREIGN, "the database at %s is another installation's now",
                         e->place.text);

@@ -167,12 +167,18 @@ static int look(struct gd_pg_feed *f, bool first, struct gd_err *err)
 {
     int64_t start = gd_pg_now(), until = start + f->e->deadline_ms;
     struct gd_pg_mark acked = gd_pg_acked(f->e);
+    struct gd_pg_seen before = gd_pg_seen(f->e);
     struct gd_tx *tx = gd_tx_new(NULL);
     int rc;
 
     gd_tx_add_(tx, &sql_heads, NULL, 0);
     gd_tx_add(tx, &sql_own, GD_P_TEXT(f->e->node), GD_P_INT(acked.n));
+    gd_pg_era_ask(f->e, tx);
     rc = gd_pg_ask(&f->c, tx, until, err);
+    if (rc == 0)
+        rc = gd_pg_era_take(&f->c, tx, 2, &before, until, err);
+    if (rc == 0)
+        gd_pg_seen_note(f->e, first);
     if (rc == 0)
         check_own(f, tx, &acked);
     for (size_t i = 0; rc == 0 && i < gd_tx_rows(tx, 0); i++) {
@@ -399,6 +405,7 @@ void gd_pg_feed_stop(struct gd_engine *e)
         wake(f);
         pthread_join(f->thread, NULL);
     }
+    gd_pg_seen_note(e, true);
     gd_pg_conn_done(&f->c);
     if (f->wake >= 0)
         close(f->wake);

@@ -256,6 +256,8 @@ static int make_ready(struct gd_engine *e, const struct gd_store_options *o, str
         return -1;
     if (fence(e, err) < 0 || check_installation(e, o->path, err) < 0)
         return -1;
+    if (o->path)
+        gd_pg_seen_load(e, o->path);
     return gd_pg_feed_new(e, err);
 }
 
@@ -270,7 +272,9 @@ static struct gd_engine *new_engine(const struct gd_store_options *o, const stru
     e->unprepared = o->unprepared;
     e->accept_async = o->accept_async;
     e->deadline_ms = o->deadline_ms ? o->deadline_ms : GD_STORE_DEADLINE_MS;
+    e->seen_fd = -1;
     pthread_mutex_init(&e->lock_state, NULL);
+    pthread_mutex_init(&e->lock_era, NULL);
     gd_pg_conn_init(&e->w, e, "writer");
     gd_pg_conn_init(&e->r, e, "reader");
     gd_pg_conn_init(&e->apart, e, "apart");
@@ -325,7 +329,10 @@ void gd_pg_close(struct gd_engine *e)
     gd_pg_conn_done(&e->soon);
     gd_pg_conn_done(&e->lock);
     gd_pg_place_done(&e->place);
+    if (e->seen_fd >= 0)
+        close(e->seen_fd);
     pthread_mutex_destroy(&e->lock_state);
+    pthread_mutex_destroy(&e->lock_era);
     gd_free(e->node);
     gd_free(e->schema);
     gd_free(e->search_path);

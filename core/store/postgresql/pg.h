@@ -135,11 +135,17 @@ bool gd_pg_types_known(const PGresult *res); /* whether the store knows them all
 struct gd_pg_mark { /* a row of the feed; link tells it from another that has the same number */
     int64_t n, link;
 };
+struct gd_pg_seen {              /* where the log of the database ended, and in which era */
+    int64_t timeline, said, end; /* timeline 0: nothing was seen */
+};
 struct gd_engine {
     struct gd_pg_place place;
     struct gd_store_host host;
     char *node, *schema, *search_path;
-    const char *era; /* the server's words for gd_era(); NULL: not known yet */
+    const char *era;          /* the server's words for gd_era(); NULL: not known yet */
+    int seen_fd;              /* file that keeps what was seen; -1: none */
+    int64_t noted;            /* when that was written */
+    pthread_mutex_t lock_era; /* of saying that there is a new one */
     bool unprepared, accept_async;
     bool opening; /* until all that is there from the beginning is connected; one thread */
     int64_t deadline_ms;
@@ -150,6 +156,7 @@ struct gd_engine {
     int old_backend;            /* the server's process that had it */
     pthread_mutex_t lock_state; /* of what follows */
     char *installation, *server, *durability;
+    struct gd_pg_seen seen;
     struct gd_pg_mark acked; /* the newest row of ours that is known to be there */
     bool begun;              /* a group of this process is there */
     bool stopped;
@@ -183,6 +190,17 @@ int gd_pg_check(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
 /* A part of it: all that was acknowledged is there. Behind a pooler each transaction may meet another server.
  */
 int gd_pg_check_ours(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
+/* era.c: has the database been set back? What was seen, before asking; the question, as a statement of a
+ * transaction that asks something anyway; and the answer. When it was, that is said in the database: from
+ * then on gd_era() is another. */
+extern const char gd_pg_timeline[], gd_pg_era[];
+bool gd_pg_has_era(const struct gd_engine *e);
+struct gd_pg_seen gd_pg_seen(struct gd_engine *e);
+void gd_pg_era_ask(const struct gd_engine *e, struct gd_tx *tx);
+int gd_pg_era_take(struct gd_pg_conn *c, const struct gd_tx *tx, size_t stmt, const struct gd_pg_seen *before,
+                   int64_t until, struct gd_err *err);
+void gd_pg_seen_load(struct gd_engine *e, const char *path); /* file that belongs to this store */
+void gd_pg_seen_note(struct gd_engine *e, bool now);         /* [feed thread] else once a second */
 /* write.c, scrub.c */
 extern const struct gd_sql gd_pg_fence; /* see gd_tx_fence */
 int gd_pg_write(struct gd_engine *e, struct gd_list *group);

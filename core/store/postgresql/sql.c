@@ -2,7 +2,7 @@
  * embedded engine and in ids; gd_now() is the server's clock. statement_timestamp() is the one that an index
  * can be searched by; it stands still within a statement and is never ahead. Where the daemon's clock travels
  * (tests, demonstrations), it travels along: that is one parameter more, behind the statement's own.
- * gd_era() is the timeline that the server writes on: each promotion of a standby begins a new one. */
+ * gd_era(): era.c. */
 #include "store/postgresql/pg.h"
 
 #include <ctype.h>
