@@ -106,10 +106,11 @@
 #define GD_DESCRIPTION_MAX          65536 /* bytes of one provider description */
 #define GD_PROVIDERS_MAX            1024  /* descriptions of one platform */
 #define GD_OP_LISTED_MAX            65536 /* assets, steps, surfaces or facts of one operation, over all its runs */
-#define GD_OP_STEPS_SHOWN_MAX       64   /* guided steps of one operation */
-#define GD_VERIFY_LISTED_MAX        1000 /* differences that one look at all grants tells */
-#define GD_OP_CHOICES_MAX           4096 /* choices of one guided step */
-#define GD_NICE_BEHIND              2    /* threads that work for the loop stand so far behind it */
+#define GD_OP_STEPS_SHOWN_MAX       64               /* guided steps of one operation */
+#define GD_OP_STEPS_BYTES_MAX       GD_HTTP_BODY_MAX /* all of them, as JSON */
+#define GD_VERIFY_LISTED_MAX        1000             /* differences that one look at all grants tells */
+#define GD_OP_CHOICES_MAX           4096             /* choices of one guided step */
+#define GD_NICE_BEHIND              2   /* threads that work for the loop stand so far behind it */
 #define GD_LOOP_SLICE_US            100 /* of one turn of the loop, for each kind of work that comes in heaps */
 #define GD_OP_TEXT_MAX              65536         /* one text that a platform makes or reports */
 #define GD_OP_BROWSER_URL_MAX       16384         /* where a platform sends a browser to */

@@ -300,6 +300,19 @@ static bool put_choices(struct gd_op *op, json_t *o, const struct grantd_step *s
     return fine;
 }
 
+/* They are stored as one text, which is read back up to a size. */
+static void add_step(struct gd_op *op, json_t *j)
+{
+    GD_AUTO_FREE char *text = NULL;
+
+    (void)json_array_append_new(op->steps, j);
+    text = gd_json_dump(op->steps);
+    if (strlen(text) <= GD_OP_STEPS_BYTES_MAX)
+        return;
+    gd_op_stick(op, GRANTD_E_PLUGIN, "steps of more than %d bytes in one operation", GD_OP_STEPS_BYTES_MAX);
+    (void)json_array_remove(op->steps, json_array_size(op->steps) - 1);
+}
+
 void gd_op_h_step(grantd_op *p, const struct grantd_step *given)
 {
     struct gd_op *op = gd_op_of(p);
@@ -323,7 +336,7 @@ void gd_op_h_step(grantd_op *p, const struct grantd_step *given)
             (void)json_object_set_new(j, "lines", json_true());
         if (s.flags & GRANTD_STEP_MANY)
             (void)json_object_set_new(j, "many", json_true());
-        (void)json_array_append_new(op->steps, j);
+        add_step(op, j);
     } else {
         json_decref(j);
     }

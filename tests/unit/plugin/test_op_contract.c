@@ -73,6 +73,15 @@ static grantd_next *too_many_notes(grantd_op *op)
         grantd_note(op, grantd_strf(op, "n%d", i), "x");
     return grantd_finish(op);
 }
+static grantd_next *too_much_to_read(grantd_op *op)
+{
+    char *text = grantd_alloc(op, GD_OP_TEXT_MAX + 1);
+
+    memset(text, 'x', GD_OP_TEXT_MAX);
+    for (int i = 0; i < 17; i++)
+        grantd_step(op, .title = "read", .text = text);
+    return grantd_finish(op);
+}
 static grantd_next *too_much_kept(grantd_op *op)
 {
     char text[4001] = { 0 };
@@ -119,6 +128,7 @@ static void a_broken_contract_is_the_plugins_fault(void **state)
         { bad_random, "1 to 64 bytes" },
         { bad_digest, "without a key" },
         { too_many_notes, "more than 64" },
+        { too_much_to_read, "steps of more than 1048576 bytes" },
         { too_much_kept, "more than 32768 bytes are kept" },
         { too_many_assets, "more than 4096 assets" },
         { odd_surface, "unknown outcome" },
