@@ -67,10 +67,10 @@ int64_t kit_now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Turns the loop until so many lines have come, or the end, or 10 s. */
+/* Turns the loop until so many lines have come, or the end, or a minute. */
 void kit_wait_lines(struct fix *f, size_t lines)
 {
-    int64_t end = kit_now_ms() + 10000;
+    int64_t end = kit_now_ms() + 60000;
     size_t n = 0;
 
     while (n < lines && !f->eof && kit_now_ms() < end) {
@@ -86,7 +86,7 @@ void kit_wait_lines(struct fix *f, size_t lines)
 
 void kit_say(struct fix *f, const char *p, size_t n)
 {
-    int64_t end = kit_now_ms() + 10000;
+    int64_t end = kit_now_ms() + 60000;
 
     while (n && kit_now_ms() < end) {
         ssize_t k = send(f->fd, p, n, MSG_NOSIGNAL);
