@@ -24,7 +24,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [os.path.join(ROOT, "tests", "servers"), os.path.join(ROOT, "tests", "pg")]
 import cluster  # noqa: E402
 import start  # noqa: E402
-from start import free_port  # noqa: E402,F401
+from start import bytes_of, free_port  # noqa: E402,F401
 from browser import Browser, origin_of  # noqa: E402,F401
 
 BUILD = os.environ.get("GRANTD_BUILD", os.path.join(ROOT, "build", "debug"))
@@ -380,11 +380,8 @@ class Box:
             for name in names:
                 path = os.path.join(folder, name)
                 if os.path.isfile(path):
-                    with open(path, "rb") as file:
-                        self.forbid(file.read(), os.path.relpath(path, self.folder))
-        if os.path.exists(self.log_path):
-            with open(self.log_path, "rb") as file:
-                self.forbid(file.read(), "the log")
+                    self.forbid(bytes_of(path), os.path.relpath(path, self.folder))
+        self.forbid(bytes_of(self.log_path), "the log")
         if self.store:
             self.forbid(the_cluster().dump(self.store["url"]), "the database")
 
@@ -446,8 +443,7 @@ class Box:
             for name in names:
                 path = os.path.join(folder, name)
                 if os.path.isfile(path):
-                    with open(path, "rb") as file:
-                        data = file.read()
+                    data = bytes_of(path)
                     found |= {name for needle in needles if needle in data}
         return found | the_cluster().holding(self.store["url"], *needles) if self.store else found
 

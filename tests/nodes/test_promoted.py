@@ -2,7 +2,6 @@
 """A standby that lacks the last commits is promoted: what a node had received comes back out of its spool. As long as one
 that lives has not given back what it had, nobody presents a token that may be spent; and where the others went on without
 one, and were told that the token is spent, that is made good when it comes."""
-import os
 import time
 import unittest
 
@@ -265,16 +264,6 @@ class Promoted(Case):
         self.assertEqual(a.call("client.get", client=client)["client"]["state"], "erased")
         self.trio.whole()
 
-    def files_with(self, node, text):
-        """Beside the store, but for the list of whom was erased and the audit log"""
-        found = set()
-        for name in os.listdir(node.state):
-            if name.startswith("spool"):
-                with open(os.path.join(node.state, name), "rb") as file:
-                    if text.encode() in file.read():
-                        found.add(name)
-        return found
-
     def erased_in_what_was_lost(self):
         """A client who was made, asked, came by way of the first node, and was erased by the second, which nobody else has
         heard: the first was cut off, the third stopped, the standby behind."""
@@ -288,7 +277,7 @@ class Promoted(Case):
         self.assertEqual(c.daemon.stop(), 0)
         b.call("grant.revoke", grant=grant)
         b.call("client.erase", client=client, name="Anna Bakery")
-        self.assertTrue(self.files_with(a, client))
+        self.assertTrue(a.spools_with(client))
         self.away(b)
         self.fail_over()
         self.trio.start(c)
@@ -297,7 +286,7 @@ class Promoted(Case):
     def gone(self, client):
         """On no node is anything of him, and no node can be brought to give him out"""
         for node in self.trio.nodes:
-            wait_for(lambda node=node: not self.files_with(node, client), 20, 0.1)
+            wait_for(lambda node=node: not node.spools_with(client), 20, 0.1)
             wait_for(lambda node=node: not node.call("grant.list", client=client, state="active")["grants"], 20, 0.1)
         keys = "SELECT string_agg(state, ',') FROM grantd_keys.data_keys"
         wait_for(lambda: self.trio.sql(keys) == "erased", 20, 0.1)

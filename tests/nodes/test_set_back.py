@@ -104,8 +104,7 @@ class SetBack(Files, unittest.TestCase):
 
         def gone():
             """nothing of it is left beside the store, on either node"""
-            return not any(client.encode() in open(os.path.join(node.state, name), "rb").read() for node in (a, b)
-                           for name in os.listdir(node.state) if name.startswith("spool"))
+            return not a.spools_with(client) and not b.spools_with(client)
         wait_for(gone, 10, 0.1)
 
     def test_whom_another_node_erased_meanwhile_is_in_no_file(self):
@@ -117,16 +116,11 @@ class SetBack(Files, unittest.TestCase):
         b.call("grant.refresh", grant=grant)
         self.again(b)
         self.assertEqual(b.daemon.stop(), 0)
-
-        def found():
-            """files that name the client"""
-            return {name for name in os.listdir(b.state) if name.startswith("spool") and
-                    client.encode() in open(os.path.join(b.state, name), "rb").read()}
-        self.assertTrue(found())
+        self.assertTrue(b.spools_with(client))
         a.call("grant.revoke", grant=grant)
         a.call("client.erase", client=client, name="Anna Bakery")
         self.trio.start(b)
-        wait_for(lambda: not found(), 10, 0.1)
+        wait_for(lambda: not b.spools_with(client), 10, 0.1)
 
 
 class Witnessed(Files, unittest.TestCase):

@@ -13,7 +13,8 @@ for folder in ("daemon", "pg"):
     sys.path.insert(0, os.path.join(os.path.dirname(HERE), folder))
 from cluster import PASSWORD, Cluster, free_port  # noqa: E402,F401
 from harness import (  # noqa: E402,F401
-    AS_ORIGIN, BUILD, POLICIES, Box, Daemon, Gone, Rpc, RpcError, has_faults, program, wait_for)
+    AS_ORIGIN, BUILD, POLICIES, Box, Daemon, Gone, Rpc, RpcError, bytes_of, has_faults, program,
+    wait_for)
 from wire import Wire  # noqa: E402
 
 LEASE_MS = 2000
@@ -47,6 +48,11 @@ class Node(Box):
     def consent(self, app, login="anna", confirm=False, **item):
         self.trio.door_to(self)
         return super().consent(app, login, confirm, **item)
+
+    def spools_with(self, text):
+        """Names of the files beside the store, the list of whom was erased and the audit log apart, that hold this."""
+        return {name for name in os.listdir(self.state)
+                if name.startswith("spool") and text.encode() in bytes_of(os.path.join(self.state, name))}
 
     # -- one process
 
@@ -283,9 +289,7 @@ class Trio:
             node.search_secrets()
         for folder, _, names in os.walk(self.cluster.data):
             for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    with open(os.path.join(folder, name), "rb") as file:
-                        self.first.forbid(file.read(), "the database: " + name)
+                self.first.forbid(bytes_of(os.path.join(folder, name)), "the database: " + name)
 
     def logs(self, size=1200):
         return "\n".join(f"--- node {node.number}\n{node.log_tail(size)}" for node in self.nodes)

@@ -6,6 +6,7 @@ import unittest
 
 from cluster import PASSWORD, ROLE
 from kit import LOOP_MS, PgTest, Relay, wait_for
+from start import bytes_of
 
 
 TOLD = 15000  # ms; who is not told by our own deadline is told by nobody
@@ -282,9 +283,8 @@ class Faults(LoopTest):
     def in_files(self, text):
         for folder, _, names in os.walk(os.path.join(self.cluster.data, "base")):
             for name in names:
-                with open(os.path.join(folder, name), "rb") as file:
-                    if text in file.read():
-                        return True
+                if text in bytes_of(os.path.join(folder, name)):
+                    return True
         return False
 
 

@@ -60,6 +60,15 @@ def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def bytes_of(path):
+    """What is in a file that may go away at this moment; nothing then."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
 def wait_listening(process, port, log, seconds=20):
     """Until a server that says nothing when it is ready takes connections. Started is not yet listening: on a machine that
     has to read the program from its disk it is not for long."""
