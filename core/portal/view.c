@@ -170,13 +170,14 @@ static json_t *view_role(const json_t *role)
     return v;
 }
 
-static const char *asset_text(const json_t *item)
+/* NULL where the title says it already. */
+static const char *asset_text(const json_t *item, const char *title)
 {
     const json_t *asset = json_object_get(item, "asset");
+    const char *text = json_is_string(asset) ? json_string_value(asset)
+                                             : text_or(asset, "name", gd_json_text(asset, "id", NULL));
 
-    if (json_is_string(asset))
-        return json_string_value(asset);
-    return text_or(asset, "name", gd_json_text(asset, "id", NULL));
+    return text && title && !strcmp(text, title) ? NULL : text;
 }
 
 static bool one_of(const char *word, const char *a, const char *b, const char *c)
@@ -222,14 +223,15 @@ static json_t *view_problems(const json_t *item)
 
 static json_t *view_item(const struct gd_portal_pages *p, const json_t *item)
 {
-    const char *state = gd_json_text(item, "state", "");
+    const char *state = gd_json_text(item, "state", ""),
+               *title = text_or(item, "title", gd_json_text(item, "id", NULL));
     bool living = one_of(state, "open", "started", "waiting");
     json_t *v = json_object();
     char key[64];
 
     copy(v, item, "id");
-    set(v, "title", text_or(item, "title", gd_json_text(item, "id", NULL)));
-    set(v, "asset_text", asset_text(item));
+    set(v, "title", title);
+    set(v, "asset_text", asset_text(item, title));
     (void)snprintf(key, sizeof key, "state_%.32s", state);
     set(v, "state_text", gd_portal_pages_sentence(p, key));
     set(v, "state_class", state_class(state));

@@ -216,7 +216,8 @@ static json_t *sample(void)
         "\"state\":\"waiting\",\"reason\":\"OP_FORBIDDEN\",\"steps\":[{\"title\":\"s\",\"text\":\"u\","
         "\"url\":\"https://x.example/\","
         "\"copy\":\"c\",\"qr\":\"q\",\"ask\":\"code\",\"ask_label\":\"L\"}]},"
-        "{\"id\":\"it2\",\"title\":\"T\",\"role\":null,\"asset\":null,\"state\":\"open\",\"reason\":null,"
+        "{\"id\":\"it2\",\"title\":\"act_2\",\"role\":null,\"asset\":\"act_2\",\"state\":\"open\",\"reason\":"
+        "null,"
         "\"steps\":[]},"
         "{\"id\":\"it3\",\"title\":\"T\",\"role\":null,\"asset\":null,\"state\":\"declined\",\"reason\":null,"
         "\"steps\":[]},"
@@ -254,6 +255,8 @@ static void test_pages(void **state)
     assert_non_null(strstr(html, "name=\"item.it2\""));
     assert_int_equal(count(html, "name=\"item.it3\""), 1); /* declined: only its own button */
     assert_null(strstr(html, "item.it4"));
+    assert_int_equal(count(html, ">act_1<"), 1);
+    assert_int_equal(count(html, ">act_2<"), 1); /* the title says it already */
     assert_non_null(strstr(html, "<svg class=\"qr\""));
     assert_int_equal(count(html, "name=\"csrf\" value=\"token\""), count(html, "<form "));
     assert_int_equal(count(html, "value=\"decline\""), 2);
