@@ -542,8 +542,8 @@ class Bench:
             except RpcError as e:
                 if e.reason in (None, "INTERNAL"):
                     raise
-            return [c for c in node.call("client.list")["clients"]
-                    if c["id"] == client and c["state"] == "erased" and "Anna" not in c["name"]]
+            seen = node.call("client.get", client=client)["client"]  # a list has a page of them
+            return seen["state"] == "erased" and "Anna" not in seen["name"]
         wait_for(one, PATIENCE, 0.05)
 
     # -- what must hold after each
