@@ -1,6 +1,7 @@
 /* grant/erased.c - a file that only grows, until it is halved when it is opened. */
 #include "grant/erased.h"
 
+#include "base/id.h"
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -21,11 +22,14 @@ struct gd_erased {
 
 static void take_lines(struct gd_erased *e, char *p)
 {
+    const char *space;
+    struct gd_id id;
     char *end;
 
-    for (; (end = strchr(p, '\n')); p = end + 1) { /* a torn last one was not relied on */
+    for (; (end = strchr(p, '\n')); p = end + 1) { /* a torn one was not relied on */
         *end = '\0';
-        if (strchr(p, ' '))
+        space = strchr(p, ' ');
+        if (space && gd_id_parse(&id, "cl", space + 1, strlen(space + 1)))
             (void)gd_map_set(&e->names, p, e);
     }
 }
@@ -46,9 +50,10 @@ static int read_file(struct gd_erased *e, off_t size)
     return from > 0 ? 1 : 0;
 }
 
+/* What a full disk tore off before it ends here, and takes this one not along. */
 static bool append(int fd, const char *name)
 {
-    GD_AUTO_FREE char *line = gd_strf("%s\n", name);
+    GD_AUTO_FREE char *line = gd_strf("\n%s\n", name);
 
     return write(fd, line, strlen(line)) == (ssize_t)strlen(line);
 }
