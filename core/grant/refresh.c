@@ -16,7 +16,7 @@
 #define AUDIT_PATIENCE_MS (10 * 60 * 1000)
 #define NO_DUE_MS         60000
 #define OTHERS_MS         5000  /* until it is looked whether another node did what was due */
-#define BEHIND_MS         1000  /* until it is looked whether all nodes have come back */
+#define AGAIN_MS          1000  /* the same, of what nobody is at */
 #define STEP_IN_MS        20000 /* a token that lives shorter is anybody's to renew */
 
 /* By the clock that all nodes share; a node's own is compared with nobody's. A lease whose time is over while
@@ -39,7 +39,8 @@ GD_SQL(sql_current,
        "SELECT c.gen, c.account_id, c.scope, c.issued_at, c.expires_at, c.refresh_expires_at, c.horizon_at, "
        "c.shape,"
        " c.retry_class, c.retry_grace_ms, c.attempts, c.status, c.lease_attempt, v.attempt_id, v.parent_gen,"
-       " v.created_at, v.sealed, c.next_at, c.lease_owner"
+       " v.created_at, v.sealed, c.next_at, c.lease_owner,"
+       " CASE WHEN c.lease_owner IS NULL AND c.retry_class <> $3 AND " GD_NODES_BEHIND " THEN 1 ELSE 0 END"
        " FROM credentials c LEFT JOIN token_versions v"
        " ON v.workspace = c.workspace AND v.attempt_id = c.current_attempt WHERE c.workspace = $1 AND c.id = "
        "$2");
@@ -281,7 +282,7 @@ void gd_lease_add(struct gd_tx *tx, const struct gd_lease *l)
               GD_P_INT(GRANTD_RETRY_OVERLAP));
     gd_tx_add(tx, &sql_intent, GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred), GD_P_TEXT(l->attempt),
               GD_P_TEXT(l->worker), GD_P_INT(l->deadline_ms));
-    gd_tx_add(tx, &sql_current, GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred));
+    gd_tx_add(tx, &sql_current, GD_P_TEXT(l->workspace), GD_P_TEXT(l->cred), GD_P_INT(GRANTD_RETRY_NONE));
     gd_tx_lease(tx);
 }
 
@@ -438,15 +439,15 @@ static void say_why_not(const struct gd_flight *f, bool behind, struct gd_err *r
         gd_err_set(ret, GD_R_CONFLICT, "another node is renewing the credential");
 }
 
-/* No lease: another node has it, or was here before us. The index follows the row; when that has a newer
- * generation than we knew, what was to be done is done. One that is as we knew it, and that nobody has, waits
- * for a node. */
+/* No lease: another node has it, or was here before us, or all wait for a node. The index follows the row;
+ * when that has a newer generation than we knew, what was to be done is done. What nobody has any more, is
+ * soon looked at again. */
 static void follow_row(struct gd_flight *f, const struct gd_tx *tx)
 {
     struct gd_broker *b = f->b;
     struct gd_ix_cred *c = gd_cred_at(&b->ix, f->cred);
     int64_t gen = gd_tx_int(tx, ROW, 0, 0);
-    bool moved = gen > f->first_gen, behind = gen == f->first_gen && gd_tx_is_null(tx, ROW, 0, 18);
+    bool moved = gen > f->first_gen, nobodys = gd_tx_is_null(tx, ROW, 0, 18);
     enum gd_cred_status status;
     struct gd_err e;
 
@@ -456,10 +457,10 @@ static void follow_row(struct gd_flight *f, const struct gd_tx *tx)
         gd_tokens_drop(b->tokens, f->cred);
     c->gen = (uint32_t)gen;
     c->expires_at = gd_tx_int(tx, ROW, 0, 4);
-    f->due = moved ? gd_tx_int(tx, ROW, 0, 17) : gd_now(b->d.clock) + (behind ? BEHIND_MS : OTHERS_MS);
+    f->due = moved ? gd_tx_int(tx, ROW, 0, 17) : gd_now(b->d.clock) + (nobodys ? AGAIN_MS : OTHERS_MS);
     if (c->status == GD_CRED_REVOKED || c->status == GD_CRED_RESTORED)
         f->due = GD_NEVER_DUE;
-    say_why_not(f, behind, &e);
+    say_why_not(f, gd_tx_int(tx, ROW, 0, 19) != 0, &e);
     if (!moved)
         gd_flight_fail(f, &e);
     gd_flight_end(f);

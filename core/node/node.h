@@ -89,10 +89,11 @@ bool gd_nodes_behind(const struct gd_nodes *n);
 bool gd_nodes_take_all(const struct gd_nodes *n);      /* not only what is this node's own */
 const char *gd_nodes_prefix(const struct gd_nodes *n); /* "nd...." */
 /* True in a statement while a node that lives has not found the present era complete. NULL is one that joined
- * before there were eras; the rows of a database may have come into a file. */
-#define GD_NODES_BEHIND                                                                     \
-    "(gd_era() <> '' AND EXISTS (SELECT 1 FROM nodes n WHERE n.era <> gd_era() AND n.state" \
-    " <> 'gone'))"
+ * before there were eras; the rows of a database may have come into a file, which has none. The era is read
+ * once a statement, not for each node. */
+#define GD_NODES_BEHIND                                                  \
+    "EXISTS (SELECT 1 FROM nodes n WHERE n.state <> 'gone' AND (SELECT " \
+    "gd_era()) NOT IN ('', n.era))"
 /* {"name","worker","among","nodes":[{"name","title","state","behind","lease_ms","version","started_at",
  * "seen_at"}]}; times by the database's clock, and all as the last beat has read it. */
 json_t *gd_nodes_status(const struct gd_nodes *n);

@@ -20,7 +20,7 @@ import signal
 import threading
 import time
 
-from trio import POLICIES, Cluster, Failover, Gone, Rpc, RpcError, Trio, wait_for
+from trio import POLICIES, Cluster, Failed, Failover, Gone, Rpc, RpcError, Trio, wait_for
 
 DATABASE = "database"
 LOSING = "promoted async"
@@ -34,10 +34,6 @@ WAIT = 30
 EACH = 2  # grants of each policy
 BUSY = ("CONFLICT", "OVERLOADED", "CREDENTIAL_RETRYING", "LEASE_LATE", "NODES_BEHIND")  # another node, or this one, is at it
 HELD = "CREDENTIAL_RESTORED"
-
-
-class Failed(Exception):
-    pass
 
 
 class Load:

@@ -37,7 +37,7 @@ import traceback
 import db_cycle
 from db_cycle import DATABASE, TROUBLES
 from over_cycle import OVER, takeover
-from trio import LEASE_MS, POLICIES, Cluster, Gone, Rpc, RpcError, Trio, wait_for
+from trio import LEASE_MS, POLICIES, Cluster, Failed, Gone, Rpc, RpcError, TooEarly, Trio, wait_for
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STARTUP = ("F22", "F23", "node.named")   # met while starting, when something was left behind before
@@ -65,14 +65,6 @@ def sources():
         with open(name, encoding="utf-8") as file:
             found |= set(re.findall(r'(?:GD_FAULT|fault_once)\([^;]*"(F\d\d|node\.\w+)"\)', file.read()))
     return sorted(found - set(ELSEWHERE))
-
-
-class Failed(Exception):
-    pass
-
-
-class TooEarly(Exception):
-    """The node met its point with something else that was due: nothing is said of it."""
 
 
 class Bench:
@@ -160,6 +152,15 @@ class Bench:
                     raise
                 self.result["supervised"] = turn + 1
 
+    def known(self):
+        """The victim's name as it is now. What else was due may have led it to its point by then."""
+        try:
+            self.result["worker"] = self.victim.worker()
+        except (Gone, OSError) as e:
+            if self.victim.up() and not self.victim.frozen():
+                raise
+            raise TooEarly() from e
+
     def action(self, mode):
         return "freeze" if mode == FROZEN else "kill9"
 
@@ -246,7 +247,7 @@ class Bench:
         if policy == "family":  # of its access token the answer to a doubt depends
             self.server.post("/_ctl/client", {"client_id": policy, "at_ttl": SHORT_TTL if point in DOUBT else 3600})
         if self.victim.up():
-            self.result["worker"] = self.victim.worker()
+            self.known()
             self.until_refreshed(self.rng.choice(self.others()), policy)
             try:
                 self.trio.same_everywhere(self.grants[policy])  # its news have come
@@ -414,7 +415,7 @@ class Bench:
             made = other.call("request.create", client=client, confirm=False, items=[{"app": policy}])
             link, request = made["link"], made["request"]["id"]
         self.arm(f"{point}:{self.action(mode)}")
-        self.result["worker"] = self.victim.worker()
+        self.known()
         self.trio.door_to(self.victim)
         browser = self.victim.browser()
         browser.timeout = 2
@@ -479,7 +480,7 @@ class Bench:
         self.ensure_grant(policy)
         grant = self.grants[policy]
         self.arm(f"{point}:{self.action(mode)}")
-        self.result["worker"] = self.victim.worker()
+        self.known()
         refresh = None
         if point == "F28":
             self.server.post("/_ctl/fault", {"action": "delay", "ms": 150, "grant_type": "refresh_token"})
@@ -522,7 +523,7 @@ class Bench:
         client = self.others()[0].call("grant.get", grant=grant)["grant"]["client"]
         self.others()[0].call("grant.revoke", grant=grant)
         self.arm(f"{point}:{self.action(mode)}")
-        self.result["worker"] = self.victim.worker()
+        self.known()
         try:
             Rpc(self.victim.socket_path, 3).call("client.erase", client=client, name="Anna Bakery")
         except (Gone, OSError, TimeoutError):

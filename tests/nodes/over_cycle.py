@@ -1,14 +1,10 @@
 """One cycle of the matrix at a point of a takeover: a node dies with an answer in its spool, and the one that buries it and
 takes over is the victim. Killed and started again at once, so that nobody's death but the first tells of what was left; or
 killed, or frozen, until a third one has found them both. Then the first comes back with its spool, and nothing is lost."""
-from trio import POLICIES, Gone, RpcError, wait_for
+from trio import POLICIES, Failed, Gone, RpcError, wait_for
 
 OVER = ("node.fence", "node.fencing", "node.fenced", "node.taken", "node.buried", "over.F23")
 TTL = 6
-
-
-class Failed(Exception):
-    pass
 
 
 def takeover(bench, point, policy, mode):
@@ -22,7 +18,7 @@ def takeover(bench, point, policy, mode):
     trio.buried(dead)
     trio.start(dead, faults="F13:kill9")
     bench.arm(f"{point.replace('over.', '')}:{bench.action(mode)}")
-    bench.result["worker"] = heir.worker()
+    bench.known()
     for node in (heir, dead):
         def alone(node=node):
             """two are alive, and nothing is left of the third"""

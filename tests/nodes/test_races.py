@@ -81,6 +81,28 @@ class Races(unittest.TestCase):
         for table in ("requests", "items", "links"):
             self.assertEqual(self.trio.sql(f"SELECT count(*) FROM grantd.{table}"), "0")
 
+    def test_a_lease_is_let_go_while_another_asks(self):
+        """Between its question for the lease and its look at the row the one who had it lets it go. All are there."""
+        node, told = self.trio.nodes[0], []
+        grant = node.consent("strict")
+
+        def ask():
+            try:
+                told.append(node.call("grant.refresh", grant=grant) and "ok")
+            except RpcError as e:
+                told.append(e.reason)
+        asker = threading.Thread(target=ask, daemon=True)
+        self.trio.sql("UPDATE grantd.credentials SET lease_owner = 'somebody', lease_until = 99999999999999")
+        with self.cluster.session(self.trio.database) as other:
+            other("BEGIN; LOCK TABLE grantd.intents IN SHARE MODE")  # in front of this it has no lease, behind it it looks
+            asker.start()
+            wait_for(lambda: self.waiting(1) or told, 20, 0.01)
+            self.trio.sql("UPDATE grantd.credentials SET lease_owner = NULL, lease_until = 0")
+            other("COMMIT")
+        asker.join(20)
+        self.assertEqual(told, ["CONFLICT"])
+        self.assertTrue(node.call("grant.refresh", grant=grant))
+
     def taken(self, client):
         return self.trio.sql(f"SELECT count(*) FROM grantd.flows WHERE client_id = '{client}' AND status = 'exchanging'") != "0"
 

@@ -22,6 +22,14 @@ LIMITS = {"request_deadline_ms": 400, "quiet_ms": 400, "family_lease_ms": 1000, 
           "node_lease_ms": LEASE_MS, "outage_ms": 1000, "margin_min_ms": 500}
 
 
+class Failed(Exception):
+    """What must hold does not."""
+
+
+class TooEarly(Exception):
+    """The node met its point with something else that was due: nothing is said of it."""
+
+
 class Node(Box):
     """One of them. What all share belongs to the first."""
 
@@ -292,4 +300,5 @@ class Trio:
                 self.first.forbid(bytes_of(os.path.join(folder, name)), "the database: " + name)
 
     def logs(self, size=1200):
-        return "\n".join(f"--- node {node.number}\n{node.log_tail(size)}" for node in self.nodes)
+        return "\n".join(f"--- node {node.number}{'' if node.up() else ', ended'}{', frozen' if node.frozen() else ''}\n"
+                         f"{node.log_tail(size)}" for node in self.nodes)
