@@ -678,7 +678,7 @@ def main():
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--troubles", type=int, default=30, help="cycles of each trouble of the database")
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=5)
     parser.add_argument("--point", action="append")
     parser.add_argument("--policy", action="append")
     parser.add_argument("--mode", action="append")
