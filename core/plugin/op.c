@@ -165,15 +165,7 @@ static void destroy(struct gd_op *op)
         op->env.transport->cancel(op->env.transport, &op->call);
     run_done(op);
     gd_op_result_done(op);
-    for (size_t i = 0; i < GD_OP_ARGS; i++)
-        gd_free(op->args[i]);
-    json_decref(op->options);
-    json_decref(op->query);
-    json_decref(op->inputs);
-    json_decref(op->params);
-    gd_doc_free(op->notice);
-    json_decref(op->grant);
-    json_decref(op->description);
+    gd_op_given_done(op);
     gd_log_free(op->log);
     gd_free(op->app);
     if (op->env.loop)
@@ -575,60 +567,6 @@ static grantd_fn *function_of(const struct grantd_platform *p, enum gd_op_kind k
     }
 }
 
-static bool all_text(const json_t *given)
-{
-    const char *key;
-    json_t *v;
-
-    json_object_foreach((json_t *)(uintptr_t)given, key, v) if (!json_is_string(v)) return false;
-    return json_is_object(given);
-}
-
-/* Options as text, whatever the configuration wrote; only read from here on. */
-static json_t *texts_of(json_t *given)
-{
-    json_t *o, *v;
-    const char *key;
-
-    if (all_text(given))
-        return json_incref(given);
-    o = json_object();
-    json_object_foreach((json_t *)(uintptr_t)given, key, v)
-    {
-        GD_AUTO_FREE char *text = NULL;
-
-        if (json_is_string(v))
-            text = gd_strdup(json_string_value(v));
-        else if (json_is_integer(v))
-            text = gd_strf("%lld", (long long)json_integer_value(v));
-        else if (json_is_boolean(v))
-            text = gd_strdup(json_is_true(v) ? "true" : "false");
-        if (text)
-            (void)json_object_set_new(o, key, json_string(text));
-    }
-    return o;
-}
-
-static void copy_given(struct gd_op *op, const struct gd_op_given *g)
-{
-    for (size_t i = 0; i < GD_OP_ARGS; i++)
-        op->args[i] = gd_strdup(g->args[i]);
-    op->options = texts_of(g->options);
-    op->query = json_incref(g->query);
-    op->inputs = json_incref(g->inputs);
-    op->params = json_incref(g->params);
-    op->notice = g->notice ? gd_doc_answer(g->notice) : NULL;
-    op->grant = json_incref(g->grant);
-    op->description = json_incref(g->description);
-    op->kept = g->kept ? json_copy(g->kept) : json_object();
-    op->notes = g->notes ? json_copy(g->notes) : json_object();
-    op->assets = json_array();
-    op->steps = json_array();
-    op->surfaces = json_array();
-    op->observed = json_object();
-    op->warnings = json_object();
-}
-
 /* Where the old refresh token stays good for as long as the new one was not used, libcurl may present it
  * twice. That is not the platform's to judge: it knows the protocol, the credential's class is the host's. */
 static bool may_reuse(const struct gd_op_start *s)
@@ -660,7 +598,7 @@ struct gd_op *gd_op_start(const struct gd_op_env *env, const struct gd_op_start 
     op->hard = gd_add_sat(now, s->hard_deadline_ms > s->deadline_ms ? s->hard_deadline_ms : s->deadline_ms);
     op->more_ms =
         (op->hard - now < GD_HTTP_AWAKE_MS ? op->hard - now : GD_HTTP_AWAKE_MS) + GD_HTTP_AWAKE_MS / 4;
-    copy_given(op, &s->given);
+    gd_op_take_given(op, &s->given);
     gd_list_init(&op->ready);
     if (env->loop)
         (void)uv_timer_init(env->loop, &op->timer);

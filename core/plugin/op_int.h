@@ -1,7 +1,8 @@
 /* plugin/op_int.h - an operation from inside. Private to the room and its tests.
  *
- * op.c drives (states, clocks, the end), op_next.c holds the constructors, op_result.c what a platform hands
- * over, op_http.c makes requests, op_host.c all other services. */
+ * op.c drives (states, clocks, the end), op_given.c keeps what it was given, op_next.c holds the
+ * constructors, op_result.c what a platform hands over, op_http.c makes requests, op_host.c all other
+ * services. */
 #ifndef GD_PLUGIN_OP_INT_H
 #define GD_PLUGIN_OP_INT_H
 
@@ -139,6 +140,10 @@ char *gd_op_clean_text(struct gd_op *op, const char *text);
 char *gd_op_clean_format(struct gd_op *op, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void gd_op_set_err(struct gd_op *op, int fail_class, enum gd_reason reason, const char *text);
 enum gd_reason gd_op_class_reason(int fail_class);
+
+/* Its own copies of what it was given, and what a platform adds to from then on (kept, notes, results). */
+void gd_op_take_given(struct gd_op *op, const struct gd_op_given *g);
+void gd_op_given_done(struct gd_op *op); /* what only it was given; gd_op_result_done frees the rest */
 
 /* Fills op->ask from what the platform wants to send; a failure sticks. */
 void gd_op_make_request(struct gd_op *op, const struct grantd_http *h);
