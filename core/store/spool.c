@@ -45,6 +45,7 @@ struct gd_spool {
     bool broken;        /* after an I/O error */
     bool old;           /* holds records of an earlier run that were not cleared yet */
     bool busy;          /* between gd_spool_group and gd_spool_settle */
+    bool here;          /* what that group brought is in the file */
     bool clear_later;
     bool forget;          /* what is cleared is not kept either */
     struct gd_kept *kept; /* NULL: what is in the store is in good hands */
@@ -394,11 +395,37 @@ void gd_spool_keep(struct gd_spool *s, int64_t ms, int64_t max)
 /* ---- writing
  * ---------------------------------------------------------------------------------------------------- */
 
+static uint64_t mark_of(const struct gd_tx *tx)
+{
+    const unsigned char *p = tx->spool;
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < tx->nspool; i++)
+        h = (h ^ p[i]) * 0x100000001b3u;
+    return h;
+}
+
+/* nopen when it is not. */
+static size_t find_open(const struct gd_spool *s, uint64_t mark)
+{
+    size_t i = 0;
+
+    while (i < s->nopen && s->open[i] != mark)
+        i++;
+    return i;
+}
+
+/* One that is tried again is in the file already: an outage must not fill it with copies. */
+static bool is_new(const struct gd_spool *s, const struct gd_tx *tx)
+{
+    return tx->spool && (!s->nopen || find_open(s, mark_of(tx)) == s->nopen);
+}
+
 static size_t gather(struct gd_spool *s, struct gd_list *group)
 {
     size_t n = 0, need = 0;
 
-    gd_list_each(it, group) need += gd_tx_of(it)->spool ? HEAD + gd_tx_of(it)->nspool : 0;
+    gd_list_each(it, group) need += is_new(s, gd_tx_of(it)) ? HEAD + gd_tx_of(it)->nspool : 0;
     if (need > s->cap) {
         s->out = gd_resize(s->out, need);
         s->cap = need;
@@ -407,7 +434,7 @@ static size_t gather(struct gd_spool *s, struct gd_list *group)
     {
         const struct gd_tx *tx = gd_tx_of(it);
 
-        if (!tx->spool)
+        if (!is_new(s, tx))
             continue;
         frame(s->out + n, tx->spool, tx->nspool, s->size);
         n += HEAD + tx->nspool;
@@ -451,6 +478,7 @@ int gd_spool_group(struct gd_spool *s, struct gd_list *group)
     else if (n)
         rc = append(s, n);
     s->busy = true;
+    s->here = rc == 0;
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
@@ -469,35 +497,25 @@ int gd_spool_wait(struct gd_spool *s)
         s->size += s->appended;
     else
         rc = take_back(s, rc);
+    s->here = rc == 0;
     s->appended = 0;
     pthread_mutex_unlock(&s->lock);
     return rc;
 }
 
-static uint64_t mark_of(const struct gd_tx *tx)
-{
-    const unsigned char *p = tx->spool;
-    uint64_t h = 0xcbf29ce484222325u;
-
-    for (size_t i = 0; i < tx->nspool; i++)
-        h = (h ^ p[i]) * 0x100000001b3u;
-    return h;
-}
-
 static void settle_one(struct gd_spool *s, const struct gd_tx *tx)
 {
     uint64_t mark = mark_of(tx);
+    size_t at = find_open(s, mark);
 
-    if (tx->result != GD_STORE_OK) {
-        if (s->nopen < OPEN_MAX_)
-            s->open[s->nopen++] = mark;
-        else
-            s->many = true;
+    if (at < s->nopen && tx->result == GD_STORE_OK)
+        s->open[at] = s->open[--s->nopen];
+    else if (at < s->nopen || tx->result == GD_STORE_OK || !s->here)
         return;
-    }
-    for (size_t i = 0; i < s->nopen; i++)
-        if (s->open[i] == mark)
-            s->open[i--] = s->open[--s->nopen];
+    else if (s->nopen < OPEN_MAX_)
+        s->open[s->nopen++] = mark;
+    else
+        s->many = true;
 }
 
 void gd_spool_settle(struct gd_spool *s, struct gd_list *group)

@@ -292,6 +292,30 @@ static void test_kept_while_one_is_open(void **state)
     gd_free(big);
 }
 
+/* A database that is away for hours, and answers that are tried again and again. */
+static void test_tried_again(void **state)
+{
+    char *big = gd_new(GD_SPOOL_RECORD_MAX + 1), got[4096] = "";
+    struct gd_spool *s;
+
+    (void)state;
+    memset(big, 'x', GD_SPOOL_RECORD_MAX);
+    assert_int_equal(gd_spool_open(&s, k.spool, NULL), 0);
+    for (int i = 0; i < 3000; i++)
+        assert_int_equal(group(s, i % 2 ? "one,two" : "two,one", GD_STORE_FAILED), 0);
+    assert_int_equal(gd_spool_size(s), 2 * (HEAD + 3));
+    assert_int_equal(gd_spool_replay(s, add, got, NULL), 0);
+    assert_string_equal(got, "two,one");
+    /* It is back: the spool is emptied again when it is long. */
+    assert_int_equal(group(s, "one", GD_STORE_OK), 0);
+    assert_int_equal(group(s, "new,two", GD_STORE_OK), 0);
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(group(s, big, GD_STORE_OK), 0);
+    assert_int_equal(gd_spool_size(s), 0);
+    gd_spool_free(s);
+    gd_free(big);
+}
+
 static void test_old_records_wait_for_clear(void **state)
 {
     char *big = gd_new(GD_SPOOL_RECORD_MAX + 1);
@@ -529,6 +553,7 @@ int main(void)
         T(test_clear),
         T(test_emptied_when_long),
         T(test_kept_while_one_is_open),
+        T(test_tried_again),
         T(test_old_records_wait_for_clear),
         T(test_clear_waits_for_open_ones),
         T(test_kept_when_cleared),
