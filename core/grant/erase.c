@@ -16,7 +16,13 @@
 #define ITS_REQUESTS "(SELECT id FROM requests WHERE workspace = $1 AND client_id = $2)"
 #define ITS_CREDS    "(SELECT id FROM credentials WHERE workspace = $1 AND client_id = $2)"
 #define ITS_GRANTS   "(SELECT id FROM grants WHERE workspace = $1 AND client_id = $2)"
-#define OPENED       "status IN ('pending', 'waiting') AND notes IS NOT NULL"
+/* What was told of any of it may name what the client gave. */
+#define ITS_OWN                                                                     \
+    "(SELECT id FROM grants WHERE workspace = $1 AND client_id = $2"                \
+    " UNION ALL SELECT id FROM requests WHERE workspace = $1 AND client_id = $2"    \
+    " UNION ALL SELECT id FROM credentials WHERE workspace = $1 AND client_id = $2" \
+    " UNION ALL SELECT $2)"
+#define OPENED "status IN ('pending', 'waiting') AND notes IS NOT NULL"
 
 GD_SQL(sql_mark,
        "UPDATE clients SET state = 'erasing', updated_at = $4, worker = $5 WHERE workspace = $1 AND id = $2"
@@ -63,7 +69,7 @@ GD_SQL(sql_surfaces,
        "UPDATE surfaces SET ref = NULL, note = NULL WHERE workspace = $1 AND grant_id IN " ITS_GRANTS
            CLIENT_ERASING);
 GD_SQL(sql_events,
-       "UPDATE events SET data = NULL WHERE workspace = $1 AND data IS NOT NULL AND subject IN " ITS_GRANTS
+       "UPDATE events SET data = NULL WHERE workspace = $1 AND data IS NOT NULL AND subject IN " ITS_OWN
            CLIENT_ERASING);
 GD_SQL(sql_grants,
        "UPDATE grants SET lifecycle = 'erased', asset_id = NULL, asset_kind = NULL, asset_name = NULL,"

@@ -273,6 +273,18 @@ class Codes(AtlasTest):
         self.assertEqual((told["warning"], sorted(told["text"].split("\n"))),
                          ("POST_PRIVATE", [said[one]["POST_PRIVATE"], said[two]["POST_PRIVATE"]]))
 
+    def test_what_was_warned_of_is_forgotten_with_the_client(self):
+        """The sentence names what the client gave: it stands in an event of the request, which goes, too."""
+        client = self.client()
+        _, request = self.ask({"mode": "codes"}, client=client)
+        (grant,) = self.submit(request, "dim10000001~7")["grants"]
+        self.rpc.call("grant.revoke", grant=grant["id"])
+        self.assertTrue(self.box.holding(b"dim10000001"))
+        self.rpc.call("client.erase", client=client, name="Anna Bakery")
+        self.assertEqual(self.box.holding(b"dim10000001"), set())
+        told = [e for e in self.rpc.call("event.list")["events"] if e["type"] == "request.warning"]
+        self.assertEqual([e.get("data") for e in told], [None])
+
     def test_when_none_is_good_others_can_be_handed_in(self):
         link, request = self.ask({"mode": "codes"})
         self.approve_guided(link)
