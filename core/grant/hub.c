@@ -15,11 +15,14 @@
     " v.attempt_id = c.current_attempt"
 GD_SQL(sql_hubs, HUB_ROW);
 GD_SQL(sql_hub, HUB_ROW " WHERE h.workspace = $1 AND h.id = $2");
+/* One for each hub, whoever comes first: links of two that were asked for at once are both the agency's. */
+GD_SQL(sql_hub_client, "INSERT INTO hubs (workspace, id, client_id, look_at, looks) VALUES ($1, $2, $3, 0, 0)"
+                       " ON CONFLICT (workspace, id) DO UPDATE SET client_id = COALESCE(hubs.client_id, $3)");
 GD_SQL(sql_client_insert,
        "INSERT INTO clients (workspace, id, name, email, locale, state, created_at, updated_at)"
-       " VALUES ($1, $2, $3, NULL, NULL, 'hub', $4, $4)");
-GD_SQL(sql_hub_client, "INSERT INTO hubs (workspace, id, client_id, look_at, looks) VALUES ($1, $2, $3, 0, 0)"
-                       " ON CONFLICT (workspace, id) DO UPDATE SET client_id = $3");
+       " SELECT $1, $2, $3, NULL, NULL, 'hub', $4, $4 FROM hubs WHERE workspace = $1 AND id = $3"
+       " AND client_id = $2");
+GD_SQL(sql_client_of, "SELECT client_id FROM hubs WHERE workspace = $1 AND id = $2");
 
 /* ---- which one ---- */
 
@@ -258,10 +261,14 @@ static void on_hub_row(void *arg, const struct gd_row *row)
     (void)snprintf(h->client, sizeof h->client, "%s", gd_row_text(row, 2) ? gd_row_text(row, 2) : "");
     (void)snprintf(h->cred, sizeof h->cred, "%s", gd_row_text(row, 3) ? gd_row_text(row, 3) : "");
     h->verified_at = gd_row_int(row, 4);
+    json_decref(h->observed);
+    json_decref(h->warnings);
+    gd_free(h->account);
     h->observed = row_json(row, 5);
     h->warnings = row_json(row, 8);
     h->account = gd_strdup(gd_row_text(row, 9));
     h->horizon_at = gd_row_int(row, 14);
+    gd_hub_clear(h);
     if (gd_row_text(row, 6))
         gd_err_set(&h->err, gd_reason_find(gd_row_text(row, 6)), "%s",
                    gd_row_text(row, 7) ? gd_row_text(row, 7) : "");
@@ -301,8 +308,8 @@ void gd_hubs_reload(struct gd_broker *b, const char *workspace, const char *hub)
 
 struct connecting {
     struct gd_hub_state *h;
-    char client[GD_ID_TEXT_MAX];
 };
+enum { HUB_UPSERT, CLIENT_INSERT, HUB_CLIENT }; /* statements that give a hub its client */
 
 static void on_link(void *arg, json_t *result, const struct gd_err *err)
 {
@@ -334,15 +341,16 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
 {
     struct gd_call *c = arg;
     struct connecting *k = c->state;
+    const char *client;
     struct gd_id id;
 
-    (void)tx;
     if (gd_call_store_failed(c, r, err))
         return;
     (void)GD_FAULT("hub.client");
-    if (gd_id_parse(&id, "cl", k->client, strlen(k->client)))
+    client = gd_tx_text(tx, HUB_CLIENT, 0, 0);
+    if (gd_id_parse(&id, "cl", client, strlen(client)))
         gd_index_add_client(&c->b->ix, &id, (uint16_t)gd_workspace_number(c->b, c->workspace));
-    (void)snprintf(k->h->client, sizeof k->h->client, "%s", k->client);
+    (void)snprintf(k->h->client, sizeof k->h->client, "%s", client);
     ask(c);
 }
 
@@ -352,6 +360,7 @@ void gd_hub_connect(struct gd_broker *b, const struct gd_actor *who, json_t *par
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
     struct connecting *k = gd_arena_alloc(c->arena, sizeof *k);
     int64_t now = gd_now(b->d.clock);
+    char client[GD_ID_TEXT_MAX];
     struct gd_tx *tx;
 
     c->state = k;
@@ -370,13 +379,13 @@ void gd_hub_connect(struct gd_broker *b, const struct gd_actor *who, json_t *par
     else if (k->h->client[0])
         ask(c);
     else {
-        gd_id_make(k->client, "cl", now, b->d.rng);
+        gd_id_make(client, "cl", now, b->d.rng);
         tx = gd_tx_new(b->d.store);
-        gd_tx_add(tx, &sql_client_insert, GD_P_TEXT(c->workspace), GD_P_TEXT(k->client),
-                  GD_P_TEXT(k->h->hub.id), GD_P_INT(now));
-        gd_tx_add(tx, &sql_hub_client, GD_P_TEXT(c->workspace), GD_P_TEXT(k->h->hub.id),
-                  GD_P_TEXT(k->client));
-        gd_tx_news(tx, c->workspace, k->client);
+        gd_tx_add(tx, &sql_hub_client, GD_P_TEXT(c->workspace), GD_P_TEXT(k->h->hub.id), GD_P_TEXT(client));
+        gd_tx_add(tx, &sql_client_insert, GD_P_TEXT(c->workspace), GD_P_TEXT(client), GD_P_TEXT(k->h->hub.id),
+                  GD_P_INT(now));
+        gd_tx_add(tx, &sql_client_of, GD_P_TEXT(c->workspace), GD_P_TEXT(k->h->hub.id));
+        gd_tx_news(tx, c->workspace, client);
         gd_tx_news(tx, c->workspace, gd_arena_strf(c->arena, "hub %s", k->h->hub.id));
         gd_store_commit(b->d.store, tx, on_client, c);
     }

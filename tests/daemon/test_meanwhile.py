@@ -295,6 +295,24 @@ class Left(MeanwhileTest):
         self.assertLessEqual(old, set(self.atlas.shares))
         self.stands(request)
 
+    def test_begun_anew_while_the_first_is_granted(self):
+        """The second attempt waits with a token of its own when the first one is granted: nobody goes on with it."""
+        self.patient()
+        browser = self.box.browser()
+        link, request = self.ask({"mode": "choose"})
+        browser.open(link)
+        self.approve(link)
+        item = self.items(request)[0]["id"]
+        line = self.held("/accounts", "grant.submit", request=request, item=item, inputs=[{"accounts": "a1"}])
+        browser.walk(login="anna")
+        self.assertEqual((self.states(request), len(self.atlas.living())), (["waiting"], 2))
+        self.atlas.hold.set()
+        (grant,) = line.reply()["grants"]
+        wait_for(lambda: len(self.atlas.living()) == 1, 10)
+        self.assertEqual(self.states(request), ["granted"])
+        self.assertEqual(self.rpc.call("grant.verify", grant=grant["id"])["observed"]["alive"], True)
+        self.assertEqual(self.rpc.call("grant.token", grant=grant["id"])["token_type"], "Bearer")
+
     @unittest.skipUnless(has_faults(), "a build without fault points")
     def test_a_crash_right_after(self):
         """Killed when the order is durable and nothing of it was done yet: the next start does it."""
@@ -460,6 +478,17 @@ class Hubs(MeanwhileTest):
         self.assertEqual(self.box.daemon.stop(), 0)
         self.box.start()
         self.assertTrue(self.rpc.call("hub.check", hub="agency")["ok"])
+
+    def test_two_ask_for_it_at_once(self):
+        """Both links are the agency's own, whichever is used."""
+        lines = [self.beside("hub.connect", hub="agency") for _ in range(2)]
+        links = [line.reply()["link"] for line in lines]
+        self.box.canaries.update(link.rsplit("/", 1)[1].encode() for link in links)
+        for link in links:
+            self.approve(link)
+            self.assertEqual(self.rpc.call("hub.get", hub="agency")["hub"]["state"], "ready")
+            self.assertEqual(self.rpc.call("grant.list")["grants"], [])
+        wait_for(lambda: len(self.atlas.living()) == 1)
 
     def test_only_hub_connect_asks_for_it(self):
         """Who may ask clients may not put another consent into the place of the agency's own."""
