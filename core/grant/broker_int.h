@@ -4,7 +4,7 @@
  *   load.c     start-up: keys, spool, intents, index      refresh.c  the refresh protocol, single flight
  *   root.c keys.c  the keyring's root, data keys          vend.c     the hot path and grant.token
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
- *   exchange.c made.c settle.c  one run of grant, what comes of it
+ *   exchange.c brought.c made.c settle.c  one run of grant, what comes of it
  *   meet.c     a run and a closing wait for each other
  *   close.c closing.c  revoke                             look.c seen.c  verify
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)

@@ -1,5 +1,6 @@
 /* grant/exchange_int.h - inside of one run of a platform's grant function: exchange.c runs and commits it,
- * made.c turns what came out into grants, settle.c is its end when there are none. */
+ * brought.c has the records of its answers, made.c turns what came out into grants, settle.c is its end when
+ * there are none. */
 #ifndef GD_GRANT_EXCHANGE_INT_H
 #define GD_GRANT_EXCHANGE_INT_H
 
@@ -60,6 +61,18 @@ struct gd_exchange *gd_exchange_new(struct gd_broker *b, struct gd_flow *f, gd_e
 void gd_exchange_commit(struct gd_exchange *x);
 void gd_exchange_add_warnings(struct gd_exchange *x, struct gd_tx *tx);
 void gd_exchange_finish(struct gd_exchange *x); /* the outcome is durable */
+
+/* ---- brought.c ---- */
+void gd_brought_reports(struct gd_exchange *x, const struct gd_op_result *r);
+/* x->rec from what the platform gave; without tokens when there is nothing new about them. */
+int gd_brought_record(struct gd_exchange *x, const struct gd_op_result *given, struct gd_err *err);
+/* The other items of this consent: each gets a flow of its own, with what a run needs. */
+int gd_brought_split(struct gd_exchange *x, struct gd_err *err);
+void gd_brought_progress(struct gd_exchange *x, json_t *notes, bool made);
+/* What is kept belongs to the credential; as long as there is none the flow holds it, sealed. */
+void gd_brought_kept(struct gd_exchange *x, const struct gd_op_result *r);
+/* Tokens and very many grants: the tokens first, with the progress; a crash in between goes on from there. */
+void gd_brought_part(struct gd_exchange *x, json_t *notes);
 
 /* ---- settle.c ---- */
 void gd_exchange_put_back(struct gd_exchange *x); /* it waits, with all that is known */
