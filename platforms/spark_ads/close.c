@@ -94,8 +94,8 @@ static grantd_next *on_revoked(grantd_op *op, const grantd_doc *a)
 {
     if (tt_code(op, a) == 0)
         return sp_creator_alive(op, on_dead);
-    if (tt_class(op, a) != GRANTD_E_REAUTH)
-        return tt_fail(op, a, TT_CLIENT);
+    if (!tt_dead(op, a))
+        return tt_fail_end(op, a, TT_CLIENT);
     grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_GONE);
     return grantd_finish(op);
 }
@@ -105,10 +105,10 @@ static grantd_next *on_dead(grantd_op *op, const grantd_doc *a)
     if (tt_code(op, a) == 0)
         grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_FAILED,
                        .text = "TikTok took the order, but the token still works");
-    else if (tt_class(op, a) == GRANTD_E_REAUTH)
+    else if (tt_dead(op, a))
         grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_CLOSED);
     else
-        return tt_fail(op, a, TT_CLIENT);
+        return tt_fail_end(op, a, TT_CLIENT);
     return grantd_finish(op);
 }
 
@@ -132,6 +132,13 @@ static const char *by_hand(grantd_op *op)
     return steps[kind(op)];
 }
 
+static const char *creator(const grantd_op *op)
+{
+    const char *id = grantd_arg(op, GRANTD_ARG_ACCOUNT_ID);
+
+    return id ? id : grantd_kept(op, "open_id");
+}
+
 /* The next open surface, of this kind or a later one; NULL: none is left. */
 static const char *find_next(grantd_op *op)
 {
@@ -153,7 +160,7 @@ static grantd_next *next_surface(grantd_op *op)
         return token(op);
     if (!tt_digits(id) || !asset(op) || !tt_digits(asset(op)))
         return grantd_fail(op, GRANTD_E_PROTOCOL, "the grant has an id that is none of TikTok");
-    if (!tt_token(op, whose(op)) || (whose(op) == TT_HUB && !hub(op)))
+    if (!tt_token(op, whose(op)) || (whose(op) == TT_HUB ? !hub(op) : !creator(op)))
         return report(op, GRANTD_SURFACE_MANUAL, by_hand(op));
     return order(op);
 }
@@ -161,13 +168,6 @@ static grantd_next *next_surface(grantd_op *op)
 static grantd_next *post(grantd_op *op, const char *path, const char *const *json)
 {
     return tt_post(op, whose(op), GRANTD_HTTP_REPEATABLE, path, json, on_ordered);
-}
-
-static const char *creator(const grantd_op *op)
-{
-    const char *id = grantd_arg(op, GRANTD_ARG_ACCOUNT_ID);
-
-    return id ? id : grantd_kept(op, "open_id");
 }
 
 static grantd_next *order(grantd_op *op)
@@ -195,13 +195,22 @@ static grantd_next *order(grantd_op *op)
     }
 }
 
-/* The creator's token is dead: its code is the creator's matter now, and the rest goes on. */
+/* The creator's token is dead: its code is the creator's matter now. The agency's: what needs it is tried
+ * again. The rest goes on in both cases. */
+static grantd_next *no_access(grantd_op *op)
+{
+    if (whose(op) == TT_CLIENT)
+        return report(op, GRANTD_SURFACE_MANUAL, by_hand(op));
+    return report(op, GRANTD_SURFACE_FAILED,
+                  "the agency's own access to TikTok has ended: order grantctl hub connect");
+}
+
 static grantd_next *on_ordered(grantd_op *op, const grantd_doc *a)
 {
-    if (tt_code(op, a) != 0 && whose(op) == TT_CLIENT && tt_class(op, a) == GRANTD_E_REAUTH)
-        return report(op, GRANTD_SURFACE_MANUAL, by_hand(op));
+    if (tt_class(op, a) == GRANTD_E_REAUTH)
+        return no_access(op);
     if (tt_code(op, a) != 0 && tt_stops(op, a))
-        return tt_fail(op, a, whose(op));
+        return tt_fail_end(op, a, whose(op));
     tt_note(op, "ordered", tt_code(op, a) == 0);
     if (kind(op) == MEMBER) /* no call shows the members of a TikTok account */
         return tt_code(op, a) == 0 || tt_class(op, a) == GRANTD_E_ABSENT
@@ -255,10 +264,12 @@ static int is_there(grantd_op *op, const grantd_doc *a)
     return 0;
 }
 
-/* A post without a code, and an account that is gone, are answered with an error (5.5). */
+/* A post without a code, and an account that is gone, are answered with an error (5.5). That it may not be
+ * seen, that the app is blocked or the version has ended is none of that. */
 static int says_none(grantd_op *op, const grantd_doc *a)
 {
-    return (kind(op) == AUTHORIZATION || kind(op) == LINK) && tt_code(op, a) > 0 && !tt_stops(op, a);
+    return (kind(op) == AUTHORIZATION || kind(op) == LINK) && tt_refuses(op, a) &&
+           tt_class(op, a) != GRANTD_E_FORBIDDEN;
 }
 
 static grantd_next *on_looked(grantd_op *op, const grantd_doc *a)
@@ -268,8 +279,12 @@ static grantd_next *on_looked(grantd_op *op, const grantd_doc *a)
 
     if (says_none(op, a))
         return is_gone(op);
+    if (tt_class(op, a) == GRANTD_E_REAUTH)
+        return no_access(op);
+    if (kind(op) <= LINK && tt_class(op, a) == GRANTD_E_FORBIDDEN)
+        return report(op, GRANTD_SURFACE_MANUAL, by_hand(op));
     if (!listed)
-        return tt_fail(op, a, whose(op));
+        return tt_fail_end(op, a, whose(op));
     if (is_there(op, a))
         return report(op,
                       kind(op) <= AUTHORIZATION || !tt_noted(op, "ordered", 0) ? GRANTD_SURFACE_MANUAL

@@ -70,14 +70,21 @@ const char *sp_scopes(grantd_op *op, const char *scope)
     return out;
 }
 
-#define TOKENS(op, a)                                                                         \
-    .access_token = grantd_text(op, a, "data.access_token"),                                  \
-    .refresh_token = grantd_text(op, a, "data.refresh_token"),                                \
-    .expires_in = grantd_num(op, a, "data.expires_in", 0),                                    \
-    .refresh_expires_in = grantd_num(op, a, "data.refresh_token_expires_in", 0),              \
-    .account_id = grantd_text(op, a, "data.open_id"),                                         \
-    .scope = sp_scopes(op, grantd_text(op, a, "data.scope")), .shape = GRANTD_SHAPE_ROTATING, \
-    .retry_class = GRANTD_RETRY_UNKNOWN
+/* NULL: it is as it was. */
+static const char *said(grantd_op *op, const grantd_doc *a, const char *path)
+{
+    const char *text = grantd_text(op, a, path);
+
+    return text && *text ? text : NULL;
+}
+
+#define TOKENS(op, a)                                                                                    \
+    .access_token = grantd_text(op, a, "data.access_token"),                                             \
+    .refresh_token = said(op, a, "data.refresh_token"),                                                  \
+    .expires_in = grantd_num(op, a, "data.expires_in", 0),                                               \
+    .refresh_expires_in = grantd_num(op, a, "data.refresh_token_expires_in", 0),                         \
+    .account_id = said(op, a, "data.open_id"), .scope = sp_scopes(op, grantd_text(op, a, "data.scope")), \
+    .shape = GRANTD_SHAPE_ROTATING, .retry_class = GRANTD_RETRY_UNKNOWN
 
 static grantd_next *on_tokens(grantd_op *op, const grantd_doc *a)
 {
@@ -111,7 +118,9 @@ static grantd_next *on_renewed(grantd_op *op, const grantd_doc *a)
 {
     if (tt_code(op, a) != 0)
         return tt_fail(op, a, TT_CLIENT);
-    return missing(op, a) ? tt_odd(op, missing(op, a)) : grantd_done(op, TOKENS(op, a));
+    if (!said(op, a, "data.access_token"))
+        return tt_odd(op, "access_token");
+    return grantd_done(op, TOKENS(op, a)); /* what it does not repeat is as it was: nothing new is dropped */
 }
 
 grantd_next *sp_creator_alive(grantd_op *op, grantd_doc_fn *next)

@@ -327,8 +327,10 @@ static grantd_next *on_read(grantd_op *op, const grantd_doc *a)
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
     i = sp_row(op, a, item(op), code(op));
-    if (i < 0 && tt_last_page(op, a, "data.list", page))
+    if (i < 0 && tt_last_page(op, a, "data.list", page)) {
+        grantd_note(op, "told", NULL); /* TikTok took it: it stays among what has to be closed */
         return not_listed(op);
+    }
     if (i < 0) {
         tt_note(op, "page", page + 1);
         return grantd_continue(op, sp_read);
@@ -336,8 +338,10 @@ static grantd_next *on_read(grantd_op *op, const grantd_doc *a)
     id = tt_row_id(op, a, i, "item_info.item_id");
     if (!id)
         return tt_odd(op, "item_id");
-    if ((v = not_active(op, a, i)))
+    if ((v = not_active(op, a, i))) {
+        grantd_note(op, "told", NULL);
         return verdict(op, v);
+    }
     report(op, a, i, id);
     grantd_note(op, "item", id);
     grantd_note(op, "good", "1");

@@ -4,10 +4,10 @@
  * it the agency's is tried, and what stays is a step for the client (4.5, open question 8). */
 #include "bc.h"
 
-static grantd_fn members, members_look, share, share_order, share_look, partner, partner_left, partner_look,
-    asked, asked_look, token;
-static grantd_doc_fn on_unassigned, on_members, on_unshared, on_share_look, on_left, on_ended,
-    on_partner_look, on_asked_members, on_asked_out, on_asked_look;
+static grantd_fn members, members_look, reaches, share, share_partners, share_order, share_look, partner,
+    partner_left, partner_look, asked, asked_look, token;
+static grantd_doc_fn on_unassigned, on_members, on_reaches, on_share_partners, on_unshared, on_share_look,
+    on_left, on_ended, on_partner_look, on_asked_members, on_asked_out, on_asked_look;
 
 static const char *hub(const grantd_op *op)
 {
@@ -79,6 +79,7 @@ grantd_next *bc_revoke(grantd_op *op)
     tt_note(op, "page", 1);
     tt_note(op, "out", 0);
     tt_note(op, "sweep", 0);
+    tt_note(op, "nohub", 0);
     return members(op);
 }
 
@@ -95,17 +96,22 @@ static grantd_next *next_member(grantd_op *op)
     return step_to(op, members);
 }
 
+/* What the agency's own token is needed for has to wait; what the client's closes has not. */
+static grantd_next *not_connected(grantd_op *op)
+{
+    grantd_surface(op, .kind = "member", .id = member(op), .outcome = GRANTD_SURFACE_FAILED,
+                   .text = "the agency's Business Center is not connected: order grantctl hub connect");
+    return next_member(op);
+}
+
 static grantd_next *members(grantd_op *op)
 {
     const char *id = member(op);
 
     if (!id)
         return share(op);
-    if (!tt_token(op, TT_HUB) || !hub(op)) {
-        grantd_surface(op, .kind = "member", .id = id, .outcome = GRANTD_SURFACE_FAILED,
-                       .text = "the agency's Business Center is not connected: order grantctl hub connect");
-        return next_member(op);
-    }
+    if (!tt_token(op, TT_HUB) || !hub(op))
+        return not_connected(op);
     return tt_post(
         op, TT_HUB, GRANTD_HTTP_REPEATABLE, "bc/asset/unassign/",
         grantd_pairs("bc_id", hub(op), "user_id", id, "asset_type", "ADVERTISER", "asset_id", asset(op)),
@@ -122,6 +128,8 @@ static grantd_next *look_members(grantd_op *op, grantd_doc_fn *next)
 
 static grantd_next *on_unassigned(grantd_op *op, const grantd_doc *a)
 {
+    if (tt_class(op, a) == GRANTD_E_REAUTH)
+        return not_connected(op);
     if (tt_code(op, a) != 0 && tt_stops(op, a))
         return tt_fail(op, a, TT_HUB);
     tt_note(op, "ordered", tt_code(op, a) == 0);
@@ -133,18 +141,16 @@ static grantd_next *members_look(grantd_op *op)
     return look_members(op, on_members);
 }
 
-/* An ad account that the Business Center does not have any more has no members. */
-static int not_ours(grantd_op *op, const grantd_doc *a)
-{
-    return tt_code(op, a) > 0 && !tt_stops(op, a);
-}
-
 static grantd_next *on_members(grantd_op *op, const grantd_doc *a)
 {
     int64_t n = grantd_len(op, a, "data.list"), page = tt_noted(op, "page", 1);
     const char *id = member(op);
 
-    if (!not_ours(op, a) && !tt_is_list(op, a, "data.list"))
+    if (tt_class(op, a) == GRANTD_E_REAUTH)
+        return not_connected(op);
+    if (tt_refuses(op, a) && tt_class(op, a) != GRANTD_E_ABSENT)
+        return reaches(op);
+    if (tt_class(op, a) != GRANTD_E_ABSENT && !tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
         if (grantd_equal(tt_row(op, a, i, "user_id"), id)) {
@@ -157,6 +163,23 @@ static grantd_next *on_members(grantd_op *op, const grantd_doc *a)
         return grantd_continue(op, members_look);
     }
     closed(op, "member", id);
+    return next_member(op);
+}
+
+/* An ad account that the Business Center does not have any more has no members. That it is the ad account
+ * which is refused, and not the agency's person, shows where the person may list all of them. */
+static grantd_next *reaches(grantd_op *op)
+{
+    return tt_get(op, TT_HUB, "bc/asset/admin/get/",
+                  grantd_pairs("bc_id", hub(op), "asset_type", "ADVERTISER", "page", "1", "page_size", "50"),
+                  on_reaches);
+}
+
+static grantd_next *on_reaches(grantd_op *op, const grantd_doc *a)
+{
+    if (!tt_is_list(op, a, "data.list"))
+        return tt_fail(op, a, TT_HUB);
+    closed(op, "member", member(op));
     return next_member(op);
 }
 
@@ -208,7 +231,7 @@ static grantd_next *on_unshared(grantd_op *op, const grantd_doc *a)
     if (tt_code(op, a) != 0 && other_side(op, a))
         return share_order(op);
     if (tt_code(op, a) != 0 && tt_stops(op, a))
-        return tt_fail(op, a, whose(op));
+        return tt_fail_end(op, a, whose(op));
     tt_note(op, "ordered", tt_code(op, a) == 0);
     tt_note(op, "page", 1);
     return share_look(op);
@@ -218,7 +241,7 @@ static grantd_next *share_look(grantd_op *op)
 {
     const char *client = surface(op, "partner_asset", 0);
 
-    if (tt_token(op, TT_HUB))
+    if (tt_token(op, TT_HUB) && !tt_noted(op, "nohub", 0))
         tt_note(op, "whose", TT_HUB);
     return tt_get(op, whose(op), "bc/partner/asset/get/",
                   grantd_pairs(SIDES(op, client), "asset_type", "ADVERTISER", "share_type",
@@ -244,14 +267,65 @@ static grantd_next *on_share_look(grantd_op *op, const grantd_doc *a)
     int64_t n = grantd_len(op, a, "data.list"), page = tt_noted(op, "page", 1);
     const char *client = surface(op, "partner_asset", 0);
 
-    if (!not_ours(op, a) && !tt_is_list(op, a, "data.list"))
-        return tt_fail(op, a, whose(op));
+    if (whose(op) == TT_HUB && tt_class(op, a) == GRANTD_E_REAUTH && tt_token(op, TT_CLIENT)) {
+        tt_note(op, "nohub", 1);
+        tt_note(op, "whose", TT_CLIENT);
+        return step_to(op, share_look);
+    }
+    if (tt_refuses(op, a))
+        return step_to(op, share_partners);
+    if (!tt_is_list(op, a, "data.list"))
+        return tt_fail_end(op, a, whose(op));
     for (int64_t i = 0; i < n; i++)
         if (grantd_equal(tt_row(op, a, i, "asset_id"), asset(op)))
             return share_stays(op, client);
     if (!tt_last_page(op, a, "data.list", page)) {
         tt_note(op, "page", page + 1);
         return grantd_continue(op, share_look);
+    }
+    closed(op, "partner_asset", client);
+    return step_to(op, partner);
+}
+
+/* What is shared is not listed: of those who are no partners any more there is nothing to list. */
+static grantd_next *partners(grantd_op *op, const char *client, grantd_doc_fn *next)
+{
+    return tt_get(op, whose(op), "bc/partner/get/",
+                  grantd_pairs("bc_id", whose(op) == TT_CLIENT ? client : hub(op), BC_PAGE(op, 50)), next);
+}
+
+static int lists_partner(grantd_op *op, const grantd_doc *a, const char *client)
+{
+    const char *other = whose(op) == TT_CLIENT ? hub(op) : client;
+    int64_t n = grantd_len(op, a, "data.list");
+
+    for (int64_t i = 0; i < n; i++)
+        if (grantd_equal(tt_row(op, a, i, "bc_id"), other))
+            return 1;
+    return 0;
+}
+
+static grantd_next *share_partners(grantd_op *op)
+{
+    return partners(op, surface(op, "partner_asset", 0), on_share_partners);
+}
+
+static grantd_next *on_share_partners(grantd_op *op, const grantd_doc *a)
+{
+    const char *client = surface(op, "partner_asset", 0);
+    int64_t page = tt_noted(op, "page", 1);
+
+    if (!tt_is_list(op, a, "data.list"))
+        return tt_fail_end(op, a, whose(op));
+    if (lists_partner(op, a, client)) {
+        grantd_surface(op, .kind = "partner_asset", .id = client, .outcome = GRANTD_SURFACE_FAILED,
+                       .text =
+                           "TikTok does not list what this partner shares: whether it ended is not known");
+        return step_to(op, partner);
+    }
+    if (!tt_last_page(op, a, "data.list", page)) {
+        tt_note(op, "page", page + 1);
+        return grantd_continue(op, share_partners);
     }
     closed(op, "partner_asset", client);
     return step_to(op, partner);
@@ -301,8 +375,12 @@ static grantd_next *on_left(grantd_op *op, const grantd_doc *a)
 
     if (tt_code(op, a) != 0 && other_side(op, a))
         return partner_left(op);
-    if (!not_ours(op, a) && !tt_is_list(op, a, "data.list"))
-        return tt_fail(op, a, whose(op));
+    if (tt_refuses(op, a)) { /* it is not ended before it is seen that nothing else stands on it */
+        tt_note(op, "ordered", 0);
+        return step_to(op, partner_look);
+    }
+    if (!tt_is_list(op, a, "data.list"))
+        return tt_fail_end(op, a, whose(op));
     if (grantd_len(op, a, "data.list") == 0 || grantd_equal(grantd_input(op, "end_partnership"), "yes"))
         return partner_order(op);
     grantd_surface(op, .kind = "partner", .id = client, .outcome = GRANTD_SURFACE_CLOSED,
@@ -314,7 +392,7 @@ static grantd_next *on_left(grantd_op *op, const grantd_doc *a)
 static grantd_next *on_ended(grantd_op *op, const grantd_doc *a)
 {
     if (tt_code(op, a) != 0 && tt_stops(op, a))
-        return tt_fail(op, a, whose(op));
+        return tt_fail_end(op, a, whose(op));
     tt_note(op, "ordered", tt_code(op, a) == 0);
     tt_note(op, "page", 1);
     return partner_look(op);
@@ -322,26 +400,22 @@ static grantd_next *on_ended(grantd_op *op, const grantd_doc *a)
 
 static grantd_next *partner_look(grantd_op *op)
 {
-    const char *own = whose(op) == TT_CLIENT ? surface(op, "partner", 0) : hub(op);
-
-    return tt_get(op, whose(op), "bc/partner/get/", grantd_pairs("bc_id", own, BC_PAGE(op, 50)),
-                  on_partner_look);
+    return partners(op, surface(op, "partner", 0), on_partner_look);
 }
 
 static grantd_next *on_partner_look(grantd_op *op, const grantd_doc *a)
 {
-    int64_t n = grantd_len(op, a, "data.list"), page = tt_noted(op, "page", 1);
-    const char *client = surface(op, "partner", 0), *other = whose(op) == TT_CLIENT ? hub(op) : client;
+    const char *client = surface(op, "partner", 0);
+    int64_t page = tt_noted(op, "page", 1);
 
     if (!tt_is_list(op, a, "data.list"))
-        return tt_fail(op, a, whose(op));
-    for (int64_t i = 0; i < n; i++)
-        if (grantd_equal(tt_row(op, a, i, "bc_id"), other)) {
-            grantd_surface(op, .kind = "partner", .id = client,
-                           .outcome = ordered(op) ? GRANTD_SURFACE_FAILED : GRANTD_SURFACE_MANUAL,
-                           .text = "in Business Center open Users, Partners, and remove the partner");
-            return step_to(op, asked);
-        }
+        return tt_fail_end(op, a, whose(op));
+    if (lists_partner(op, a, client)) {
+        grantd_surface(op, .kind = "partner", .id = client,
+                       .outcome = ordered(op) ? GRANTD_SURFACE_FAILED : GRANTD_SURFACE_MANUAL,
+                       .text = "in Business Center open Users, Partners, and remove the partner");
+        return step_to(op, asked);
+    }
     if (!tt_last_page(op, a, "data.list", page)) {
         tt_note(op, "page", page + 1);
         return grantd_continue(op, partner_look);
@@ -370,8 +444,14 @@ static grantd_next *on_asked_members(grantd_op *op, const grantd_doc *a)
 {
     const char *id = tt_row_id(op, a, 0, "user_id");
 
-    if (!not_ours(op, a) && !tt_is_list(op, a, "data.list"))
+    if (tt_class(op, a) == GRANTD_E_REAUTH) {
+        grantd_surface(op, .kind = "access", .id = surface(op, "access", 0), .outcome = GRANTD_SURFACE_FAILED,
+                       .text = "the agency's Business Center is not connected: order grantctl hub connect");
+        return token(op);
+    }
+    if (!tt_refuses(op, a) && !tt_is_list(op, a, "data.list"))
         return tt_fail(op, a, TT_HUB);
+    tt_note(op, "empty", tt_code(op, a) == 0 && !id);
     if (tt_code(op, a) != 0 || !id || tt_noted(op, "out", 0) >= 200)
         return asked_look(op);
     return tt_post(
@@ -405,9 +485,13 @@ static grantd_next *asked_stays(grantd_op *op)
 {
     grantd_surface(
         op, .kind = "access", .id = surface(op, "access", 0), .outcome = GRANTD_SURFACE_MANUAL,
-        .text = "no member of the agency is on it any more, but TikTok has no call that gives it back: "
-                "remove the ad account in the agency's Business Center, or let the owner remove the "
-                "agency");
+        .text = tt_noted(op, "empty", 0)
+                    ? "no member of the agency is on it any more, but TikTok has no call that gives it back: "
+                      "remove the ad account in the agency's Business Center, or let the owner remove the "
+                      "agency"
+                    : "members of the agency may still be on it, and TikTok has no call that gives it back: "
+                      "remove the ad account in the agency's Business Center, or let the owner remove the "
+                      "agency");
     return token(op);
 }
 

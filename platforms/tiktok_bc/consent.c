@@ -134,8 +134,8 @@ static grantd_next *on_ended(grantd_op *op, const grantd_doc *a)
 {
     if (tt_code(op, a) == 0)
         return tt_accounts(op, TT_CLIENT, on_dead);
-    if (tt_class(op, a) != GRANTD_E_REAUTH)
-        return tt_fail(op, a, TT_CLIENT);
+    if (!tt_dead(op, a))
+        return tt_fail_end(op, a, TT_CLIENT);
     grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_GONE);
     return tt(op)->then(op);
 }
@@ -146,10 +146,10 @@ static grantd_next *on_dead(grantd_op *op, const grantd_doc *a)
     if (tt_code(op, a) == 0)
         grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_FAILED,
                        .text = "TikTok took the order, but the token still works");
-    else if (tt_class(op, a) == GRANTD_E_REAUTH)
+    else if (tt_dead(op, a))
         grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_CLOSED);
     else
-        return tt_fail(op, a, TT_CLIENT);
+        return tt_fail_end(op, a, TT_CLIENT);
     return tt(op)->then(op);
 }
 

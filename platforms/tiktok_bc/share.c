@@ -403,7 +403,7 @@ static grantd_next *on_added(grantd_op *op, const grantd_doc *a)
         return batch_done(op);
     if (code == 20001 || code == 40050)
         return unclear(op, code);
-    if (is_linked(op, a)) {
+    if (is_linked(op, a) && batch(op, "own") == 1) { /* of many it is said of one: refused() finds it */
         grantd_warn(
             op, "ALREADY_LINKED",
             "TikTok says that an ad account is linked to a Business Center already: several may have it; "

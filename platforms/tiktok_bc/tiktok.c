@@ -207,6 +207,20 @@ int tt_stops(grantd_op *op, const grantd_doc *a)
     }
 }
 
+int tt_dead(grantd_op *op, const grantd_doc *a)
+{
+    return tt_code(op, a) == 40102 || tt_code(op, a) == 40105;
+}
+
+int tt_refuses(grantd_op *op, const grantd_doc *a)
+{
+    int64_t code = tt_code(op, a);
+    int class = tt_class(op, a);
+
+    return code > 0 && (class == GRANTD_E_ABSENT || class == GRANTD_E_FORBIDDEN || code == 40002 ||
+                        code == 40300 || code == 40302);
+}
+
 static int holds_secret(grantd_op *op, const char *text)
 {
     const char *const secrets[] = {
@@ -299,6 +313,14 @@ grantd_next *tt_fail(grantd_op *op, const grantd_doc *a, int whose)
                        said);
 }
 
+grantd_next *tt_fail_end(grantd_op *op, const grantd_doc *a, int whose)
+{
+    if (whose != TT_HUB && tt_class(op, a) == GRANTD_E_REAUTH && !tt_dead(op, a))
+        return grantd_fail(op, GRANTD_E_FORBIDDEN, "%s (TikTok %lld): the token was not said to be dead",
+                           meaning(tt_code(op, a)), (long long)tt_code(op, a));
+    return tt_fail(op, a, whose);
+}
+
 /* ---- rows and pages ---------------------------------------------------------------------------------- */
 
 const char *tt_row(grantd_op *op, const grantd_doc *a, int64_t i, const char *member)
@@ -313,10 +335,15 @@ const char *tt_row_id(grantd_op *op, const grantd_doc *a, int64_t i, const char 
     return id && tt_digits(id) ? id : NULL;
 }
 
+enum { PAGE_LEAST = 20 }; /* no page that is asked for is smaller */
+
 int tt_last_page(grantd_op *op, const grantd_doc *a, const char *list, int64_t page)
 {
-    return grantd_len(op, a, list) == 0 || page >= grantd_num(op, a, "data.page_info.total_page", 0) ||
-           page >= TT_IDS_MAX;
+    int64_t n = grantd_len(op, a, list), pages = grantd_num(op, a, "data.page_info.total_page", 0);
+
+    if (n == 0 || page >= TT_IDS_MAX)
+        return 1;
+    return pages > 0 ? page >= pages : n < PAGE_LEAST;
 }
 
 int tt_digits(const char *text)

@@ -53,7 +53,14 @@ int tt_stops(grantd_op *op, const grantd_doc *a);
 int tt_says(grantd_op *op, const grantd_doc *a, const char *part);
 /* What it said, fit to be shown: printable, cut, without a secret in it. */
 const char *tt_said(grantd_op *op, const grantd_doc *a);
+/* The token itself is dead: not that a login, a scope or a code is missing. */
+int tt_dead(grantd_op *op, const grantd_doc *a);
+/* What was named is refused, be it that it is not there, or that it may not be seen: which of both is no
+ * answer yet. Of an app that is blocked or a version that has ended nothing at all was said. */
+int tt_refuses(grantd_op *op, const grantd_doc *a);
 grantd_next *tt_fail(grantd_op *op, const grantd_doc *a, int whose);
+/* The same at the end of a grant, where REAUTH says that the client's token is gone. */
+grantd_next *tt_fail_end(grantd_op *op, const grantd_doc *a, int whose);
 /* A success that lacks what it must have. */
 grantd_next *tt_odd(grantd_op *op, const char *what);
 
