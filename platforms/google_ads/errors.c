@@ -346,9 +346,14 @@ static void say_when(grantd_op *op, const grantd_doc *a, const struct ga_error *
 
 /* ---- failing ---- */
 
-/* With the hub's token nobody of the client's can help. */
+/* With the hub's token nobody of the client's can help. What is absent is settled where it was asked for: as
+ * the end of an operation it would say that all is gone (facts: error table, "ABSENT on revoke, else
+ * CALLER").
+ */
 static int adapted(grantd_op *op, const struct ga_error *e)
 {
+    if (e->fails == GRANTD_E_ABSENT)
+        return GRANTD_E_CONFIG;
     if (ga(op)->who != GA_HUB || e->fails != GRANTD_E_REAUTH)
         return e->fails;
     return ga_is(e, "OAUTH_TOKEN_EXPIRED") ? GRANTD_E_TRANSIENT : GRANTD_E_CONFIG;
@@ -367,7 +372,7 @@ grantd_next *ga_fail_as(grantd_op *op, const grantd_doc *a, const struct ga_erro
         say_when(op, a, e);
     if (ga_is(e, "TOO_MANY_INVITES PENDING_INVITATIONS_LIMIT_EXCEEDED"))
         grantd_warn(op, "INVITATIONS_AT_LIMIT", "%s", e->text);
-    if (fails != e->fails)
+    if (fails != e->fails && e->fails == GRANTD_E_REAUTH)
         return grantd_fail(op, fails, "Google does not accept the agency's own consent (HTTP %d %s)%s",
                            grantd_status(op, a), e->value,
                            fails == GRANTD_E_CONFIG ? ": grantctl hub connect makes it anew" : "");

@@ -84,9 +84,10 @@ struct ga {
     const char *why;       /* why it could not be closed */
     /* withdraw.c */
     grantd_fn *then;
-    uint32_t stays; /* GRANTD_SURFACE_MANUAL or _FAILED: it is still open; 0: it is not */
-    int accepted;   /* somebody was quicker: there is access */
-    int invited;    /* accounts.c: of the account at hand an invitation was told to be open */
+    grantd_fn *yes, *no; /* user.c: ga_is_hub_seat */
+    uint32_t stays;      /* GRANTD_SURFACE_MANUAL or _FAILED: it is still open; 0: it is not */
+    int accepted;        /* somebody was quicker: there is access */
+    int invited;         /* accounts.c: of the account at hand an invitation was told to be open */
 };
 static inline struct ga *ga(const grantd_op *op)
 {
@@ -161,6 +162,9 @@ grantd_next *ga_line_refused(grantd_op *op, const grantd_doc *answer);
 grantd_fn ga_link_one, ga_user_one;
 /* Link from the manager's side: Q1 of the account; sets status, link, resource. */
 grantd_next *ga_look_link(grantd_op *op, const char *cid, grantd_fn *then, grantd_doc_fn *refused);
+/* Is it the agency's own address, which the hub's token was given for? Then yes(op), else no(op): that
+ * another Google user is let in no more says nothing of the address that has the seat. */
+grantd_next *ga_is_hub_seat(grantd_op *op, grantd_fn *yes, grantd_fn *no);
 /* Who has access to the account: user (by id or address), then on. */
 grantd_next *ga_look_user(grantd_op *op, int who, const char *cid, const char *login, grantd_fn *then,
                           grantd_doc_fn *refused);

@@ -284,13 +284,19 @@ static int who_removes(const grantd_op *op)
     return grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN) ? GA_CLIENT : GA_HUB;
 }
 
+static grantd_next *seat_unseen(grantd_op *op)
+{
+    return seat_stays(op, "the agency's own consent does not reach this account, so that it cannot be looked "
+                          "at");
+}
+
 static grantd_next *on_seat_hidden(grantd_op *op, const grantd_doc *a)
 {
     struct ga_error e;
 
     ga_error(op, a, &e);
     if (ga(op)->who == GA_HUB && ga_is(&e, "USER_PERMISSION_DENIED NOT_ADS_USER"))
-        return closed(op); /* the agency's own user is let in no more */
+        return ga_is_hub_seat(op, closed, seat_unseen); /* let in no more */
     if (e.about_account || e.fails == GRANTD_E_REAUTH)
         return seat_stays(op, e.text);
     return ga_fail_as(op, a, &e);

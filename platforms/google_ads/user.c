@@ -93,6 +93,24 @@ grantd_next *ga_look_user(grantd_op *op, int who, const char *cid, const char *l
                                              .refused = refused });
 }
 
+/* ---- whose seat ---- */
+
+static grantd_next *on_hub_seat(grantd_op *op, const grantd_doc *a)
+{
+    struct ga *st = ga(op);
+
+    if (grantd_ok(op, a) && ga_same_text(grantd_text(op, a, "email"), ga_address(op)))
+        return st->yes(op);
+    return grantd_status(op, a) == 429 || grantd_status(op, a) >= 500 ? ga_fail(op, a) : st->no(op);
+}
+
+grantd_next *ga_is_hub_seat(grantd_op *op, grantd_fn *yes, grantd_fn *no)
+{
+    ga(op)->yes = yes;
+    ga(op)->no = no;
+    return ga_ask_token(op, grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN), on_hub_seat);
+}
+
 /* ---- invitations ---- */
 
 /* Is this the invitation that the line remembers ("i880011@...")? */

@@ -68,7 +68,17 @@ static grantd_next *on_seat(grantd_op *op)
     return native_is(op, st->user ? "present" : "gone");
 }
 
-/* Whoever asks has lost the access to look: with the agency's own token that is the answer. */
+static grantd_next *seat_gone(grantd_op *op)
+{
+    return native_is(op, "gone");
+}
+
+static grantd_next *seat_unseen(grantd_op *op)
+{
+    return native_is(op, "unknown");
+}
+
+/* Whoever asks has lost the access to look: of the agency's own seat that is the answer. */
 static grantd_next *on_seat_hidden(grantd_op *op, const grantd_doc *a)
 {
     struct ga_error e;
@@ -78,7 +88,7 @@ static grantd_next *on_seat_hidden(grantd_op *op, const grantd_doc *a)
     if (!own && (e.about_account || e.fails == GRANTD_E_REAUTH))
         return native_is(op, "unknown");
     if (ga_is(&e, "USER_PERMISSION_DENIED NOT_ADS_USER"))
-        return native_is(op, "gone");
+        return ga_is_hub_seat(op, seat_gone, seat_unseen);
     return ga_fail_as(op, a, &e);
 }
 

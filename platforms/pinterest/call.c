@@ -221,22 +221,39 @@ const char *pin_permissions(grantd_op *op, const grantd_doc *a, const char *path
 static void asset_row(grantd_op *op, const grantd_doc *a, const char *at)
 {
     struct pin *st = pin(op);
-    const char *id = grantd_text(op, a, grantd_strf(op, "%s.asset_id", at));
+    const char *id = grantd_text(op, a, grantd_strf(op, "%s.asset_id", at)), *held;
 
     if (!pin_id(id)) {
         st->bad = "an asset without an id";
         return;
     }
+    held = pin_permissions(op, a, grantd_strf(op, "%s.permissions", at));
     st->ids = st->ids ? grantd_strf(op, "%s,%s", st->ids, id) : id;
+    st->rights = grantd_strf(op, "%s%s %s ", st->rights ? st->rights : "", id, held);
     if (grantd_equal(id, st->asset))
-        st->held = pin_permissions(op, a, grantd_strf(op, "%s.permissions", at));
+        st->held = held;
+}
+
+const char *pin_seen_with(grantd_op *op, const char *id)
+{
+    size_t n = strlen(id), len;
+
+    for (const char *at = pin(op)->rights; at && *at; at += len + (at[len] == ' ')) {
+        int is = !strncmp(at, id, n) && at[n] == ' ';
+
+        at += strcspn(at, " ") + 1;
+        len = strcspn(at, " ");
+        if (is && len)
+            return grantd_strf(op, "%.*s", (int)len, at);
+    }
+    return NULL;
 }
 
 static const char *const shared_with_us[] = { "partner_type", "EXTERNAL", "asset_type", "AD_ACCOUNT", NULL };
 
 grantd_next *pin_look(grantd_op *op, const char *business, grantd_fn *then, grantd_doc_fn *refused)
 {
-    pin(op)->held = pin(op)->ids = NULL;
+    pin(op)->held = pin(op)->ids = pin(op)->rights = NULL;
     return pin_list(
         op, PIN_HUB,
         grantd_strf(op, "/businesses/%s/partners/%s/assets", grantd_arg(op, GRANTD_ARG_HUB_ID), business),

@@ -72,11 +72,17 @@ static int has_ended(const grantd_op *op)
     return end && end <= grantd_now(op);
 }
 
+/* 401 in Pinterest's words: whoever stands before it may say 401 of its own. */
+static int is_refused(grantd_op *op, const grantd_doc *a)
+{
+    return grantd_status(op, a) == 401 && grantd_num(op, a, "code", -1) >= 0;
+}
+
 static grantd_next *on_person(grantd_op *op, const grantd_doc *a)
 {
     const char *id = grantd_text(op, a, "id");
 
-    if (grantd_status(op, a) == 401)
+    if (is_refused(op, a))
         return after_token(op, has_ended(op) ? "unknown" : "no");
     if (!grantd_ok(op, a) || !pin_id(id))
         return pin_fail(op, a);
@@ -311,7 +317,9 @@ static grantd_next *take_back(grantd_op *op)
 
 static grantd_next *on_still_there(grantd_op *op, const grantd_doc *a)
 {
-    if (grantd_status(op, a) == 401)
+    if (is_refused(op, a) && !pin(op)->closed && grantd_arg(op, GRANTD_ARG_REFRESH_TOKEN))
+        return report(op, GRANTD_SURFACE_MANUAL, FORGET); /* run out, it may be: the other one is not seen */
+    if (is_refused(op, a))
         return report(op, pin(op)->closed ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_GONE, NULL);
     return grantd_ok(op, a) && pin_id(grantd_text(op, a, "id")) ? report(op, GRANTD_SURFACE_MANUAL, FORGET)
                                                                 : pin_fail(op, a);

@@ -25,6 +25,7 @@ struct pin {
     const char *asset;      /* the asset that is looked for, NULL: none */
     const char *held;       /* permissions on it, joined by commas; NULL: not there */
     const char *ids;        /* ids seen, joined by commas */
+    const char *rights;     /* what each of them is seen with: "1 ADMIN,ANALYST " and so on */
     const char **choices;   /* pairs id, label of what can be chosen */
     const char **names;     /* their names, by position */
     int64_t n;              /* of them */
@@ -64,6 +65,7 @@ grantd_next *pin_send(grantd_op *op, int who, const char *method, const char *pa
 grantd_next *pin_list(grantd_op *op, int who, const char *path, const char *const *pairs,
                       void (*row)(grantd_op *, const grantd_doc *, const char *), grantd_fn *then,
                       grantd_doc_fn *refused);
+const char *pin_seen_with(grantd_op *op, const char *id); /* by pin_look: its permissions; NULL: none */
 /* The permissions at a path, joined by commas; "" none. */
 const char *pin_permissions(grantd_op *op, const grantd_doc *a, const char *path);
 /* What the hub may do with the client's ad accounts: sets held for pin(op)->asset, and ids. */

@@ -25,11 +25,19 @@ static const char *role(const grantd_op *op)
 
 /* ---- the end: what the agency's business sees is what is granted ---- */
 
+/* What a person gave by hand, or what was there before, may be something else than was asked. */
+static const char *role_of(grantd_op *op, const char *id)
+{
+    const char *held = pin_seen_with(op, id);
+
+    return !held || pin_listed(held, role(op)) ? role(op) : held;
+}
+
 static void tell(grantd_op *op, const char *id, uint32_t layers)
 {
     const char *name = grantd_noted(op, grantd_strf(op, "n%s", id));
 
-    grantd_asset(op, .kind = "ad_account", .id = id, .name = name, .role = role(op), .layers = layers,
+    grantd_asset(op, .kind = "ad_account", .id = id, .name = name, .role = role_of(op, id), .layers = layers,
                  .parent = business(op));
     if (layers & GRANTD_LAYER_NATIVE)
         grantd_surface(op, .kind = "partner", .outcome = GRANTD_SURFACE_OPEN, .asset = id,

@@ -185,6 +185,11 @@ int sh_class(grantd_op *op, const grantd_doc *answer, int at)
     return classify(op, answer, at, &text);
 }
 
+int sh_is_dead(grantd_op *op, const grantd_doc *answer)
+{
+    return grantd_status(op, answer) == 401 && sh_class(op, answer, SH_AT_API) == GRANTD_E_REAUTH;
+}
+
 /* Cost bucket of GraphQL: seconds until the query fits in again. */
 static int64_t bucket_wait(grantd_op *op, const grantd_doc *answer)
 {

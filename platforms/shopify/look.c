@@ -34,7 +34,7 @@ static grantd_next *on_look(grantd_op *op, const grantd_doc *answer)
     const char *path = "data.currentAppInstallation.accessScopes", *has = sh_installed(op, answer, path);
     const char *domain = grantd_text(op, answer, "data.shop.myshopifyDomain"), *missing;
 
-    if (grantd_status(op, answer) == 401)
+    if (sh_is_dead(op, answer))
         return refused(op);
     if (sh_is_closed(op, answer))
         return frozen(op);
@@ -60,7 +60,7 @@ static grantd_next *on_staff(grantd_op *op, const grantd_doc *answer)
     static const char *const words[] = { "gone", "pending", "present" };
     int found;
 
-    if (grantd_status(op, answer) == 401)
+    if (sh_is_dead(op, answer))
         return refused(op);
     if (sh_is_closed(op, answer))
         return frozen(op);

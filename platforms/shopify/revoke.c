@@ -51,7 +51,7 @@ static int is_passing(grantd_op *op, const grantd_doc *answer)
  */
 static grantd_next *on_replaced(grantd_op *op, const grantd_doc *answer)
 {
-    if (grantd_status(op, answer) == 401)
+    if (sh_is_dead(op, answer))
         return app_gone(op);
     if (is_passing(op, answer))
         return sh_fail(op, answer, SH_AT_API, "looking whether the replaced token is dead");
@@ -128,7 +128,7 @@ static grantd_next *on_uninstalled(grantd_op *op, const grantd_doc *answer)
 {
     const char *path = "data.appUninstall.userErrors";
 
-    if (grantd_status(op, answer) == 401)
+    if (sh_is_dead(op, answer))
         return refused(op);
     if (is_passing(op, answer))
         return sh_fail(op, answer, SH_AT_API, "uninstalling the app");
@@ -150,14 +150,14 @@ static grantd_next *on_deleted(grantd_op *op, const grantd_doc *answer)
         return sh_fail(op, answer, SH_AT_API, "uninstalling the app");
     if (grantd_ok(op, answer))
         sh(op)->uninstalled = 1;
-    else if (grantd_status(op, answer) != 401)
+    else if (!sh_is_dead(op, answer))
         return app_by_hand(op, "Shopify does not let the app uninstall itself: the merchant does it");
     return look_whether_dead(op);
 }
 
 static grantd_next *on_dead(grantd_op *op, const grantd_doc *answer)
 {
-    if (grantd_status(op, answer) == 401)
+    if (sh_is_dead(op, answer))
         return app_gone(op);
     if (grantd_status(op, answer) != 403 &&
         (!grantd_ok(op, answer) || grantd_type(op, answer, "access_scopes") != GRANTD_IS_LIST))
@@ -197,6 +197,7 @@ static grantd_next *end_collaborator(grantd_op *op)
                *said = grantd_input(op, "collaborator_removed");
 
     sh(op)->cursor = NULL;
+    sh(op)->pages = 0;
     if (token && sh_option_is(op, "staff_check", "true"))
         return sh_ask_staff(op, token, on_staff);
     if (said && !strcmp(said, "yes"))

@@ -17,7 +17,7 @@ struct sh {
     grantd_doc_fn *next;
     const char *cursor; /* page of staff members */
     int64_t surface;
-    uint8_t throttled, renewed, uninstalled, round, looking;
+    uint8_t throttled, renewed, uninstalled, round, looking, pages;
 };
 
 static inline struct sh *sh(const grantd_op *op)
@@ -61,6 +61,8 @@ grantd_next *sh_rest(grantd_op *op, const char *method, const char *path, const 
 enum { SH_AT_API, SH_AT_TOKEN };
 int sh_class(grantd_op *op, const grantd_doc *answer, int at);
 grantd_next *sh_fail(grantd_op *op, const grantd_doc *answer, int at, const char *what);
+/* 401 in Shopify's own words: the token is dead. What stands before Shopify may say 401 of its own. */
+int sh_is_dead(grantd_op *op, const grantd_doc *answer);
 /* Frozen or locked: nothing works until the merchant or Shopify acts. */
 int sh_is_closed(grantd_op *op, const grantd_doc *answer);
 /* The word of the first GraphQL error, NULL: none that looks like a word. */

@@ -3,7 +3,7 @@
  * allow it (staff_check); elsewhere the agency says that it can see the store. */
 #include "shopify.h"
 
-enum { PAGE = 100 };
+enum { PAGE = 100, PAGES_MAX = 40 };
 
 int sh_is_collaborator(grantd_op *op)
 {
@@ -58,7 +58,8 @@ int sh_staff(grantd_op *op, const grantd_doc *answer)
     struct sh *st = sh(op);
     const char *agency = grantd_option(op, "agency_email"), *path = "data.staffMembers.nodes", *next;
 
-    if (!grantd_ok(op, answer) || grantd_type(op, answer, path) != GRANTD_IS_LIST)
+    if (!grantd_ok(op, answer) || grantd_type(op, answer, path) != GRANTD_IS_LIST ||
+        grantd_type(op, answer, "errors") == GRANTD_IS_LIST)
         return SH_STAFF_UNKNOWN;
     for (int64_t i = 0; i < grantd_len(op, answer, path); i++) {
         const char *at = grantd_strf(op, "%s.%lld", path, (long long)i);
@@ -70,9 +71,10 @@ int sh_staff(grantd_op *op, const grantd_doc *answer)
             return found;
     }
     next = grantd_text(op, answer, "data.staffMembers.pageInfo.endCursor");
-    if (grantd_num(op, answer, "data.staffMembers.pageInfo.hasNextPage", 0) != 1 || !next ||
-        (st->cursor && !strcmp(st->cursor, next)))
+    if (grantd_num(op, answer, "data.staffMembers.pageInfo.hasNextPage", 0) != 1)
         return SH_STAFF_NONE;
+    if (!next || !*next || (st->cursor && !strcmp(st->cursor, next)) || ++st->pages > PAGES_MAX)
+        return SH_STAFF_UNKNOWN; /* a list that does not end was not seen to its end */
     st->cursor = next;
     return -1;
 }

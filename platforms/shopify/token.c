@@ -147,9 +147,10 @@ static grantd_next *on_migrated(grantd_op *op, const grantd_doc *answer)
         return grantd_fail(op, GRANTD_E_REAUTH, "the old token cannot be exchanged (invalid_request)");
     if (!grantd_ok(op, answer))
         return refresh_failed(op, answer, "trading the old token");
-    if (!r.access_token || !r.refresh_token)
-        return grantd_fail(op, GRANTD_E_PROTOCOL, "Shopify's answer to the trade holds no new pair");
+    if (!r.access_token)
+        return grantd_fail(op, GRANTD_E_PROTOCOL, "Shopify's answer to the trade holds no new token");
     warn_scope(op, r.scope);
+    warn_shape(op, &r); /* the old token is gone: whatever came in its place is kept */
     return grantd_must_(op->host->done(op, &r));
 }
 

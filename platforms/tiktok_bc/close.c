@@ -131,7 +131,7 @@ static grantd_next *on_unassigned(grantd_op *op, const grantd_doc *a)
     if (tt_class(op, a) == GRANTD_E_REAUTH)
         return not_connected(op);
     if (tt_code(op, a) != 0 && tt_stops(op, a))
-        return tt_fail(op, a, TT_HUB);
+        return tt_fail_end(op, a, TT_HUB);
     tt_note(op, "ordered", tt_code(op, a) == 0);
     return step_to(op, members_look);
 }
@@ -151,7 +151,7 @@ static grantd_next *on_members(grantd_op *op, const grantd_doc *a)
     if (tt_refuses(op, a) && tt_class(op, a) != GRANTD_E_ABSENT)
         return reaches(op);
     if (tt_class(op, a) != GRANTD_E_ABSENT && !tt_is_list(op, a, "data.list"))
-        return tt_fail(op, a, TT_HUB);
+        return tt_fail_end(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
         if (grantd_equal(tt_row(op, a, i, "user_id"), id)) {
             grantd_surface(op, .kind = "member", .id = id, .outcome = GRANTD_SURFACE_FAILED,
@@ -178,7 +178,7 @@ static grantd_next *reaches(grantd_op *op)
 static grantd_next *on_reaches(grantd_op *op, const grantd_doc *a)
 {
     if (!tt_is_list(op, a, "data.list"))
-        return tt_fail(op, a, TT_HUB);
+        return tt_fail_end(op, a, TT_HUB);
     closed(op, "member", member(op));
     return next_member(op);
 }
@@ -450,7 +450,7 @@ static grantd_next *on_asked_members(grantd_op *op, const grantd_doc *a)
         return token(op);
     }
     if (!tt_refuses(op, a) && !tt_is_list(op, a, "data.list"))
-        return tt_fail(op, a, TT_HUB);
+        return tt_fail_end(op, a, TT_HUB);
     tt_note(op, "empty", tt_code(op, a) == 0 && !id);
     if (tt_code(op, a) != 0 || !id || tt_noted(op, "out", 0) >= 200)
         return asked_look(op);
@@ -463,7 +463,7 @@ static grantd_next *on_asked_members(grantd_op *op, const grantd_doc *a)
 static grantd_next *on_asked_out(grantd_op *op, const grantd_doc *a)
 {
     if (tt_code(op, a) != 0 && tt_stops(op, a))
-        return tt_fail(op, a, TT_HUB);
+        return tt_fail_end(op, a, TT_HUB);
     if (tt_code(op, a) != 0)
         return asked_look(op);
     tt_note(op, "out", tt_noted(op, "out", 0) + 1);
@@ -500,7 +500,7 @@ static grantd_next *on_asked_look(grantd_op *op, const grantd_doc *a)
     int64_t n = grantd_len(op, a, "data.list"), page = tt_noted(op, "page", 1);
 
     if (!tt_is_list(op, a, "data.list"))
-        return tt_fail(op, a, TT_HUB);
+        return tt_fail_end(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
         if (grantd_equal(tt_row(op, a, i, "asset_id"), asset(op)) &&
             (grantd_equal(tt_row(op, a, i, "relation_status"), "BOUND") ||

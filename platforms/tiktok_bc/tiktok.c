@@ -318,6 +318,9 @@ grantd_next *tt_fail_end(grantd_op *op, const grantd_doc *a, int whose)
     if (whose != TT_HUB && tt_class(op, a) == GRANTD_E_REAUTH && !tt_dead(op, a))
         return grantd_fail(op, GRANTD_E_FORBIDDEN, "%s (TikTok %lld): the token was not said to be dead",
                            meaning(tt_code(op, a)), (long long)tt_code(op, a));
+    if (tt_class(op, a) == GRANTD_E_ABSENT)
+        return grantd_fail(op, GRANTD_E_CONFIG, "%s (TikTok %lld): what has to be closed cannot be looked at",
+                           meaning(tt_code(op, a)), (long long)tt_code(op, a));
     return tt_fail(op, a, whose);
 }
 

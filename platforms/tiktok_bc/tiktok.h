@@ -59,7 +59,8 @@ int tt_dead(grantd_op *op, const grantd_doc *a);
  * answer yet. Of an app that is blocked or a version that has ended nothing at all was said. */
 int tt_refuses(grantd_op *op, const grantd_doc *a);
 grantd_next *tt_fail(grantd_op *op, const grantd_doc *a, int whose);
-/* The same at the end of a grant, where REAUTH says that the client's token is gone. */
+/* The same at the end of a grant, where REAUTH says that the client's token is gone, and ABSENT that all is.
+ */
 grantd_next *tt_fail_end(grantd_op *op, const grantd_doc *a, int whose);
 /* A success that lacks what it must have. */
 grantd_next *tt_odd(grantd_op *op, const char *what);
