@@ -81,6 +81,14 @@ const char *oa_error_word(grantd_op *op, const grantd_doc *answer)
     return described(op, answer, "response.error", usual);
 }
 
+const char *oa_body_error(grantd_op *op, const grantd_doc *answer)
+{
+    static const char *const usual[] = { "error", "error.code", "error.type", "error.message", NULL };
+    const char *word = described(op, answer, "response.error", usual);
+
+    return word && *word && strcmp(word, "0") != 0 && strcmp(word, "false") != 0 ? word : NULL;
+}
+
 static const char *error_text(grantd_op *op, const grantd_doc *answer)
 {
     static const char *const usual[] = { "error_description", "error.message", "message", NULL };

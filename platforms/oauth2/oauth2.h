@@ -114,6 +114,9 @@ grantd_next *oa_fail(grantd_op *op, const grantd_doc *answer, int at);
 grantd_next *oa_fail_callback(grantd_op *op, const char *error);
 int oa_is_odd(grantd_op *op, const grantd_doc *answer);
 const char *oa_error_word(grantd_op *op, const grantd_doc *answer);
+/* The error that an answer of any status carries, as some say 200 to everything; NULL: none. A bare "code" is
+ * none, it stands in many successes. */
+const char *oa_body_error(grantd_op *op, const grantd_doc *answer);
 
 /* ---- discover.c
  * ----------------------------------------------------------------------------------------------- */

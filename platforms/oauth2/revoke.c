@@ -52,14 +52,16 @@ static int is_gone(grantd_op *op, const grantd_doc *answer)
         return 1;
     if (status == 401 && (style_is(op, "bearer") || !strcmp(oa_text(op, "revoke.auth", ""), "bearer")))
         return 1;
-    if (!word || status / 100 != 4)
+    if (!word || (status / 100 != 4 && status / 100 != 2))
         return 0;
     return oa_has(op, "revoke.gone_error") ? oa_listed(op, "revoke.gone_error", word)
                                            : !strcmp(word, "invalid_token");
 }
 
-static int is_closed(grantd_op *op, int status)
+static int is_closed(grantd_op *op, const grantd_doc *answer, int status)
 {
+    if (oa_body_error(op, answer))
+        return 0;
     if (oa_has(op, "revoke.ok_status"))
         return oa_listed_num(op, "revoke.ok_status", status);
     return status == 200 || status == 204;
@@ -70,7 +72,7 @@ static grantd_next *on_closed(grantd_op *op, const grantd_doc *answer)
     struct oa *st = oa(op);
     int status = grantd_status(op, answer);
 
-    if (is_closed(op, status))
+    if (is_closed(op, answer, status))
         grantd_surface(op, .kind = "token", .id = which(st), .outcome = GRANTD_SURFACE_CLOSED);
     else if (is_gone(op, answer))
         grantd_surface(op, .kind = "token", .id = which(st), .outcome = GRANTD_SURFACE_GONE);

@@ -206,7 +206,7 @@ static grantd_next *accept(grantd_op *op, const grantd_doc *answer)
     if (!st->refreshing && oa_wants_openid(op) && !st->t.id_token)
         return grantd_fail(op, GRANTD_E_PROTOCOL, "openid was asked for, but the answer holds no ID token");
     oa_keep_endpoints(op);
-    if (id_token_waits(op) && (st->jwks || !needs_keys(op)))
+    if (!st->refreshing && id_token_waits(op) && (st->jwks || !needs_keys(op)))
         return oa_check_idtoken(op);
     return oa_advance(op);
 }
@@ -482,9 +482,9 @@ static grantd_next *on_alive(grantd_op *op, const grantd_doc *answer)
     if (grantd_type(op, answer, "") < GRANTD_IS_LIST)
         return grantd_fail(op, GRANTD_E_PROTOCOL,
                            "the provider's answer about the token is no JSON document");
-    if (oa_says_dead(op, answer))
+    if (oa_says_dead(op, answer) || grantd_equal(oa_body_error(op, answer), "invalid_token"))
         return grantd_fail(op, GRANTD_E_REAUTH, "the access token is dead, and this provider renews none");
-    return grantd_finish(op);
+    return oa_body_error(op, answer) ? oa_fail(op, answer, OA_AT_API) : grantd_finish(op);
 }
 
 static grantd_next *look_whether_alive(grantd_op *op)

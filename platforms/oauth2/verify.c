@@ -53,8 +53,10 @@ static grantd_next *on_verified(grantd_op *op, const grantd_doc *answer)
     if (grantd_type(op, answer, "") < GRANTD_IS_LIST)
         return grantd_fail(op, GRANTD_E_PROTOCOL,
                            "the provider's answer about the account is no JSON document");
-    if (oa_says_dead(op, answer))
+    if (oa_says_dead(op, answer) || grantd_equal(oa_body_error(op, answer), "invalid_token"))
         return report_alive(op, 0);
+    if (oa_body_error(op, answer))
+        return oa_fail(op, answer, OA_AT_API);
     oa_read_identity(op, answer);
     if (st->t.account)
         grantd_observe(op, "account_id", st->t.account);
@@ -79,19 +81,24 @@ static grantd_next *ask_who(grantd_op *op)
     return grantd_finish(op);
 }
 
+static int is_one_of(const char *value, const char *a, const char *b)
+{
+    return grantd_equal(value, a) || grantd_equal(value, b);
+}
+
 static grantd_next *on_introspected(grantd_op *op, const grantd_doc *answer)
 {
     const char *active = oa_text(op, "introspect.active", "active"),
                *exp = oa_text(op, "introspect.exp", "exp");
     int64_t end = grantd_num(op, answer, exp, 0);
-    const char *scope = grantd_text(op, answer, "scope");
+    const char *scope = grantd_text(op, answer, "scope"), *is_active = oa_value(op, answer, active);
 
     if (grantd_status(op, answer) != 200)
         return oa_fail(op, answer, OA_AT_API);
-    if (grantd_type(op, answer, active) == GRANTD_IS_ABSENT)
+    if (!is_one_of(is_active, "true", "1") && !is_one_of(is_active, "false", "0"))
         return grantd_fail(op, GRANTD_E_PROTOCOL,
                            "the introspection answer does not say whether the token is active");
-    if (grantd_num(op, answer, active, 0) != 1)
+    if (!is_one_of(is_active, "true", "1"))
         return report_alive(op, 0);
     if (end > 0)
         grantd_observe(op, "expires_at", grantd_strf(op, "%lld", (long long)end));
