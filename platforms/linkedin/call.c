@@ -242,6 +242,33 @@ grantd_next *li_get(grantd_op *op, const char *url, const char *bearer, grantd_d
     return li_send(op, &(struct li_call){ .method = "GET", .url = url, .bearer = bearer, .next = next });
 }
 
+/* ---- is 404 an answer?
+ * ---------------------------------------------------------------------------------------- */
+
+const char *li_hub_self(const grantd_op *op)
+{
+    const char *id = grantd_arg(op, GRANTD_ARG_HUB_ACCOUNT_ID);
+
+    return id && *id ? id : li_hub_id(op);
+}
+
+grantd_next *li_prove(grantd_op *op, const struct li_proof *p, grantd_fn *other)
+{
+    const char *me = li_bare(p->self, "urn:li:person:");
+
+    if (!li_person(me))
+        return other(op);
+    return strcmp(me, p->person) ? li_get(op, li_key_url(op, p->account, me), p->token, p->next) : NULL;
+}
+
+int li_manages(grantd_op *op, const grantd_doc *answer, const char *account, const char *self)
+{
+    const char *me = li_bare(self, "urn:li:person:");
+
+    return grantd_ok(op, answer) &&
+           li_rank(li_record_role(op, answer, account, me)) >= li_rank("ACCOUNT_MANAGER");
+}
+
 /* Rest.li 2.0 compound key: parentheses, the colons after the names and the comma stay, values are escaped.
  */
 const char *li_key_url(grantd_op *op, const char *account, const char *person)

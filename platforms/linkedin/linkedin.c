@@ -104,6 +104,13 @@ int li_rank(const char *role)
     return 0;
 }
 
+int li_is_word(const char *role)
+{
+    size_t n = role ? strlen(role) : 0;
+
+    return n > 0 && n <= LI_ID_MAX && strspn(role, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == n;
+}
+
 int li_is_role(const char *role)
 {
     int rank = li_rank(role);

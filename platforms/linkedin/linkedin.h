@@ -44,6 +44,8 @@ struct li {
     const char *held;            /* the role that was seen, the lowest of several */
     const char *missing;         /* members without a role */
     uint8_t stage, deleted, refused;
+    uint8_t sees;          /* the token in hand shows who has a role on this account, and who has none */
+    uint8_t refresh_ended; /* revoke: LinkedIn took the end of the refresh token */
     int64_t surface;
 };
 
@@ -62,6 +64,8 @@ const char *li_hub_id(const grantd_op *op);
 /* The fixed scopes of this app, separated by spaces. */
 const char *li_scopes(const grantd_op *op);
 int li_is_role(const char *role);
+/* One that LinkedIn may have added since is a role all the same. */
+int li_is_word(const char *role);
 /* How much a role may do; 0: not a role that is known. */
 int li_rank(const char *role);
 /* NULL, or the failure to return when the version cannot be one; warns before it retires. */
@@ -125,6 +129,16 @@ void li_manual_steps(grantd_op *op, const char *accounts);
 grantd_next *li_verify(grantd_op *op);
 grantd_next *li_scan(grantd_op *op);
 grantd_next *li_revoke(grantd_op *op);
+/* 404 says that a role is not there, or that this token may not look (facts: 1.1). It is the first when the
+ * token is of that person itself, or of one who manages the account's people: then next, else other. */
+struct li_proof {
+    const char *account, *person, *self, *token;
+    grantd_doc_fn *next; /* finds the record of self, when that must be asked for */
+};
+/* NULL: it is proved already. */
+grantd_next *li_prove(grantd_op *op, const struct li_proof *p, grantd_fn *other);
+int li_manages(grantd_op *op, const grantd_doc *answer, const char *account, const char *self);
+const char *li_hub_self(const grantd_op *op);
 /* The record of a role: checked to be about this account and person; its role, NULL when it lies. */
 const char *li_record_role(grantd_op *op, const grantd_doc *answer, const char *account, const char *person);
 

@@ -58,7 +58,7 @@ static int take_role(grantd_op *op, const grantd_doc *answer, int64_t i)
     const char *role = grantd_text(op, answer, grantd_strf(op, "elements.%lld.role", (long long)i));
     const char *id = li_bare(urn, "urn:li:sponsoredAccount:");
 
-    if (!st->account || !id || id == urn || !li_digits(id) || !li_rank(role))
+    if (!st->account || !id || id == urn || !li_digits(id) || !li_is_word(role))
         return 0;
     if ((st->wanted && !li_listed(st->wanted, id)) || li_find(st, id))
         return 1;

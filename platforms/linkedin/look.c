@@ -5,7 +5,7 @@
 enum { STAGE_HUB, STAGE_CLIENT };
 
 static grantd_fn look_native, look_token;
-static grantd_doc_fn on_native, on_token, on_hub_who;
+static grantd_doc_fn on_native, on_self, on_token, on_hub_who;
 
 /* ---- the native layer
  * ----------------------------------------------------------------------------------------- */
@@ -43,19 +43,68 @@ static grantd_next *native_seen(grantd_op *op)
     return look_token(op);
 }
 
-/* Dead for this token; another one may still see it. */
+/* Whose token is in hand; NULL: not known. */
+static const char *self(const grantd_op *op)
+{
+    return native_token(op) == grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN) ? grantd_arg(op, GRANTD_ARG_ACCOUNT_ID)
+                                                                       : li_hub_self(op);
+}
+
+/* What this token does not show, another one may still show. */
 static grantd_next *other_token(grantd_op *op)
 {
     struct li *st = li(op);
 
-    if (st->stage == STAGE_HUB && grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN))
-        grantd_warn(op, "HUB_CREDENTIAL_REFUSED",
-                    "LinkedIn refuses the hub's token; run grantctl hub connect again");
+    st->sees = 0;
     if (st->stage == STAGE_CLIENT || !grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN) ||
         !grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN))
         return unknown(op);
     st->stage = STAGE_CLIENT;
     return look_native(op);
+}
+
+static grantd_next *refused(grantd_op *op)
+{
+    if (li(op)->stage == STAGE_HUB && grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN))
+        grantd_warn(op, "HUB_CREDENTIAL_REFUSED",
+                    "LinkedIn refuses the hub's token; run grantctl hub connect again");
+    return other_token(op);
+}
+
+static grantd_next *next_member(grantd_op *op)
+{
+    return ++li(op)->m < li(op)->members ? look_native(op) : native_seen(op);
+}
+
+/* No record of this member: is that so, or does this token not show it? */
+static grantd_next *no_record(grantd_op *op)
+{
+    struct li *st = li(op);
+    struct li_proof p = { .account = grantd_arg(op, GRANTD_ARG_ASSET_ID),
+                          .person = st->member[st->m],
+                          .self = self(op),
+                          .token = native_token(op),
+                          .next = on_self };
+    grantd_next *ask = st->sees ? NULL : li_prove(op, &p, other_token);
+
+    if (ask)
+        return ask;
+    st->missing = li_with(op, st->missing, p.person);
+    return next_member(op);
+}
+
+static grantd_next *on_self(grantd_op *op, const grantd_doc *answer)
+{
+    int status = grantd_status(op, answer);
+
+    if (status == 401)
+        return refused(op);
+    if (status == 429 || status >= 500)
+        return li_fail(op, answer, "looking at the own role");
+    if (!li_manages(op, answer, grantd_arg(op, GRANTD_ARG_ASSET_ID), self(op)))
+        return other_token(op);
+    li(op)->sees = 1;
+    return no_record(op);
 }
 
 static grantd_next *on_native(grantd_op *op, const grantd_doc *answer)
@@ -65,20 +114,18 @@ static grantd_next *on_native(grantd_op *op, const grantd_doc *answer)
     const char *person = st->member[st->m], *role;
 
     if (status == 401)
-        return other_token(op);
+        return refused(op);
     if (status == 403)
         return unknown(op);
-    if (status == 404) {
-        st->missing = li_with(op, st->missing, person);
-    } else {
-        role = grantd_ok(op, answer) ? li_record_role(op, answer, grantd_arg(op, GRANTD_ARG_ASSET_ID), person)
-                                     : NULL;
-        if (!role)
-            return li_fail(op, answer, "looking at the agency's role");
-        if (!st->held || li_rank(role) < li_rank(st->held))
-            st->held = role;
-    }
-    return ++st->m < st->members ? look_native(op) : native_seen(op);
+    if (status == 404)
+        return no_record(op);
+    role = grantd_ok(op, answer) ? li_record_role(op, answer, grantd_arg(op, GRANTD_ARG_ASSET_ID), person)
+                                 : NULL;
+    if (!role)
+        return li_fail(op, answer, "looking at the agency's role");
+    if (!st->held || li_rank(role) < li_rank(st->held))
+        st->held = role;
+    return next_member(op);
 }
 
 /* ---- the token layer

@@ -9,7 +9,7 @@ enum { TOKEN_CLIENT, TOKEN_HUB, TOKEN_NONE };
 enum { END_SUPERSEDED = 4, END_ACCESS = END_SUPERSEDED, END_REFRESH, END_OVER };
 
 static grantd_fn next_surface, remove_role, check_role, end_token;
-static grantd_doc_fn on_removed, on_role_left, on_ended, on_dead;
+static grantd_doc_fn on_removed, on_role_left, on_self, on_ended, on_dead;
 
 /* The member that the surface is about. */
 struct who {
@@ -136,6 +136,52 @@ static grantd_next *on_removed(grantd_op *op, const grantd_doc *answer)
     return check_role(op);
 }
 
+static const char *self(const grantd_op *op)
+{
+    return li(op)->stage == TOKEN_CLIENT ? grantd_arg(op, GRANTD_ARG_ACCOUNT_ID) : li_hub_self(op);
+}
+
+/* This token does not show who has a role there; the hub's may. */
+static grantd_next *unseen(grantd_op *op)
+{
+    struct li *st = li(op);
+
+    if (st->stage == TOKEN_CLIENT && grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN)) {
+        st->stage = TOKEN_HUB;
+        return check_role(op);
+    }
+    return role_over(
+        op, GRANTD_SURFACE_MANUAL,
+        "no token is left that may see whether it is gone: the client looks in Campaign Manager, "
+        "and removes the member if it is there");
+}
+
+static grantd_next *is_gone(grantd_op *op)
+{
+    struct who w = { 0 };
+    struct li_proof p = { .self = self(op), .token = token_of(op), .next = on_self };
+    grantd_next *ask;
+
+    if (li(op)->deleted || !who_of(op, &w))
+        return role_over(op, GRANTD_SURFACE_CLOSED, NULL);
+    p.account = w.account;
+    p.person = w.person;
+    ask = li_prove(op, &p, unseen);
+    return ask ? ask : role_over(op, GRANTD_SURFACE_GONE, NULL);
+}
+
+static grantd_next *on_self(grantd_op *op, const grantd_doc *answer)
+{
+    int status = grantd_status(op, answer);
+    struct who w = { 0 };
+
+    if (status == 429 || status >= 500)
+        return li_fail(op, answer, "looking at the own role");
+    return who_of(op, &w) && li_manages(op, answer, w.account, self(op))
+               ? role_over(op, GRANTD_SURFACE_GONE, NULL)
+               : unseen(op);
+}
+
 /* Who has lost the last role on an account may not even look at it any more. */
 static grantd_next *on_role_left(grantd_op *op, const grantd_doc *answer)
 {
@@ -144,7 +190,7 @@ static grantd_next *on_role_left(grantd_op *op, const grantd_doc *answer)
     struct who w = { 0 };
 
     if (status == 404 || (status == 403 && st->deleted))
-        return role_over(op, st->deleted ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_GONE, NULL);
+        return is_gone(op);
     if (status == 401 && st->stage == TOKEN_CLIENT) {
         st->stage = TOKEN_HUB;
         return check_role(op);
@@ -218,6 +264,13 @@ static grantd_next *end_token(grantd_op *op)
     return next_surface(op);
 }
 
+/* An access token that has merely run out says nothing of the refresh token. */
+static int may_be_renewed(grantd_op *op, const grantd_doc *answer)
+{
+    return grantd_arg(op, GRANTD_ARG_REFRESH_TOKEN) && !li(op)->refresh_ended &&
+           grantd_equal(grantd_text(op, answer, "status"), "expired");
+}
+
 /* LinkedIn documents no end of a token; whether it worked is seen by looking at it. */
 static grantd_next *on_ended(grantd_op *op, const grantd_doc *answer)
 {
@@ -226,6 +279,8 @@ static grantd_next *on_ended(grantd_op *op, const grantd_doc *answer)
     if (status == 429 || status >= 500)
         return li_fail_oauth(op, answer);
     li(op)->deleted |= grantd_ok(op, answer) != 0;
+    if (li(op)->stage == END_REFRESH + 1) /* the next one */
+        li(op)->refresh_ended = grantd_ok(op, answer) != 0;
     return end_token(op);
 }
 
@@ -236,7 +291,8 @@ static grantd_next *on_dead(grantd_op *op, const grantd_doc *answer)
     if (grantd_status(op, answer) != 400 &&
         (!grantd_ok(op, answer) || grantd_type(op, answer, "active") != GRANTD_IS_BOOL))
         return li_fail_oauth(op, answer);
-    if (grantd_status(op, answer) == 400 || grantd_num(op, answer, "active", 0)) { /* 400: nobody can say */
+    if (grantd_status(op, answer) == 400 || grantd_num(op, answer, "active", 0) ||
+        may_be_renewed(op, answer)) { /* 400: nobody can say */
         grantd_step(op, .title = "Remove the app at LinkedIn", .url = SERVICES,
                     .text = "Open Settings, Data privacy, Permitted services, and remove the agency's app.");
         grantd_surface(op, .kind = "token", .outcome = GRANTD_SURFACE_MANUAL,

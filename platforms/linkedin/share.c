@@ -34,7 +34,7 @@ const char *li_record_role(grantd_op *op, const grantd_doc *answer, const char *
     const char *a = grantd_text(op, answer, "account"), *p = grantd_text(op, answer, "user");
     const char *role = grantd_text(op, answer, "role");
 
-    if (!a || !p || !li_rank(role) || strcmp(a, grantd_strf(op, "urn:li:sponsoredAccount:%s", account)) ||
+    if (!a || !p || !li_is_word(role) || strcmp(a, grantd_strf(op, "urn:li:sponsoredAccount:%s", account)) ||
         strcmp(p, grantd_strf(op, "urn:li:person:%s", person)))
         return NULL;
     return role;
