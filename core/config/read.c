@@ -505,11 +505,31 @@ static const struct key top_keys[] = {
 /* ---- what must fit together
  * ---------------------------------------------------------------------------------------- */
 
+/* The portal refuses the same, but only once the daemon that ran before is gone. */
+static void check_tls(struct ctx *c, yaml_node_t *root)
+{
+    const struct gd_config *g = c->cfg;
+    const char *url = g->public_url ? g->public_url : "";
+    GD_AUTO_FREE char *door = gd_strf("http://%s", g->listen ? g->listen : "127.0.0.1:8443");
+
+    if (!strncmp(url, "https://", 8) && !g->tls_cert && !(g->trusted_proxies && g->trusted_proxies[0]))
+        gd_config_fail(c, gd_config_find(c, root, "public_url"), GD_R_PORTAL_TLS_REQUIRED,
+                       "public_url is https: give tls (cert and key), or name the proxy that ends TLS under "
+                       "trusted_proxies ([127.0.0.1] when it runs on this machine)");
+    if (!strncmp(url, "http://", 7) && g->tls_cert)
+        gd_config_fail(c, gd_config_find(c, root, "public_url"), GD_R_PORTAL_URL_INVALID,
+                       "public_url is http although a certificate is given");
+    if (!strncmp(url, "http://", 7) && !gd_config_url_ok(door, true))
+        gd_config_fail(c, gd_config_find(c, root, "listen"), GD_R_PORTAL_TLS_REQUIRED,
+                       "public_url is http, so listen has to be a loopback address");
+}
+
 static void check_together(struct ctx *c, yaml_node_t *root)
 {
     struct gd_config *g = c->cfg;
     yaml_node_t *limits = gd_config_find(c, root, "limits");
 
+    check_tls(c, root);
     if (!g->tls_cert != !g->tls_key)
         gd_config_fail(c, gd_config_find(c, root, "tls"), GD_R_CONFIG_MISSING, "tls needs both cert and key");
     if (!!g->key_file + !!g->key_credential + !!g->key_passphrase_file > 1)

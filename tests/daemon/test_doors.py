@@ -121,8 +121,9 @@ class Reload(GrantdTest):
         subprocess.run(["openssl", "req", "-x509", "-key", f"{self.box.inputs}/key.pem", "-subj", "/CN=x", "-out",
                         f"{self.box.inputs}/cert.pem"], check=True)
         self.box.extra = f"tls: {{cert: {self.box.inputs}/cert.pem, key: {self.box.inputs}/key.pem}}\n"
-        self.assertEqual(self.reload(), ["tls"])
-        self.assertEqual(self.box.browser().open(self.box.url + "/health").status, 200)
+        plain, self.box.url = self.box.url, self.box.url.replace("http:", "https:")
+        self.assertEqual(self.reload(), ["public_url", "tls"])
+        self.assertEqual(self.box.browser().open(plain + "/health").status, 200)
 
     def test_a_hangup_while_it_starts(self):
         """A reload that comes too early ends nothing: the file is being read for the first time."""
