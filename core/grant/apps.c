@@ -1,5 +1,6 @@
 /* grant/apps.c - what is configured and loaded: platforms, providers, apps. */
 #include "grant/broker_int.h"
+#include "grant/exchange.h"
 
 #include <string.h>
 
@@ -157,18 +158,76 @@ static bool check_options(const struct gd_app_state *a, json_t *checks)
     return all;
 }
 
-/* What can be seen without a client: the options, and whether the platform takes a request (discovery and PAR
- * run). */
+/* app.check: the platform is asked as if a client approved, with its first mode and that mode's role. */
+struct checking {
+    json_t *checks;
+    const struct gd_app_state *app;
+    char *said; /* what was refused as long as no asset was named */
+};
+
+static void ask(struct gd_call *c, const char *asset);
+
+static void checked(struct gd_call *c, bool ok, const char *reason, const char *text)
+{
+    struct checking *k = c->state;
+
+    if (text)
+        json_array_append_new(k->checks, check_json("request", ok, reason, text));
+    gd_call_done(c,
+                 json_pack("{s:s, s:b, s:o}", "app", gd_param(c, "app"), "ok", (int)ok, "checks", k->checks));
+}
+
+/* Some platforms cannot be asked before an asset is named. That is for the request to do, and says nothing
+ * against the app: so one is made up, and if that is all that was missing, the app is in order. */
 static void on_asked(void *arg, struct gd_op *op, const struct gd_op_result *r)
 {
     struct gd_call *c = arg;
-    json_t *checks = c->state;
-    bool ok = r->end != GD_OP_FAILED;
+    struct checking *k = c->state;
+    bool ok = r->end != GD_OP_FAILED, config = !ok && r->fail_class == GRANTD_E_CONFIG;
 
     (void)op;
-    json_array_append_new(checks, check_json("request", ok, gd_reason_word(r->err.reason),
-                                             ok ? "the platform can be asked" : r->err.text));
-    gd_call_done(c, json_pack("{s:s, s:b, s:o}", "app", gd_param(c, "app"), "ok", (int)ok, "checks", checks));
+    if (config && !k->said) {
+        k->said = gd_arena_strdup(c->arena, r->err.text);
+        ask(c, "check");
+    } else if (ok) {
+        checked(c, true, NULL,
+                k->said ? gd_arena_strf(c->arena, "a request has to say more: %s", k->said)
+                        : "the platform can be asked");
+    } else {
+        checked(c, false, gd_reason_word(r->err.reason), k->said ? k->said : r->err.text);
+    }
+}
+
+/* Discovery and PAR run where a description says what they are; a platform of its own might file something
+ * with the hub's token, so it is stopped before it sends. */
+static void ask(struct gd_call *c, const char *asset)
+{
+    const struct checking *k = c->state;
+    const struct grantd_platform *p = &k->app->app.platform->p;
+    const char *mode = p->modes ? p->modes[0] : NULL;
+    const struct grantd_role *role = gd_platform_role(k->app->app.platform, mode, NULL);
+    struct gd_op_start s = { .platform = k->app->app.platform,
+                             .kind = GD_OP_REQUEST,
+                             .app = k->app->app.id,
+                             .deadline_ms = c->b->plan.deadline_ms,
+                             .rehearsal = !k->app->app.description,
+                             .on_end = on_asked,
+                             .arg = c };
+    struct gd_hub_given hub;
+
+    gd_given_app(c->b, k->app, &s.given);
+    gd_given_hub(c->b, k->app, &s.given, &hub);
+    s.given.args[GRANTD_ARG_REDIRECT_URI] =
+        gd_flow_redirect_uri(c->b, c->arena, c->workspace, k->app->app.id);
+    s.given.args[GRANTD_ARG_STATE] = "check";
+    s.given.args[GRANTD_ARG_NONCE] = "check";
+    s.given.args[GRANTD_ARG_CODE_CHALLENGE] =
+        "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"; /* RFC 7636 appendix B */
+    s.given.args[GRANTD_ARG_MODE] = mode;
+    s.given.args[GRANTD_ARG_ROLE] = role ? role->name : NULL;
+    s.given.args[GRANTD_ARG_ASSET_ID] = asset;
+    gd_op_start(&c->b->env, &s);
+    gd_hub_given_done(&hub);
 }
 
 void gd_app_check(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,
@@ -176,28 +235,15 @@ void gd_app_check(struct gd_broker *b, const struct gd_actor *who, json_t *param
 {
     struct gd_call *c = gd_call_new(b, who, params, reply, arg);
     struct gd_app_state *a = app_param(c);
-    struct gd_op_start s = {
-        .kind = GD_OP_REQUEST, .deadline_ms = b->plan.deadline_ms, .on_end = on_asked, .arg = c
-    };
-    json_t *checks = json_array();
+    struct checking *k;
 
-    if (!a) {
-        json_decref(checks);
+    if (!a)
         return;
-    }
-    c->state = checks;
-    if (!check_options(a, checks)) {
-        gd_call_done(c, json_pack("{s:s, s:b, s:o}", "app", a->app.id, "ok", 0, "checks", checks));
-        return;
-    }
-    s.platform = a->app.platform;
-    s.app = a->app.id;
-    gd_given_app(b, a, &s.given);
-    s.given.args[GRANTD_ARG_REDIRECT_URI] = gd_arena_strf(
-        c->arena, "%s/cb/%s.%s", b->public_url ? b->public_url : "", a->app.workspace, a->app.id);
-    s.given.args[GRANTD_ARG_STATE] = "check";
-    s.given.args[GRANTD_ARG_NONCE] = "check";
-    s.given.args[GRANTD_ARG_CODE_CHALLENGE] =
-        "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"; /* RFC 7636 appendix B */
-    gd_op_start(&b->env, &s);
+    k = c->state = gd_arena_alloc(c->arena, sizeof *k);
+    k->checks = json_array();
+    k->app = a;
+    if (!check_options(a, k->checks))
+        checked(c, false, NULL, NULL);
+    else
+        ask(c, NULL);
 }

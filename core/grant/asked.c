@@ -120,9 +120,9 @@ static void take(struct gd_call *c, const struct gd_app_state *app, const char *
     }
 }
 
-const char *gd_asked_notices(struct gd_call *c, const struct gd_tx *tx, size_t first)
+const char *gd_asked_notices(struct gd_call *c, const struct gd_tx *tx, size_t first, const char *told)
 {
-    GD_AUTO_JSON list = json_array();
+    GD_AUTO_JSON list = gd_json_parse(told, strlen(told), GD_HTTP_BODY_MAX, NULL);
     GD_AUTO_FREE char *text = NULL;
     struct finding f = { .tx = tx, .first = first, .list = list };
 

@@ -9,7 +9,7 @@
 /* Adds what is read of open items for the assets that the call's "items" name. */
 void gd_asked_read(struct gd_call *c, struct gd_tx *tx);
 /* JSON [{"asset","platform","reason","text","request","client"}] of those statements, the first of which is
- * first; in the call's arena. */
-const char *gd_asked_notices(struct gd_call *c, const struct gd_tx *tx, size_t first);
+ * first, behind what told holds already; in the call's arena. */
+const char *gd_asked_notices(struct gd_call *c, const struct gd_tx *tx, size_t first, const char *told);
 
 #endif

@@ -384,6 +384,9 @@ static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_resul
 
     (void)op;
     if (r->end == GD_OP_FAILED) {
+        /* The client can only say the word; who can mend it reads the sentence here. */
+        GD_LOG(c->b->d.log, GD_LOG_WARN, "flow.refused", GD_F_STR("request", s->flow.request),
+               GD_F_STR("app", s->app), GD_F_ERR(&r->err));
         start_fail(c, &r->err);
         return;
     }

@@ -65,12 +65,12 @@ static int check(struct loading_link *x, const struct gd_tx *tx, struct gd_err *
     x->l->by_session = x->has_session && gd_tx_int(tx, 2, 0, 0) > 0;
     if (!hash || !((x->has_secret && same) || x->l->by_session))
         return gd_err_set(err, GD_R_LINK_UNKNOWN, "this link is not known, or not complete");
+    if (!strcmp(gd_tx_text(tx, 0, 0, 7), "cancelled")) /* before the next: cancelling ends its links, too */
+        return gd_err_set(err, GD_R_REQUEST_CANCELLED, "the agency took this request back");
     if (!gd_tx_is_null(tx, 0, 0, 5))
-        return gd_err_set(err, GD_R_LINK_ENDED, "this link was replaced or taken back");
+        return gd_err_set(err, GD_R_LINK_ENDED, "this link was replaced");
     if (gd_tx_int(tx, 0, 0, 4) < now)
         return gd_err_set(err, GD_R_LINK_EXPIRED, "this link is past its date");
-    if (!strcmp(gd_tx_text(tx, 0, 0, 7), "cancelled"))
-        return gd_err_set(err, GD_R_REQUEST_CANCELLED, "the agency took this request back");
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* grant/rehearse.c - only a platform knows what an id, a date or a domain of it looks like. So its request
  * function is run when the agency asks, and stopped where it would send, wait or save: what it refuses until
  * then as badly configured is told to the agency, not to the client days later. What it refuses of the bare
- * item as well (a hub that has not consented yet) is no fault of this item, and may be in order by then. */
+ * item as well (a hub that has not consented yet) is no fault of this item, and may be in order by then: the
+ * request is made, with a notice that nobody can approve it as things stand. */
 #include "grant/rehearse.h"
 #include "grant/exchange.h"
 #include "grant/params.h"
@@ -14,13 +15,17 @@ struct rehearsal {
     size_t at;         /* item */
     bool bare;         /* without asset, scopes and parameters */
     struct gd_err err; /* of the item as it was given */
+    json_t *notices;
 };
 
 static void on_tried(void *arg, struct gd_op *op, const struct gd_op_result *r);
 
 static void end(struct rehearsal *h, const struct gd_err *err)
 {
-    h->fn(h->c, err);
+    GD_AUTO_FREE char *notices = gd_json_dump(h->notices);
+
+    h->fn(h->c, gd_arena_strdup(h->c->arena, notices), err);
+    json_decref(h->notices);
     gd_free(h);
 }
 
@@ -78,6 +83,19 @@ static void next_item(struct rehearsal *h)
         end(h, NULL);
 }
 
+static void note(struct rehearsal *h)
+{
+    const json_t *it = json_array_get(json_object_get(h->c->params, "items"), h->at);
+    const struct gd_app_state *a = gd_app_find(h->c->b, gd_json_text(it, "app", ""));
+
+    json_array_append_new(
+        h->notices,
+        json_pack("{s:s, s:s, s:s, s:s}", "platform", a->app.platform->p.name, "reason",
+                  gd_reason_word(h->err.reason), "client", gd_json_text(h->c->params, "client", ""), "text",
+                  gd_arena_strf(h->c->arena, "items[%zu] cannot be approved as things stand: %.300s", h->at,
+                                h->err.text)));
+}
+
 static bool is_refused(const struct gd_op_result *r)
 {
     return r->end == GD_OP_FAILED && r->fail_class == GRANTD_E_CONFIG;
@@ -93,7 +111,10 @@ static void on_tried(void *arg, struct gd_op *op, const struct gd_op_result *r)
         h->err = r->err;
         h->bare = true;
         try_item(h);
-    } else if (!h->bare || (is_refused(r) && !strcmp(h->err.text, r->err.text))) {
+    } else if (!h->bare) {
+        next_item(h);
+    } else if (is_refused(r) && !strcmp(h->err.text, r->err.text)) {
+        note(h);
         next_item(h);
     } else {
         gd_err_set(&err, h->err.reason, "items[%zu]: %.300s", h->at, h->err.text);
@@ -107,5 +128,6 @@ void gd_rehearse(struct gd_call *c, gd_rehearsed_fn *fn)
 
     h->c = c;
     h->fn = fn;
+    h->notices = json_array();
     try_item(h);
 }

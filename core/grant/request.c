@@ -375,7 +375,7 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     if (!may_notify(c, tx, 0))
         return;
     if (!m->hub)
-        m->notices = gd_asked_notices(c, tx, 1);
+        m->notices = gd_asked_notices(c, tx, 1, m->notices);
     m->message = gd_param(c, "message");
     m->until = expires;
     gd_id_make(m->request, "rq", now, c->b->d.rng);
@@ -390,7 +390,7 @@ static void on_client(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     gd_store_commit(c->b->d.store, w, on_stored, c);
 }
 
-static void on_rehearsed(struct gd_call *c, const struct gd_err *err)
+static void on_rehearsed(struct gd_call *c, const char *notices, const struct gd_err *err)
 {
     struct making *m = c->state;
     struct gd_tx *tx;
@@ -399,6 +399,7 @@ static void on_rehearsed(struct gd_call *c, const struct gd_err *err)
         gd_call_error(c, err);
         return;
     }
+    m->notices = notices;
     tx = gd_tx_new(c->b->d.store);
     gd_tx_add(tx, &sql_client, GD_P_TEXT(c->workspace), GD_P_TEXT(gd_param(c, "client")));
     if (!m->hub)
@@ -421,7 +422,7 @@ static void create(struct gd_call *c, bool hub)
     else if (check_items(c, &err))
         gd_call_error(c, &err);
     else if (hub)
-        on_rehearsed(c, NULL);
+        on_rehearsed(c, NULL, NULL);
     else
         gd_rehearse(c, on_rehearsed);
 }

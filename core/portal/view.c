@@ -221,6 +221,13 @@ static json_t *view_problems(const json_t *item)
     return list;
 }
 
+/* Something that only the client can do is asked. */
+static bool has_steps(const json_t *item)
+{
+    return !strcmp(gd_json_text(item, "state", ""), "waiting") &&
+           json_array_size(json_object_get(item, "steps")) > 0;
+}
+
 static json_t *view_item(const struct gd_portal_pages *p, const json_t *item)
 {
     const char *state = gd_json_text(item, "state", ""),
@@ -232,7 +239,7 @@ static json_t *view_item(const struct gd_portal_pages *p, const json_t *item)
     copy(v, item, "id");
     set(v, "title", title);
     set(v, "asset_text", asset_text(item, title));
-    (void)snprintf(key, sizeof key, "state_%.32s", state);
+    (void)snprintf(key, sizeof key, "state_%.32s", has_steps(item) ? "steps" : state);
     set(v, "state_text", gd_portal_pages_sentence(p, key));
     set(v, "state_class", state_class(state));
     set(v, "reason_text", item_reason(p, item));
@@ -314,6 +321,23 @@ json_t *gd_portal_view_link(const struct gd_portal_pages *p, const json_t *shown
     return v;
 }
 
+/* A platform that waits for the client is not worked at: nobody may be told to leave. */
+static bool asks_the_client(const json_t *shown)
+{
+    const json_t *group, *item;
+    size_t i, k;
+
+    json_array_foreach(json_object_get(shown, "groups"), i, group)
+    {
+        json_array_foreach(json_object_get(group, "items"), k, item)
+        {
+            if (has_steps(item))
+                return true;
+        }
+    }
+    return false;
+}
+
 json_t *gd_portal_view_end(const struct gd_portal_pages *p, const json_t *shown,
                            const struct gd_portal_view_form *form)
 {
@@ -324,7 +348,7 @@ json_t *gd_portal_view_end(const struct gd_portal_pages *p, const json_t *shown,
     char key[64];
 
     if (!good && !bad)
-        outcome = "waiting";
+        outcome = asks_the_client(shown) ? "steps" : "waiting";
     (void)snprintf(key, sizeof key, "outcome_%s", outcome);
     set(v, "outcome_heading", gd_portal_pages_sentence(p, key));
     (void)snprintf(key, sizeof key, "outcome_text_%s", outcome);

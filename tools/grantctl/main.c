@@ -172,6 +172,12 @@ static int help_alone(const struct ctl *c)
     return help_print(&other, stdout);
 }
 
+/* A script that goes on after a check must not go on after one that failed. */
+static int judged(const struct ctl *c, const json_t *result)
+{
+    return !strcmp(c->verb, "check") && !gd_json_bool(result, "ok", true) ? GD_ACT_PERSON : 0;
+}
+
 static int run(struct ctl *c)
 {
     GD_AUTO_JSON trial = json_deep_copy(c->params);
@@ -201,6 +207,8 @@ static int run(struct ctl *c)
         rc = verdict_show(c, result);
     if (!rc && c->method->follow)
         rc = follow(c, l);
+    if (!rc)
+        rc = judged(c, result);
     json_decref(result);
     link_close(l);
     return rc;
