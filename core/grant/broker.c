@@ -301,6 +301,7 @@ static void free_broker(uv_handle_t *h)
     gd_map_done(&b->flights, NULL);
     gd_map_done(&b->closings, NULL);
     gd_map_done(&b->leaving, NULL);
+    gd_map_done(&b->runs, NULL);
     gd_map_done(&b->deks, NULL);
     gd_buf_done(&b->endings);
     gd_peers_free(b);

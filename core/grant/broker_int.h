@@ -5,6 +5,7 @@
  *   root.c keys.c  the keyring's root, data keys          vend.c     the hot path and grant.token
  *   client.c request.c grants.c apps.c   acts             flow.c item.c  the client's side
  *   exchange.c brought.c made.c settle.c  one run of grant, what comes of it
+ *   take.c     a flow is taken for a run
  *   meet.c     a run and a closing wait for each other
  *   close.c closing.c  revoke                             look.c seen.c  verify
  *   erase.c    a client is forgotten                      outcome.c  what becomes of a refresh (flight.h)
@@ -78,6 +79,7 @@ struct gd_broker {
     bool taking_over;
     struct gd_map closings; /* grant id, or that of an orphaned credential -> what closes it */
     struct gd_map leaving;  /* flow id -> what settles it: settle.c */
+    struct gd_map runs;     /* flow id -> its run of a platform's grant function: exchange.c */
     unsigned busy;          /* operations and commits that a drain waits for */
     bool draining;
     struct gd_list ready; /* replies that wait for the loop's next turn */
@@ -232,6 +234,10 @@ void gd_given_app(struct gd_broker *b, const struct gd_app_state *a, struct gd_o
 
 /* ---- load.c ---- */
 int gd_load(struct gd_broker *b, struct gd_err *err);
+/* A grant that is being closed, a client that is being erased or a flow that was left stands still: it is
+ * gone on with at the next sweep. Each step of it may be done again. */
+void gd_ending_note(struct gd_broker *b, const char *workspace, const char *id);
+void gd_endings_go_on(struct gd_broker *b);
 
 /* ---- restored.c ---- */
 int gd_restored_refuse(struct gd_store *keys, struct gd_store *data,

@@ -201,6 +201,18 @@ static bool follow_row(struct gd_closing *x, const struct gd_tx *tx)
     return true;
 }
 
+/* For somebody else, who ends by himself; a stop does not wait for him. */
+static void wait_more(struct gd_closing *x, uv_timer_cb again)
+{
+    struct gd_err e = { .reason = GD_R_SHUTTING_DOWN, .text = "it is gone on with after the restart" };
+
+    x->waited = true;
+    if (x->b->draining)
+        gd_closing_failed(x, &e);
+    else
+        uv_timer_start(&x->again, again, HELD_MS, 0);
+}
+
 static void on_hold_again(uv_timer_t *t)
 {
     after_flight(t->data, NULL);
@@ -213,12 +225,10 @@ static void on_held(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
 
     (void)err; /* the facts are read again, and say it if the store is away */
     x->held = r == GD_STORE_OK && gd_tx_changes(tx, 0) > 0;
-    if (x->held || r != GD_STORE_OK) {
+    if (x->held || r != GD_STORE_OK)
         after_flight(x, NULL);
-    } else {
-        x->waited = true;
-        uv_timer_start(&x->again, on_hold_again, HELD_MS, 0);
-    }
+    else
+        wait_more(x, on_hold_again);
 }
 
 /* True: the facts are read again when it is held. */
@@ -279,15 +289,9 @@ static void on_run_over(uv_timer_t *t)
  * closing: at most one is waited for. */
 static bool wait_for_run(struct gd_closing *x, const struct gd_tx *tx)
 {
-    struct gd_err e = { .reason = GD_R_SHUTTING_DOWN, .text = "it is gone on with after the restart" };
-
     if (!gd_closing_meets(x, tx))
         return false;
-    x->waited = true;
-    if (x->b->draining)
-        gd_closing_failed(x, &e);
-    else
-        uv_timer_start(&x->again, on_run_over, HELD_MS, 0);
+    wait_more(x, on_run_over);
     return true;
 }
 

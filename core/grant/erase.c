@@ -97,6 +97,7 @@ GD_SQL(sql_see_left, "SELECT id FROM flows WHERE workspace = $1 AND client_id = 
 struct erasing {
     struct gd_broker *b;
     struct gd_call *call; /* NULL: resumed */
+    bool marked;          /* its end has begun: it is gone on with whatever fails */
     char *workspace, *client;
     size_t creds, grants; /* statements that tell what it had */
     json_t *had;          /* the others hear of it: a database that was set back had forgotten its end */
@@ -133,7 +134,8 @@ static void erasing_free(struct erasing *x)
     gd_busy(b, -1);
 }
 
-/* True when the step failed: then the erasing has ended for now. The client stays "erasing". */
+/* True when the step failed: then the erasing has ended for now. The client stays "erasing", and the next
+ * sweep goes on. */
 static bool failed(struct erasing *x, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_err e = { .reason = GD_R_STORE_FAILED };
@@ -144,6 +146,8 @@ static bool failed(struct erasing *x, enum gd_store_result r, const struct gd_er
     (void)snprintf(e.text, sizeof e.text, "the erasing is not finished, ask for it again: %.120s",
                    err ? err->text : "the store failed");
     GD_LOG(x->b->d.log, GD_LOG_ERROR, "erase.failed", GD_F_STR("client", x->client), GD_F_ERR(&e));
+    if (x->marked)
+        gd_ending_note(x->b, x->workspace, x->client);
     erasing_free(x);
     if (c)
         gd_call_error(c, &e);
@@ -187,6 +191,7 @@ void gd_erase_resume(struct gd_broker *b, const char *workspace, const char *cli
     int64_t now = gd_now(b->d.clock);
 
     GD_LOG(b->d.log, GD_LOG_WARN, "erase.resumed", GD_F_STR("client", client));
+    x->marked = true;
     gd_tx_add(tx, &sql_mark_again, WHO, GD_P_INT(now), GD_P_TEXT(gd_nodes_worker(b->d.nodes)));
     add_close(x, tx, now);
     gd_store_commit(b->d.store, tx, on_marked, x);
@@ -269,6 +274,7 @@ static void on_marked(void *arg, struct gd_tx *tx, enum gd_store_result r, const
         explain(x);
         return;
     }
+    x->marked = true;
     /* From here on nothing can be sealed or opened for it in this process. */
     gd_keyring_forget(b->d.keyring, x->workspace, x->client);
     keys = gd_tx_new(b->d.keys);
@@ -314,11 +320,10 @@ static void on_wiped(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
 {
     struct erasing *x = arg;
 
-    if (failed(x, r, err))
+    if (failed(x, GD_FAULT("F30") ? GD_STORE_FAILED : r, err))
         return;
     keep_ids(x, tx, x->creds);
     keep_ids(x, tx, x->grants);
-    (void)GD_FAULT("F30");
     gd_store_scrub(x->b->d.keys, on_keys_scrubbed, x);
 }
 

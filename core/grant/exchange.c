@@ -72,6 +72,7 @@ static void on_recorded(void *arg, const struct gd_err *err)
     (void)GD_FAULT("flow.told");
     start_others(x);
     close_orphans(x);
+    (void)gd_map_del(&x->b->runs, x->f->id);
     x->fn(x->arg, &x->result);
     uv_close((uv_handle_t *)&x->again, on_closed);
 }
@@ -111,6 +112,7 @@ struct gd_exchange *gd_exchange_new(struct gd_broker *b, struct gd_flow *f, gd_e
     int64_t now = gd_now(b->d.clock);
 
     *x = (struct gd_exchange){ .b = b, .f = f, .fn = fn, .arg = arg };
+    (void)gd_map_set(&b->runs, f->id, x);
     gd_busy(b, 1);
     uv_timer_init(b->d.loop, &x->again);
     x->again.data = x;
@@ -134,21 +136,42 @@ struct gd_exchange *gd_exchange_new(struct gd_broker *b, struct gd_flow *f, gd_e
     return x;
 }
 
+static void read_first(uv_timer_t *t)
+{
+    struct gd_exchange *x = t->data;
+    struct gd_tx *tx = gd_tx_new(x->b->d.store);
+
+    gd_made_read(x, tx);
+    if (gd_broker_shared(x->b))
+        x->about_read = gd_about_read(tx, x->f);
+    x->closings = gd_meet_read(x->f, tx);
+    gd_store_read(x->b->d.store, tx, on_ready, x);
+}
+
+/* Nothing has been asked yet, and what the consent brought before is not given up for a store that is away.
+ */
+static void read_again(struct gd_exchange *x, const struct gd_err *err)
+{
+    GD_LOG(x->b->d.log, GD_LOG_ERROR, "flow.read_failed", GD_F_STR("flow", x->f->id), GD_F_ERR(err));
+    if (!x->b->draining) {
+        uv_timer_start(&x->again, read_first, COMMIT_RETRY_MS, 0);
+        return;
+    }
+    x->result.end = GD_EXCHANGE_FAILED;
+    gd_err_set(&x->result.err, GD_R_STORE_FAILED, "the store could not be read; the next start goes on");
+    gd_exchange_finish(x);
+}
+
 void gd_exchange_start(struct gd_broker *b, struct gd_flow *f, json_t *query, const char *raw, json_t *inputs,
                        gd_exchange_fn *fn, void *arg)
 {
     struct gd_exchange *x = gd_exchange_new(b, f, fn, arg);
-    struct gd_tx *tx = gd_tx_new(b->d.store);
 
     x->waiting = query == NULL;
     x->query = json_incref(query);
     x->inputs = json_incref(inputs);
     x->raw = gd_strdup(raw);
-    gd_made_read(x, tx);
-    if (gd_broker_shared(b))
-        x->about_read = gd_about_read(tx, f);
-    x->closings = gd_meet_read(f, tx);
-    gd_store_read(b->d.store, tx, on_ready, x);
+    read_first(&x->again);
 }
 
 static void start_op(struct gd_exchange *x)
@@ -366,10 +389,8 @@ static void on_ready(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
 {
     struct gd_exchange *x = arg;
 
-    if (r != GD_STORE_OK) {
-        gd_err_set(&x->result.err, GD_R_STORE_FAILED, "%s",
-                   err && err->text[0] ? err->text : "the store could not be read");
-        gd_exchange_fail(x, false);
+    if (r != GD_STORE_OK || GD_FAULT("flow.unread")) {
+        read_again(x, err);
         return;
     }
     gd_made_same(x, tx);

@@ -91,6 +91,13 @@ struct gd_flow_place {
     const char *workspace, *request, *item;
 };
 void gd_flow_start_item(struct gd_broker *b, const struct gd_flow_place *at, gd_reply_fn *reply, void *arg);
+/* ---- take.c ---- */
+/* Takes the flow for a run by this statement ($1 workspace, $2 flow, $3 worker, $4 client), on the present
+ * state of its client. fn once, later; err: it is not known, or nothing was taken. */
+typedef void gd_taken_fn(void *arg, bool taken, const struct gd_err *err);
+void gd_flow_take(struct gd_broker *b, const struct gd_flow *f, const struct gd_sql *how, gd_taken_fn *fn,
+                  void *arg);
+
 /* ---- meet.c ---- */
 /* A place that is being closed is not taken over by a run of the same client: adds the read of what is being
  * closed at this moment, and says whether the run would meet any of it. */

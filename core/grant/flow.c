@@ -440,7 +440,7 @@ struct back {
 
 static void on_flow_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
 static void on_apart(void *arg, bool met);
-static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_taken(void *arg, bool taken, const struct gd_err *err);
 static void on_exchanged(void *arg, const struct gd_exchange_result *r);
 
 static void back_end(struct gd_call *c)
@@ -579,26 +579,22 @@ static void on_apart(void *arg, bool met)
 {
     struct gd_call *c = arg;
     struct back *k = c->state;
-    struct gd_tx *take = gd_tx_new(c->b->d.store);
 
     (void)met;
-    gd_client_hold(take, k->flow.workspace, k->flow.client);
-    gd_tx_add(take, &sql_flow_take, GD_P_TEXT(k->flow.workspace), GD_P_TEXT(k->flow.id),
-              GD_P_TEXT(gd_nodes_worker(c->b->d.nodes)), GD_P_TEXT(k->flow.client));
-    gd_store_commit(c->b->d.store, take, on_taken, c);
+    gd_flow_take(c->b, &k->flow, &sql_flow_take, on_taken, c);
 }
 
-static void on_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+static void on_taken(void *arg, bool taken, const struct gd_err *err)
 {
     struct gd_call *c = arg;
     struct back *k = c->state;
 
-    if (r != GD_STORE_OK) {
+    if (err) {
         back_end(c);
-        gd_call_store_failed(c, r, err);
+        gd_call_error(c, err);
         return;
     }
-    if (gd_tx_changes(tx, 1) != 1) {
+    if (!taken) {
         back_refuse(c, GD_R_STATE_ALREADY_USED, "this answer of the platform was used already");
         return;
     }

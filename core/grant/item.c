@@ -239,7 +239,7 @@ struct waiting {
 
 static void waiting_read(struct waiting *w);
 static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
-static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err);
+static void on_waiting_taken(void *arg, bool taken, const struct gd_err *err);
 static void on_waiting_end(void *arg, const struct gd_exchange_result *r);
 
 static void waiting_end(struct waiting *w, const struct gd_exchange_result *r)
@@ -443,17 +443,11 @@ static void waiting_give_way(struct waiting *w)
 static void waiting_take(void *arg, bool met)
 {
     struct waiting *w = arg;
-    struct gd_tx *take;
 
-    if (met && !w->refusal.reason) {
+    if (met && !w->refusal.reason)
         waiting_give_way(w);
-        return;
-    }
-    take = gd_tx_new(w->b->d.store);
-    gd_client_hold(take, w->flow.workspace, w->flow.client);
-    gd_tx_add(take, &sql_waiting_take, GD_P_TEXT(w->flow.workspace), GD_P_TEXT(w->flow.id),
-              GD_P_TEXT(gd_nodes_worker(w->b->d.nodes)), GD_P_TEXT(w->flow.client));
-    gd_store_commit(w->b->d.store, take, on_waiting_taken, w);
+    else
+        gd_flow_take(w->b, &w->flow, &sql_waiting_take, on_waiting_taken, w);
 }
 
 static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
@@ -489,15 +483,15 @@ static void on_waiting_row(void *arg, struct gd_tx *tx, enum gd_store_result r, 
     gd_meet_wait(w->b, &w->flow, w->fn ? GD_MEET_PATIENCE_MS : 0, waiting_take, w);
 }
 
-static void on_waiting_taken(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
+static void on_waiting_taken(void *arg, bool taken, const struct gd_err *err)
 {
     struct waiting *w = arg;
 
-    if (r != GD_STORE_OK) {
-        waiting_refuse(w, GD_R_STORE_FAILED, err ? err->text : "the store could not be written");
+    if (err) {
+        waiting_refuse(w, err->reason, err->text);
         return;
     }
-    if (gd_tx_changes(tx, 1) != 1) {
+    if (!taken) {
         waiting_refuse(w, GD_R_CONFLICT, "it is being looked at right now");
         return;
     }

@@ -657,11 +657,15 @@ static void clear_spool(struct gd_broker *b)
     b->spool_read = false;
 }
 
-void gd_broker_resume(struct gd_broker *b)
+void gd_ending_note(struct gd_broker *b, const char *workspace, const char *id)
+{
+    gd_buf_addf(&b->endings, "%s %s\n", workspace, id);
+}
+
+void gd_endings_go_on(struct gd_broker *b)
 {
     char *p = b->endings.ptr;
 
-    clear_spool(b);
     while (p && *p) {
         char *space = strchr(p, ' '), *end = strchr(p, '\n');
 
@@ -675,6 +679,12 @@ void gd_broker_resume(struct gd_broker *b)
         p = end + 1;
     }
     gd_buf_clear(&b->endings);
+}
+
+void gd_broker_resume(struct gd_broker *b)
+{
+    clear_spool(b);
+    gd_endings_go_on(b);
     gd_close_orphans(b);
     gd_rotate_sweep(b);
 }

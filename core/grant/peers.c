@@ -6,6 +6,7 @@
  * state (somebody names what is not here, a browser comes back from a platform) asks the store first,
  * gd_broker_catch_up. A node that cannot read the store for VEND_BLIND_MS stops vending: what was revoked
  * elsewhere would not reach it. */
+#include "base/fault.h"
 #include "grant/erased.h"
 #include "grant/heed.h"
 #include "grant/peers.h"
@@ -122,7 +123,12 @@ static void on_keys(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     struct gd_err e = { 0 };
     size_t n = 0;
 
-    (void)err; /* whoever needs it hears that it is missing */
+    if (GD_FAULT("keys.unread"))
+        r = GD_STORE_FAILED;
+    if (r != GD_STORE_OK) { /* until then whoever needs it hears that it is missing */
+        GD_LOG(b->d.log, GD_LOG_WARN, "peers.read_failed", GD_F_ERR(err));
+        put(b, k->workspace, k->client, true);
+    }
     for (size_t i = 0; r == GD_STORE_OK && i < gd_tx_rows(tx, 0); i++) {
         const void *wrapped = gd_tx_bytes(tx, 0, i, 2, &n);
 
@@ -201,7 +207,9 @@ static void on_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     size_t done = SIZE_MAX; /* the statement whose rows were taken last */
 
     p->busy = false;
-    if (r != GD_STORE_OK) /* what changed is not forgotten */
+    if (GD_FAULT("peers.unread"))
+        r = GD_STORE_FAILED;
+    if (r != GD_STORE_OK) /* what changed is not forgotten: the next sweep, or who waits for it, reads it */
         GD_LOG(b->d.log, GD_LOG_WARN, "peers.read_failed", GD_F_ERR(err));
     while ((l = gd_list_pop(&p->reading))) {
         struct change *c = gd_container_of(l, struct change, node);
@@ -307,6 +315,12 @@ static void read_some(struct gd_broker *b)
     p->busy = true;
     gd_busy(b, 1);
     gd_store_read(b->d.store, tx, on_read, b);
+}
+
+void gd_peers_go_on(struct gd_broker *b)
+{
+    if (b->peers)
+        read_some(b);
 }
 
 /* ---- everything ---- */
@@ -425,6 +439,7 @@ static void on_caught_up(void *arg, struct gd_tx *tx, enum gd_store_result r, co
     (void)r; /* what is here is the best there is; whoever needs the store hears of it there */
     (void)err;
     gd_list_add(&b->peers->served, l);
+    read_some(b);
     served(b);
     gd_busy(b, -1);
 }

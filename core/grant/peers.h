@@ -7,6 +7,7 @@
 
 /* Somebody else changed it (an id of a client, credential or grant; "hub NAME"): it is read again soon. */
 void gd_peers_changed(struct gd_broker *b, const char *workspace, const char *id);
+void gd_peers_go_on(struct gd_broker *b); /* with what could not be read */
 void gd_peers_free(struct gd_broker *b);
 
 /* Takes over what workers that are gone left; closings and erasings are put into b->endings. bury: the nodes

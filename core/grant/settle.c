@@ -241,7 +241,11 @@ static void on_left_row(void *arg, struct gd_tx *tx, enum gd_store_result r, con
     struct gd_err e = { 0 };
     struct gd_exchange *x;
 
-    (void)err; /* it stays "left": the next start, or the next act on the request, goes on with it */
+    (void)err;
+    if (GD_FAULT("left.unread"))
+        r = GD_STORE_FAILED;
+    if (r != GD_STORE_OK) /* it stays "left": the next sweep goes on with it */
+        gd_ending_note(l->b, l->workspace, l->id);
     if (r != GD_STORE_OK || gd_tx_rows(tx, 0) == 0) {
         leaving_free(l);
         return;

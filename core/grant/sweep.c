@@ -2,6 +2,7 @@
  * waits for its next look in the store and not in memory. And the looks at all grants that a caller orders.
  */
 #include "grant/keys.h"
+#include "grant/peers.h"
 
 #include <string.h>
 
@@ -101,7 +102,12 @@ void gd_broker_sweep(struct gd_broker *b)
     int64_t now = gd_now(b->d.clock);
     struct gd_tx *tx;
 
-    if (b->draining || b->looking)
+    if (b->draining)
+        return;
+    gd_peers_go_on(b);
+    if (!b->taking_over)
+        gd_endings_go_on(b);
+    if (b->looking)
         return;
     gd_hubs_look(b);
     gd_rotate_sweep(b);

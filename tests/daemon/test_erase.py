@@ -5,7 +5,7 @@ import os
 import threading
 import unittest
 
-from harness import SHARED, Daemon, GrantdTest, RpcError, the_cluster, wait_for
+from harness import SHARED, Daemon, GrantdTest, RpcError, has_faults, the_cluster, wait_for
 
 NAME, EMAIL, LOGIN = "Zwetschgen Quittenhof", "quitte@zwetschge.example", "berta"
 OTHER = "Staying Bakery"
@@ -238,6 +238,17 @@ class Erase(GrantdTest):
             daemon = Daemon(self.box, fault)  # goes on where the last one died, and dies there
             self.assertEqual(daemon.wait_dead(20), -9)
         self.box.start()
+        wait_for(lambda: self.state(client) == "erased")
+        self.assert_gone(client, key, *sealed)
+
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_a_step_that_fails_is_done_again(self):
+        """Nobody has to ask for it once more."""
+        client, _ = self.grown()
+        key, sealed = self.wrapped(client), self.sealed(client)
+        self.restart("F30:eio")
+        self.refused("STORE_FAILED", "client.erase", client=client, name=NAME)
+        self.assertEqual(self.state(client), "erasing")
         wait_for(lambda: self.state(client) == "erased")
         self.assert_gone(client, key, *sealed)
 

@@ -3,6 +3,7 @@
 grant is looked at, a new consent of the hub while the old one is looked at; thousands
 of accounts; and who may ask for the agency's own consent."""
 import contextlib
+import signal
 import threading
 import time
 import unittest
@@ -402,6 +403,65 @@ class Left(MeanwhileTest):
         self.assertEqual((self.atlas.shares, self.atlas.living()), ({}, set()))
 
 
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_what_was_left_and_could_not_be_read(self):
+        """The store is away in that moment: a later look finds it."""
+        _, request = self.half_done()
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.start("left.unread:eio")
+        self.rpc.call("request.cancel", request=request)
+        self.closed(request)
+
+
+@unittest.skipUnless(has_faults(), "a build without fault points")
+class Doubts(MeanwhileTest):
+    """The store is away, or says nothing, when a run is about to begin."""
+
+    def restart(self, faults):
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.limits.update(request_deadline_ms=20000, quiet_ms=20000)
+        self.box.start(faults)
+
+    def choosing(self):
+        link, request = self.ask({"mode": "choose"})
+        self.approve(link)
+        self.assertEqual(self.states(request), ["waiting"])
+        return {"request": request, "item": self.items(request)[0]["id"], "inputs": [{"accounts": "a1"}]}
+
+    def stands(self, handed):
+        ((grant,),) = self.granted(handed["request"])
+        self.assertEqual((len(self.atlas.living()), self.atlas.count("/revoke")), (1, 0))
+        self.assertEqual(self.rpc.call("grant.token", grant=grant["id"])["token_type"], "Bearer")
+
+    def test_a_flow_that_may_have_been_taken(self):
+        """It was: the run begins, nobody waits for it until the next start."""
+        for passage in (1, 2):  # when the browser comes back; when something is handed in
+            with self.subTest(passage=passage):
+                self.atlas.bodies.clear()
+                self.restart(f"flow.unheard:eio:{passage}")
+                handed = self.choosing()
+                self.rpc.call("grant.submit", **handed)
+                self.stands(handed)
+                self.rpc.call("grant.revoke", grant=self.granted(handed["request"])[0][0]["id"])
+
+    def test_a_flow_that_another_run_has(self):
+        """It was not, for somebody else is at it."""
+        self.restart("flow.unheard:eio:3")
+        handed = self.choosing()
+        line = self.held("/accounts", "grant.submit", **handed)
+        self.refused("CONFLICT", "grant.submit", **handed)
+        self.atlas.hold.set()
+        line.reply()
+        self.stands(handed)
+
+    def test_a_store_that_is_away_before_the_run(self):
+        """What the consent brought before is not given up for that."""
+        self.restart("flow.unread:eio:2")
+        handed = self.choosing()
+        self.rpc.call("grant.submit", **handed)
+        self.stands(handed)
+
+
 class Orders(MeanwhileTest):
     """What was ordered with a revoke holds until its end, and lies nowhere in the clear."""
 
@@ -440,6 +500,25 @@ class Orders(MeanwhileTest):
         wait_for(lambda: self.box.grant(grant["id"])["state"] == "ended", 20)
         self.assertEqual(self.surfaces(grant["id"]), {"partner": "closed", "token": "manual"})
         self.assertGreater(self.atlas.count("/revoke", all="yes"), 0)
+
+
+    def test_a_stop_while_another_node_has_the_credential(self):
+        """It is not waited for; the next start goes on."""
+        ((grant,),) = self.consent({"mode": "both", "asset": "a1"})
+        self.box.rows("UPDATE credentials SET lease_owner = 'elsewhere+1', lease_until = ?",
+                      int(time.time() * 1000) + 3600000)
+        line = self.beside("grant.revoke", grant=grant["id"])
+        wait_for(lambda: self.box.grant(grant["id"])["state"] == "ending")
+        time.sleep(0.3)
+        self.box.daemon.process.send_signal(signal.SIGTERM)
+        with self.assertRaises(RpcError) as caught:
+            line.reply()
+        self.assertEqual((caught.exception.reason, self.box.daemon.wait_dead(15)), ("SHUTTING_DOWN", 0))
+        self.assertEqual(self.atlas.count("/unshare"), 0)
+        self.box.rows("UPDATE credentials SET lease_until = 0")
+        self.box.start()
+        wait_for(lambda: self.box.grant(grant["id"])["state"] == "ended")
+        self.assertEqual((self.atlas.shares, self.atlas.living()), ({}, set()))
 
 
 class Hubs(MeanwhileTest):

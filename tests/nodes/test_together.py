@@ -66,6 +66,43 @@ class Together(Nodes):
         for node in (a, b, c):  # at once: who does not know it asks
             self.assertEqual(node.token(grant)["gen"], 1)
 
+    def again(self, node, fault, times):
+        """The node begins anew, and its next reads of that kind fail, as if the database were away."""
+        node.daemon.kill9()
+        self.trio.buried(node)
+        self.trio.start(node, faults=",".join([fault + ":eio"] * times))
+        self.trio.all_live()
+
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_news_that_could_not_be_read(self):
+        """Nothing else changes after that: what was revoked is read later all the same."""
+        a, b, _ = self.start()
+        ended = a.consent("none")
+        self.assertEqual(b.token(ended)["gen"], 1)
+        self.again(b, "peers.unread", 8)
+        a.call("grant.revoke", grant=ended)
+
+        def refused():
+            """the node knows that it has ended"""
+            with self.assertRaises(RpcError) as caught:
+                b.token(ended)
+            return caught.exception.reason == "GRANT_ENDED"
+        wait_for(lambda: not self.vends(b, ended), 60, 0.2)
+        wait_for(refused, 60, 0.2)
+
+    def vends(self, node, grant):
+        with contextlib.suppress(RpcError):
+            return bool(node.token(grant))
+        return False
+
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_a_key_that_could_not_be_read(self):
+        """The key of a new client, which another node made."""
+        a, b, _ = self.start()
+        self.again(b, "keys.unread", 6)
+        grant = a.consent("none")
+        wait_for(lambda: self.vends(b, grant), 60, 0.2)
+
     def test_what_one_renews_or_ends_the_others_know_within_a_second(self):
         a, b, c = self.start()
         kept, ended = a.consent("none"), b.consent("none", login="bert")
