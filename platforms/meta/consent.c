@@ -171,6 +171,7 @@ static void read_seen(grantd_op *op, const grantd_doc *a)
     int64_t sub = grantd_num(op, a, "data.error.subcode", 0);
 
     m->seen.valid = grantd_num(op, a, "data.is_valid", 0) == 1;
+    m->seen.held = !m->seen.valid && (sub == 459 || sub == 464);
     m->seen.type = grantd_text(op, a, "data.type");
     m->seen.user = user && *user ? user : NULL;
     m->seen.scopes = joined(op, a, "data.scopes");

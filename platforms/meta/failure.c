@@ -184,6 +184,12 @@ int me_waits(int class)
     return class == GRANTD_E_TRANSIENT || class == GRANTD_E_LIMITED;
 }
 
+int me_unseen(grantd_op *op, const grantd_doc *a)
+{
+    return me_class(op, a) == GRANTD_E_FORBIDDEN ? me_is(op, a, 100, 33) || !code_of(op, a)
+                                                 : me_is(op, a, 803, 0) && !me_waits(me_class(op, a));
+}
+
 /* Facts: A3, "Which error an app without access receives": 3, 10, 200-299 or 100/33. */
 int me_withdrawn(grantd_op *op, const grantd_doc *a)
 {

@@ -73,7 +73,7 @@ struct me {
     const char *name, *parent, *role;
     /* what debug_token said */
     struct {
-        int valid;
+        int valid, held; /* held: not dead, the person has to log in at facebook.com */
         const char *type, *user, *scopes, *why;
         int64_t expires_at, data_ends_at;
     } seen;
@@ -108,6 +108,9 @@ void me_watch_version(grantd_op *op);
  * ------------------------------------------- */
 int me_bad(grantd_op *op, const grantd_doc *a);   /* it is an error, or no object at all */
 int me_class(grantd_op *op, const grantd_doc *a); /* GRANTD_E_ of a bad answer */
+/* What was asked for is not there, or not for this login to see. Of a permission that is missing, or of an
+ * app that may not call at all, nothing was said of it. */
+int me_unseen(grantd_op *op, const grantd_doc *a);
 /* The business-to-business edges are not for this app, or not for this person: a guided step can do it. */
 int me_withdrawn(grantd_op *op, const grantd_doc *a);
 int me_is(grantd_op *op, const grantd_doc *a, int64_t code, int64_t sub); /* sub 0: any */
@@ -155,6 +158,11 @@ void me_tell_settled(grantd_op *op);
 void me_tell_refused(grantd_op *op, const grantd_doc *a);
 /* This one was not granted; the only one of an item fails with that class. */
 grantd_next *me_problem(grantd_op *op, int class, const char *word, const char *text);
+/* The target in work was asked for and is neither pending nor there: true at the second look that finds it
+ * so.
+ */
+int me_vanished(grantd_op *op);
+void me_found(grantd_op *op); /* it is pending, after all */
 grantd_next *me_granted(grantd_op *op);
 grantd_fn me_work;
 

@@ -78,12 +78,15 @@ static grantd_next *on_pending(grantd_op *op, const grantd_doc *a, const char *r
 {
     (void)a;
     (void)row;
+    me_found(op);
     return me_mark(op, ME_ASKED);
 }
 
 /* Facts: A6, a request that vanishes without the account appearing was declined or withdrawn. */
 static grantd_next *not_pending(grantd_op *op)
 {
+    if (mark(op) == ME_ASKED && !me_vanished(op)) /* it may have been agreed to between both looks */
+        return me_mark(op, ME_ASKED);
     if (mark(op) == ME_ASKED)
         return me_problem(op, GRANTD_E_DECLINED, "REQUEST_DECLINED",
                           "the request is no longer pending and nothing was shared: it was declined or "

@@ -316,6 +316,8 @@ static grantd_next *token_seen(grantd_op *op)
 {
     const char *user = grantd_arg(op, GRANTD_ARG_HUB_ACCOUNT_ID);
 
+    if (me(op)->seen.held) /* it may work again when the person has logged in */
+        return token_done(op, GRANTD_SURFACE_MANUAL, by_person);
     if (!me(op)->seen.valid)
         return token_done(op, tried(op) && !me(op)->refused ? GRANTD_SURFACE_CLOSED : GRANTD_SURFACE_GONE,
                           NULL);

@@ -126,6 +126,21 @@ void me_tell_settled(grantd_op *op)
         tell(op, GRANTD_SURFACE_GONE);
 }
 
+int me_vanished(grantd_op *op)
+{
+    const char *before = grantd_noted(op, "vanished");
+    int at = me(op)->at, again = before && at >= 0 && (size_t)at < strlen(before) && before[at] == OUT;
+
+    set_letter(op, "vanished", OUT);
+    return again;
+}
+
+void me_found(grantd_op *op)
+{
+    if (grantd_noted(op, "vanished"))
+        set_letter(op, "vanished", ME_NEW);
+}
+
 void me_tell_refused(grantd_op *op, const grantd_doc *a)
 {
     if (me_bad(op, a) && !me_waits(me_class(op, a)) && me_class(op, a) != GRANTD_E_PROTOCOL)

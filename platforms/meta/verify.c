@@ -67,7 +67,7 @@ static grantd_next *on_account(grantd_op *op, const grantd_doc *a)
     int class = me_bad(op, a) ? me_class(op, a) : 0;
     const char *role = me_role_at(op, a, "user_tasks");
 
-    if (class && class != GRANTD_E_FORBIDDEN)
+    if (class && !me_unseen(op, a))
         return me_fail(op, a);
     if (!class && !me_same_id(grantd_text(op, a, "id"), me(op)->id))
         return grantd_fail(op, GRANTD_E_PROTOCOL, "Meta answered about another id than %s", me(op)->id);
@@ -255,7 +255,7 @@ static grantd_next *on_hub(grantd_op *op, const grantd_doc *a)
     const char *name = grantd_text(op, a, "name"), *hub = grantd_arg(op, GRANTD_ARG_HUB_ID);
     int class = me_bad(op, a) ? me_class(op, a) : 0;
 
-    if (class && class != GRANTD_E_FORBIDDEN)
+    if (class && !me_unseen(op, a))
         return me_fail(op, a);
     if (!class && !me_same_id(grantd_text(op, a, "id"), hub))
         return grantd_fail(op, GRANTD_E_PROTOCOL, "Meta answered about another business than %s", hub);

@@ -49,8 +49,7 @@ static int has_tokens(grantd_op *op, const grantd_doc *a)
 {
     const char *type = grantd_text(op, a, "token_type");
 
-    return grantd_text(op, a, "access_token") &&
-           (!type || grantd_equal(type, "bearer") || grantd_equal(type, "Bearer"));
+    return grantd_text(op, a, "access_token") && (!type || !strcasecmp(type, "bearer"));
 }
 
 /* Scopes come joined by blanks or commas. */

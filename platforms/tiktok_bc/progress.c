@@ -249,18 +249,39 @@ static int64_t clock_of(const char *p)
                : h * 3600 + m * 60 + s;
 }
 
+/* Seconds east of UTC of "", "Z", "+02:00" or "-0700"; NO_ZONE: something else. */
+enum { NO_ZONE = 86400 };
+
+static int64_t zone_of(const char *p)
+{
+    int64_t h, m;
+
+    if (!*p || !strcmp(p, "Z"))
+        return 0;
+    if ((*p != '+' && *p != '-') || strlen(p) < 5)
+        return NO_ZONE;
+    h = grantd_digits(p + 1, 2);
+    m = grantd_digits(p + 3 + (p[3] == ':'), 2);
+    if (h < 0 || h > 23 || m < 0 || m > 59 || p[5 + (p[3] == ':')])
+        return NO_ZONE;
+    return (*p == '-' ? -1 : 1) * (h * 3600 + m * 60);
+}
+
 int64_t tt_time(const char *text)
 {
-    int64_t day = grantd_day(text), clock = 0;
-    size_t len = day < 0 ? 0 : strlen(text);
+    int64_t day = grantd_day(text), clock, zone;
+    const char *rest;
 
-    if (len >= 19 && (text[10] == ' ' || text[10] == 'T'))
-        clock = clock_of(text + 11);
-    else if (len != 10)
+    if (day < 0 || strlen(text) == 10)
+        return day < 0 ? 0 : day * 86400;
+    if (strlen(text) < 19 || (text[10] != ' ' && text[10] != 'T'))
         return 0;
-    if (clock < 0 || (len > 19 && strcmp(text + 19, "Z") != 0 && text[19] != '.'))
-        return 0;
-    return day * 86400 + clock;
+    clock = clock_of(text + 11);
+    rest = text + 19;
+    if (*rest == '.')
+        rest += 1 + strspn(rest + 1, "0123456789");
+    zone = zone_of(rest);
+    return clock < 0 || zone == NO_ZONE ? 0 : day * 86400 + clock - zone;
 }
 
 const char *tt_when(grantd_op *op, int64_t at)

@@ -106,7 +106,8 @@ int64_t tt_noted(const grantd_op *op, const char *key, int64_t dflt);
 void tt_note(grantd_op *op, const char *key, int64_t n);
 /* grantd_pending at a time that moves away with each look: 1, 5, 15 minutes, one hour, six hours. */
 grantd_next *tt_look_again(grantd_op *op);
-/* "YYYY-MM-DD HH:MM:SS" (UTC), RFC 3339 with Z, or a date alone; 0: none of them (facts: tiktok.md 5.3). */
+/* "YYYY-MM-DD HH:MM:SS" (UTC), RFC 3339 with its zone, or a date alone; 0: none of them (facts:
+ * tiktok.md 5.3). */
 int64_t tt_time(const char *text);
 /* "YYYY-MM-DD HH:MM UTC" */
 const char *tt_when(grantd_op *op, int64_t at);
