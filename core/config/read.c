@@ -562,7 +562,8 @@ static void load_platforms(struct ctx *c)
     struct gd_err err = { 0 };
 
     if (c->given->load_platforms && c->given->load_platforms(c->given->arg, c->cfg, &err) != 0) {
-        gd_config_fail(c, NULL, err.reason, "%s", err.text);
+        gd_config_fail(c, NULL, err.reason, "the platforms in %.200s are not loaded: %s",
+                       c->cfg->platform_dir, err.text);
         c->no_platforms = true;
     }
 }

@@ -4,10 +4,11 @@ the one who can act on it."""
 import json
 import os
 import re
+import socket
 import subprocess
 import unittest
 
-from harness import GrantdTest, program, wait_for
+from harness import BUILD, GrantdTest, program, wait_for
 from sandboxed import SandboxTest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -155,6 +156,11 @@ class ReadMe(GrantdTest):
         self.assertEqual(self.rpc.call("app.get", app="hubspot")["app"]["redirect_uri"],
                          "https://access.agency.example/cb/main.hubspot")
 
+    def test_whose_folder_is_wrong_is_said(self):
+        """Nobody looks for the fault at the file that names the mistake."""
+        self.written(lambda text: f"platform_dir: {self.box.folder}/none\n" + text)
+        self.assertIn(f"the platforms in {self.box.folder}/none are not loaded", self.judged().stdout)
+
     def test_what_would_not_start_is_not_called_good(self):
         """Who ends TLS is said before the daemon is stopped for the new configuration."""
         for change in (lambda t: re.sub(r"(?m)^trusted_proxies.*\n", "", t),
@@ -163,6 +169,35 @@ class ReadMe(GrantdTest):
             seen = self.judged()
             self.assertEqual(seen.returncode, 2, seen)
             self.assertIn("PORTAL_TLS_REQUIRED", seen.stdout)
+
+
+class Unit(GrantdTest):
+    def test_it_becomes_ready_as_a_service(self):
+        """What the installed unit starts is what the service manager waits for; its socket is where grantctl looks."""
+        with open(os.path.join(BUILD, "grantd.service"), encoding="utf-8") as file:
+            unit = dict(line.strip().split("=", 1) for line in file if re.match(r"[A-Z]\w*=.", line))
+        command = unit["ExecStart"].split()
+        self.assertEqual(os.path.basename(command[0]), "grantd")
+        self.assertEqual(unit["Type"], "notify")
+        given = dict(zip(command[1::2], command[2::2]))
+        with open(os.path.join(ROOT, "tools/grantctl/ctl.h"), encoding="utf-8") as file:
+            self.assertIn(f'SOCKET_PACKAGED "{given["--socket"]}"', file.read())
+        self.assertEqual(given["--socket"], f"/run/{unit['RuntimeDirectory']}/grantd.sock")
+        self.assertEqual(given["--state-dir"], f"/var/lib/{unit['StateDirectory']}")
+        path = os.path.join(self.box.folder, "given.sock")
+        ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(ear.close)
+        ear.bind(os.path.join(self.box.folder, "notify"))
+        ear.settimeout(30)
+        with open(self.box.config_path, "w", encoding="utf-8") as file:
+            file.write("log: {level: info}\n")
+        self.box.args = ["--state-dir", self.box.state, "--socket", path, "--platform-dir", self.box.platform_dir]
+        self.box.socket_path = path
+        self.box.start(config=False, env={"NOTIFY_SOCKET": os.path.join(self.box.folder, "notify")})
+        said = ""
+        while "READY=1" not in said:
+            said = ear.recv(4096).decode()
+        self.assertTrue(self.rpc.call("daemon.check")["ok"])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The manual is complete and well formed: every method, parameter, example and reason word is in it, and every macro
-is one that mdoc(7) knows, with lists and displays closed.
+"""The manual is complete and well formed: every method, parameter, example and reason word is in it, every key of the
+configuration and every option of the daemon, and every macro is one that mdoc(7) knows, with lists and displays closed.
 
 check.py SOURCE_DIR MAN_DIR
 """
@@ -9,7 +9,7 @@ import re
 import sys
 
 source, man = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-MACROS = {"Dd", "Dt", "Os", "Sh", "Ss", "Nm", "Nd", "Ar", "Op", "Fl", "Bl", "El", "It", "Bd", "Ed", "Li", "Xr", "Ev", "Sy", "Cm"}
+MACROS = {"Dd", "Dt", "Os", "Sh", "Ss", "Nm", "Nd", "Ar", "Op", "Fl", "Bl", "El", "It", "Bd", "Ed", "Li", "Xr", "Ev", "Sy", "Cm", "Pp", "Pa"}
 wrong = []
 
 
@@ -76,6 +76,28 @@ for word, _, meaning, remedy in rows:
         wrong.append(f"grantd-reasons.7: {word} is missing")
     for sentence in (meaning, remedy):
         must("grantd-reasons.7", text, sentence.replace('\\"', '"').replace("\\\\", "\\"), word)
+
+# The pages that are written by hand name every key and every option, and none that there is not.
+raw = (source / "tools/docgen/grantd.yaml.5").read_text(encoding="utf-8")
+check_form("grantd.yaml.5", raw)
+keys = set()
+for path in (source / "core/config").glob("*.c"):
+    for keys_of in re.findall(r"static const struct key \w+\[\] = \{(.*?)\n\};", path.read_text(encoding="utf-8"), re.S):
+        keys |= set(re.findall(r'\{ "(\w+)",', keys_of))
+named = {word for line in re.findall(r"^\.(?:It )?Cm (.*)", raw, re.M) for word in re.findall(r"[a-z_]{2,}", line)}
+named |= set(re.findall(r"^\.Ss ([a-z_]+)$", raw, re.M))
+if len(keys) < 60:
+    wrong.append("there are hardly any keys of the configuration")
+wrong += [f"grantd.yaml.5: {key} is missing" for key in sorted(keys - named)]
+wrong += [f"grantd.yaml.5: there is no {key}" for key in sorted(named - keys - {"yes", "no"})]
+
+raw = (source / "tools/docgen/grantd.8").read_text(encoding="utf-8")
+check_form("grantd.8", raw)
+taken = set(re.findall(r'\{ "([\w-]+)", (?:required|no)_argument', (source / "core/daemon/main.c").read_text(encoding="utf-8")))
+named = {word.replace("\\-", "-") for word in re.findall(r"Fl Fl ([\w\\-]+)", raw)}
+if len(taken) < 10:
+    wrong.append("there are hardly any options of the daemon")
+wrong += [f"grantd.8: --{word} is missing or made up" for word in sorted(taken ^ named)]
 
 print("\n".join(wrong) or f"complete: {len(files)} methods, {len(rows)} reason words")
 sys.exit(1 if wrong else 0)
