@@ -61,7 +61,8 @@ static int usage(void)
           "  --no-sweep       run the tapes as they are, without spoiling anything\n"
           "  --partial        do not ask for a tape of every function\n"
           "  --providers DIR  provider descriptions (default: the folder NAME/providers beside NAME.so)\n"
-          "  --verbose        print each run\n",
+          "  --verbose        print each run\n"
+          "What a tape is: README.md and tapes.json beside example.c, in share/doc/grantd/platform.\n",
           stderr);
     return 2;
 }
