@@ -326,6 +326,14 @@ static int may_merge(const struct reading *r, struct gd_bulk *to)
                             r->dir);
 }
 
+/* An earlier try of another backup may have brought one: its answers belong to another state. */
+static int drop_spool(const struct reading *r, const char *name)
+{
+    if (unlink(name) == 0 || errno == ENOENT)
+        return 0;
+    return gd_err_set(r->err, GD_R_STORE_FAILED, "%s cannot be removed: %s", name, strerror(errno));
+}
+
 /* Beside the spool that is there: its answers may be newer and are needed, too. */
 static int bring_spool(const struct reading *r, const struct gd_store_options *to)
 {
@@ -334,8 +342,10 @@ static int bring_spool(const struct reading *r, const struct gd_store_options *t
     size_t n = 0;
     int fd, rc;
 
-    if (!name || !json_object_get(json_object_get(r->manifest, "files"), GD_BACKUP_SPOOL))
+    if (!name)
         return 0;
+    if (!json_object_get(json_object_get(r->manifest, "files"), GD_BACKUP_SPOOL))
+        return drop_spool(r, name);
     bytes = small_file(r, GD_BACKUP_SPOOL, GD_SPOOL_FILE_MAX, &n);
     if (!bytes)
         return -1;

@@ -423,6 +423,26 @@ static void test_spool(void **state)
     uv_loop_close(&again.loop);
 }
 
+/* A restore that went no further left it; the next one is of a backup that has none. */
+static void test_spool_of_an_earlier_try(void **state)
+{
+    struct gd_store_options o = other();
+    char spool[140], left[160];
+    int fd;
+
+    (void)state;
+    put_some();
+    assert_int_equal(make(dir, NULL, 0, NULL, NULL), 0);
+    (void)snprintf(spool, sizeof spool, "%s/spool2", k.dir);
+    (void)snprintf(left, sizeof left, "%s.restored", spool);
+    fd = open(left, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    o.spool_path = spool;
+    assert_int_equal(restore(&o), 0);
+    assert_int_not_equal(access(left, F_OK), 0);
+}
+
 struct busy {
     pthread_t thread;
     atomic_bool over;
@@ -514,6 +534,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_whose, setup, teardown),
         cmocka_unit_test_setup_teardown(test_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spool, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_spool_of_an_earlier_try, setup, teardown),
         cmocka_unit_test_setup_teardown(test_beside_writes, setup, teardown),
     };
 
