@@ -283,25 +283,40 @@ int gd_hubs_load(struct gd_broker *b, struct gd_err *err)
     return gd_store_scan(b->d.store, &sql_hubs, on_hub_row, &l, err);
 }
 
+struct reading {
+    struct gd_broker *b;
+    char *workspace, *news; /* as the others tell of it */
+};
+
 static void on_hub_read(void *arg, struct gd_tx *tx, enum gd_store_result r, const struct gd_err *err)
 {
-    struct gd_broker *b = arg;
+    struct reading *k = arg;
+    struct gd_broker *b = k->b;
     struct loading l = { b, NULL };
 
+    if (GD_FAULT("hub.unread"))
+        r = GD_STORE_FAILED;
     if (r == GD_STORE_OK)
         gd_tx_each(tx, 0, on_hub_row, &l);
     else
         GD_LOG(b->d.log, GD_LOG_WARN, "hub.read_failed", GD_F_ERR(err));
+    gd_peers_reads(b, -1, k->workspace, r == GD_STORE_OK ? NULL : k->news);
+    gd_free(k->workspace);
+    gd_free(k->news);
+    gd_free(k);
     gd_busy(b, -1);
 }
 
 void gd_hubs_reload(struct gd_broker *b, const char *workspace, const char *hub)
 {
     struct gd_tx *tx = gd_tx_new(b->d.store);
+    struct reading *k = gd_new(sizeof *k);
 
+    *k = (struct reading){ b, gd_strdup(workspace), gd_strf("hub %s", hub) };
     gd_busy(b, 1);
+    gd_peers_reads(b, 1, NULL, NULL);
     gd_tx_add(tx, &sql_hub, GD_P_TEXT(workspace), GD_P_TEXT(hub));
-    gd_store_read(b->d.store, tx, on_hub_read, b);
+    gd_store_read(b->d.store, tx, on_hub_read, k);
 }
 
 /* ---- connect ---- */

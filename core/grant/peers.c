@@ -40,7 +40,7 @@ struct waiter { /* for what is known now to be in the index */
 struct gd_peers {
     struct gd_map known; /* "workspace id" -> what waits to be read */
     struct gd_list waiting, reading, waiters, served;
-    unsigned keys; /* reads of the keyring under way */
+    unsigned keys; /* reads of the keyring, and of hubs, under way */
     bool busy, reloading;
 };
 
@@ -315,6 +315,17 @@ static void read_some(struct gd_broker *b)
     p->busy = true;
     gd_busy(b, 1);
     gd_store_read(b->d.store, tx, on_read, b);
+}
+
+void gd_peers_reads(struct gd_broker *b, int by, const char *workspace, const char *failed)
+{
+    struct gd_peers *p = peers_of(b);
+
+    p->keys += (unsigned)by;
+    if (failed)
+        put(b, workspace, failed, true);
+    else if (by < 0)
+        served(b);
 }
 
 void gd_peers_go_on(struct gd_broker *b)

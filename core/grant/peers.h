@@ -8,6 +8,9 @@
 /* Somebody else changed it (an id of a client, credential or grant; "hub NAME"): it is read again soon. */
 void gd_peers_changed(struct gd_broker *b, const char *workspace, const char *id);
 void gd_peers_go_on(struct gd_broker *b); /* with what could not be read */
+/* A read of what others changed has begun or ended (by: 1, -1): who catches up waits for its end. failed:
+ * what it was about, which is read again later; NULL: it is known now. */
+void gd_peers_reads(struct gd_broker *b, int by, const char *workspace, const char *failed);
 void gd_peers_free(struct gd_broker *b);
 
 /* Takes over what workers that are gone left; closings and erasings are put into b->endings. bury: the nodes

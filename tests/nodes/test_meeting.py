@@ -5,12 +5,14 @@ import os
 import shutil
 import unittest
 
-from trio import BUILD, Cluster, Rpc, Trio, wait_for
+from trio import BUILD, Cluster, Rpc, Trio, has_faults, wait_for
 
 from atlas import ORIGIN, Atlas
 
 
-class Meeting(unittest.TestCase):
+class OfAtlas(unittest.TestCase):
+    HUB_IS_HANDED_IN = True
+
     def setUp(self):
         self.atlas = Atlas(1)
         self.addCleanup(self.atlas.stop)
@@ -29,7 +31,14 @@ class Meeting(unittest.TestCase):
         path, _ = first.secret_file("hub", self.atlas.hub_token)
         for node in self.trio.nodes:
             node.platform_dir = folder
-            node.hubs["agency"] = {"platform": "atlas", "id": "hub1", "access_token": {"file": path}}
+            node.hubs["agency"] = {"platform": "atlas", "id": "hub1"}
+            if self.HUB_IS_HANDED_IN:
+                node.hubs["agency"]["access_token"] = {"file": path}
+
+
+class Meeting(OfAtlas):
+    def setUp(self):
+        super().setUp()
         self.trio.start()
         self.trio.all_live()
         self.closes, self.serves = self.trio.nodes
@@ -84,3 +93,24 @@ class Meeting(unittest.TestCase):
         self.closes.daemon.kill9()
         self.atlas.hold.set()
         self.over(old, request)
+
+
+class Hub(OfAtlas):
+    HUB_IS_HANDED_IN = False
+
+    @unittest.skipUnless(has_faults(), "a build without fault points")
+    def test_a_hub_that_could_not_be_read(self):
+        """One node is told to ask for the agency's own consent, and the other, which the browser comes back to, did not
+        get to know of it: it asks before it takes the consent for a client's."""
+        asks, serves = self.trio.nodes
+        self.trio.start(asks)
+        self.trio.start(serves, faults="hub.unread:eio,hub.unread:eio")
+        self.trio.all_live()
+        self.trio.door_to(serves)
+        browser = serves.browser()
+        browser.open(asks.call("hub.connect", hub="agency")["link"])
+        browser.walk(login="anna")
+        self.assertEqual(asks.call("grant.list")["grants"], [])
+        for node in (asks, serves):
+            wait_for(lambda node=node: node.call("hub.get", hub="agency")["hub"]["state"] == "ready", 20, 0.1)
+            self.assertTrue(node.call("hub.check", hub="agency")["ok"])
