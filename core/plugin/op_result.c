@@ -205,6 +205,21 @@ static bool put_text(struct gd_op *op, json_t *o, const char *key, const char *s
     return true;
 }
 
+/* Only for people's eyes: a name with a sound in it, or one that was cut within a character, is shown as far
+ * as it can be; it is no reason to lose a consent. */
+static bool put_shown(struct gd_op *op, json_t *o, const char *key, const char *s)
+{
+    GD_AUTO_FREE char *out = s ? gd_strdup(s) : NULL;
+
+    for (size_t i = 0, n; out && out[i]; i += n) {
+        n = gd_utf8_len(out + i);
+        if (n == 0 || out[i] == 0x7f || ((unsigned char)out[i] < 0x20 && out[i] != '\n' && out[i] != '\t'))
+            out[i] = n ? ' ' : '?';
+        n = n ? n : 1;
+    }
+    return put_text(op, o, key, out);
+}
+
 static bool room(struct gd_op *op, const json_t *list, size_t max, const char *what)
 {
     size_t n = json_is_array(list) ? json_array_size(list) : json_object_size(list);
@@ -274,9 +289,9 @@ void gd_op_h_asset(grantd_op *p, const struct grantd_asset *given)
         (void)json_object_set_new(j, "layers", json_integer(a.layers));
     put_time(j, "starts_at", a.starts_at);
     put_time(j, "ends_at", a.ends_at);
-    if (put_text(op, j, "id", a.id) && put_text(op, j, "kind", a.kind) && put_text(op, j, "name", a.name) &&
-        put_text(op, j, "role", a.role) && put_text(op, j, "parent", a.parent) &&
-        put_word(op, j, "problem", a.problem) && put_text(op, j, "text", a.text))
+    if (put_text(op, j, "id", a.id) && put_text(op, j, "kind", a.kind) && put_shown(op, j, "name", a.name) &&
+        put_text(op, j, "role", a.role) && put_shown(op, j, "parent", a.parent) &&
+        put_word(op, j, "problem", a.problem) && put_shown(op, j, "text", a.text))
         put_asset(op, a.kind, a.id, j);
     else
         json_decref(j);
@@ -291,7 +306,7 @@ static bool put_choices(struct gd_op *op, json_t *o, const struct grantd_step *s
         json_t *one = json_object();
 
         fine = room(op, list, GD_OP_CHOICES_MAX, "choices") && put_text(op, one, "value", c[0]) &&
-               put_text(op, one, "label", c[1] ? c[1] : c[0]) && !strpbrk(c[0], "\r\n");
+               put_shown(op, one, "label", c[1] ? c[1] : c[0]) && !strpbrk(c[0], "\r\n");
         (void)json_array_append_new(list, one);
     }
     (void)json_object_set_new(o, "choices", list);
@@ -329,9 +344,10 @@ void gd_op_h_step(grantd_op *p, const struct grantd_step *given)
         return;
     url = s.url ? gd_op_browser_url(op, s.url, "the URL of a step") : NULL;
     j = json_object();
-    if (put_text(op, j, "title", s.title) && put_text(op, j, "text", s.text) && put_text(op, j, "url", url) &&
-        put_text(op, j, "copy", s.copy) && put_text(op, j, "qr", s.qr) && put_text(op, j, "ask", s.ask) &&
-        put_text(op, j, "ask_label", s.ask_label) && (!s.choices || put_choices(op, j, &s))) {
+    if (put_text(op, j, "title", s.title) && put_shown(op, j, "text", s.text) &&
+        put_text(op, j, "url", url) && put_text(op, j, "copy", s.copy) && put_text(op, j, "qr", s.qr) &&
+        put_text(op, j, "ask", s.ask) && put_text(op, j, "ask_label", s.ask_label) &&
+        (!s.choices || put_choices(op, j, &s))) {
         if (s.flags & GRANTD_STEP_LINES)
             (void)json_object_set_new(j, "lines", json_true());
         if (s.flags & GRANTD_STEP_MANY)
@@ -357,7 +373,7 @@ void gd_op_h_surface(grantd_op *p, const struct grantd_surface *given)
     if (!room(op, op->surfaces, GD_OP_LISTED_MAX, "surfaces"))
         return;
     j = json_pack("{s:s}", "outcome", outcomes[s.outcome - 1]);
-    if (put_text(op, j, "kind", s.kind) && put_text(op, j, "id", s.id) && put_text(op, j, "text", s.text) &&
+    if (put_text(op, j, "kind", s.kind) && put_text(op, j, "id", s.id) && put_shown(op, j, "text", s.text) &&
         put_text(op, j, "asset", s.asset))
         (void)json_array_append_new(op->surfaces, j);
     else
@@ -375,7 +391,7 @@ void gd_op_h_observe(grantd_op *p, const char *key, const char *value)
     if (!value)
         (void)json_object_del(op->observed, key);
     else if (room(op, op->observed, GD_OP_NOTES_MAX, "observations"))
-        (void)put_text(op, op->observed, key, value);
+        (void)put_shown(op, op->observed, key, value);
 }
 
 void gd_op_h_warn(grantd_op *p, const char *word, const char *fmt, ...)

@@ -36,6 +36,21 @@ static inline int grantd_contains(const char *text, const char *part)
     return text && !*part;
 }
 
+/* A copy for people and notes: at most max bytes of whole characters, anything that cannot be seen as a
+ * blank. NULL stays NULL. What a platform calls its things is written by its users. */
+static inline const char *grantd_shown(grantd_op *op, const char *text, size_t max)
+{
+    size_t n = text ? strlen(text) : 0;
+    char *out;
+
+    for (n = n < max ? n : max; n && text[n] && ((unsigned char)text[n] & 0xc0) == 0x80;)
+        n--;
+    out = text ? (char *)grantd_alloc(op, n + 1) : NULL;
+    for (size_t i = 0; out && i < n; i++)
+        out[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? ' ' : text[i];
+    return text && !out ? "" : out;
+}
+
 /* The first n characters as a number; -1 when they are not n digits. n is at most 18. */
 static inline int64_t grantd_digits(const char *s, size_t n)
 {

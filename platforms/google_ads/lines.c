@@ -79,17 +79,6 @@ struct ga_line ga_line(grantd_op *op, int64_t i)
     return list && i >= 0 && i < list->n ? list->at[i] : (struct ga_line){ GA_IGNORED, 0, "", "", "", "" };
 }
 
-/* At most NAME_MAX bytes of whole characters without line breaks. */
-static const char *short_name(grantd_op *op, const char *name)
-{
-    size_t n = strcspn(name, "\r\n");
-
-    if (n > NAME_MAX)
-        for (n = NAME_MAX; n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80; n--)
-            continue;
-    return grantd_strf(op, "%.*s", (int)n, name);
-}
-
 static const char *or_dash(const char *s)
 {
     return s && *s ? s : "-";
@@ -127,7 +116,7 @@ void ga_put(grantd_op *op, int64_t i, const struct ga_line *l)
         return;
     list->n += i == list->n;
     list->at[i] = *l;
-    list->at[i].name = short_name(op, l->name ? l->name : "");
+    list->at[i].name = grantd_shown(op, l->name ? l->name : "", NAME_MAX);
     write_note(op, list, i);
 }
 

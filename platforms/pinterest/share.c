@@ -238,7 +238,7 @@ static void keep_names(grantd_op *op, const char *list)
 
     for (int64_t i = 0; st->names && i < st->n && kept < NAMES_MAX; i++)
         if (*st->names[i] && strlen(st->names[i]) < 200 && pin_listed(list, st->choices[2 * i])) {
-            grantd_note(op, grantd_strf(op, "n%s", st->choices[2 * i]), st->names[i]);
+            grantd_note(op, grantd_strf(op, "n%s", st->choices[2 * i]), grantd_shown(op, st->names[i], 200));
             kept++;
         }
 }

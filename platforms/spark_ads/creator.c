@@ -145,7 +145,7 @@ static void take_posts(grantd_op *op, const char *text)
 
     while (text && (word = tt_word(op, &text)))
         if (!tt_digits(word))
-            sp_problem(op, "post", grantd_strf(op, "%.64s", word), "ID_WRONG",
+            sp_problem(op, "post", grantd_shown(op, word, 64), "ID_WRONG",
                        "this is no post id: they are digits");
         else if (n++ < SP_CODES_MAX)
             tt_push(op, "posts", word);
@@ -188,7 +188,8 @@ static grantd_next *ask_which(grantd_op *op, const grantd_doc *a, int64_t n)
         if (!id || !tt_digits(id))
             return tt_odd(op, "item_id");
         pairs[2 * i] = id;
-        pairs[2 * i + 1] = caption && *caption ? grantd_strf(op, "%.120s (%s)", caption, id) : id;
+        pairs[2 * i + 1] =
+            caption && *caption ? grantd_strf(op, "%s (%s)", grantd_shown(op, caption, 120), id) : id;
     }
     sp_conditions(op);
     grantd_step(op, .title = "Choose the posts", .text = "Only those that you choose may be used in ads.",

@@ -186,7 +186,7 @@ static grantd_next *on_listed(grantd_op *op, const grantd_doc *a)
         if (was_there(op, id) || tt_count(op, "new") >= 20)
             continue;
         tt_push(op, "new", id);
-        grantd_note(op, grantd_strf(op, "name.%s", id), name ? grantd_strf(op, "%.100s", name) : "");
+        grantd_note(op, grantd_strf(op, "name.%s", id), name ? grantd_shown(op, name, 100) : "");
     }
     if (tt_last_page(op, a, "data.list", page))
         return decide(op);

@@ -24,7 +24,7 @@ void bc_take_ids(grantd_op *op, const char *text, const char *list)
     tt_load(op, &ids, list, TT_IDS_MAX);
     while (text && (word = tt_word(op, &text)))
         if (!tt_digits(word))
-            bc_problem(op, grantd_strf(op, "%.64s", word), "ID_WRONG",
+            bc_problem(op, grantd_shown(op, word, 64), "ID_WRONG",
                        "this is no ad account id: TikTok's ids are digits");
         else if (ids.n < TT_IDS_MAX)
             tt_put(&ids, word);
@@ -59,7 +59,7 @@ static grantd_next *ask_which(grantd_op *op, const grantd_doc *a, const char **i
         const char *name = tt_row(op, a, i, "advertiser_name");
 
         pairs[2 * i] = ids[i];
-        pairs[2 * i + 1] = name ? grantd_strf(op, "%.100s (%s)", name, ids[i]) : ids[i];
+        pairs[2 * i + 1] = name ? grantd_strf(op, "%s (%s)", grantd_shown(op, name, 100), ids[i]) : ids[i];
     }
     grantd_step(op, .title = "Choose the ad accounts to share",
                 .text = pairs ? "Only those that you choose are shared with the agency."
