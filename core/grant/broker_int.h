@@ -234,8 +234,8 @@ void gd_given_app(struct gd_broker *b, const struct gd_app_state *a, struct gd_o
 
 /* ---- load.c ---- */
 int gd_load(struct gd_broker *b, struct gd_err *err);
-/* A grant that is being closed, a client that is being erased or a flow that was left stands still: it is
- * gone on with at the next sweep. Each step of it may be done again. */
+/* A grant that is being closed, a credential of no use, a client that is being erased or a flow that was left
+ * stands still: it is gone on with at the next sweep. Each step of it may be done again. */
 void gd_ending_note(struct gd_broker *b, const char *workspace, const char *id);
 void gd_endings_go_on(struct gd_broker *b);
 

@@ -79,7 +79,9 @@ void gd_closing_later(struct gd_closing *x, int64_t at)
 
     if (x->ix_cred != GD_NONE && (gd_cred_at(&b->ix, x->ix_cred)->flags & GD_IX_REVOKING))
         gd_cred_due(b, x->ix_cred, at);
-    else if (x->grant[0] && b->ears.look)
+    else if (!x->grant[0])
+        gd_ending_note(b, x->workspace, x->cred);
+    else if (b->ears.look)
         b->ears.look(b->ears.arg, x->workspace, x->grant, at);
 }
 

@@ -312,7 +312,7 @@ static void on_facts(void *arg, struct gd_tx *tx, enum gd_store_result r, const 
     struct gd_err e = { .reason = GD_R_STORE_FAILED,
                         .text = "the store could not be read; it is tried again" };
 
-    if (r != GD_STORE_OK) {
+    if (r != GD_STORE_OK || GD_FAULT("facts.unread")) {
         gd_closing_later(x, gd_now(x->b->d.clock) + GD_CLOSING_AGAIN_MS);
         gd_closing_failed(x, err ? err : &e);
         return;

@@ -43,7 +43,7 @@ struct gd_closing {
 /* ---- close.c ---- */
 void gd_closing_free(struct gd_closing *x);
 /* The grant stays "ending" and is tried again: by the credential's clock where it is being revoked, else by
- * one of its own. */
+ * one of its own. An orphan that is not held yet is looked at again by the next sweep. */
 void gd_closing_later(struct gd_closing *x, int64_t at);
 /* Both end it: who asked is told, and x is freed. */
 void gd_closing_failed(struct gd_closing *x, const struct gd_err *err);

@@ -674,6 +674,8 @@ void gd_endings_go_on(struct gd_broker *b)
             gd_erase_resume(b, p, space + 1);
         else if (!strncmp(space + 1, "fl", 2))
             gd_flow_leave(b, p, space + 1);
+        else if (!strncmp(space + 1, "cr", 2))
+            gd_close_orphan(b, p, space + 1);
         else
             gd_close_resume(b, p, space + 1);
         p = end + 1;

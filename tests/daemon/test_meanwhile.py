@@ -462,6 +462,15 @@ class Doubts(MeanwhileTest):
         self.stands(handed)
 
 
+    def test_a_token_of_no_use_that_could_not_be_looked_at(self):
+        """Whether others need it is asked again, and it is given back."""
+        self.restart("facts.unread:eio")
+        ((grant,),) = self.consent({"mode": "native", "asset": "a1"})
+        self.assertEqual((grant["state"], grant["credential"]), ("active", None))
+        wait_for(lambda: not self.atlas.living(), 20)
+        self.assertEqual((self.atlas.count("/revoke"), self.atlas.count("/unshare")), (1, 0))
+
+
 class Orders(MeanwhileTest):
     """What was ordered with a revoke holds until its end, and lies nowhere in the clear."""
 
