@@ -45,6 +45,7 @@ struct start {
     size_t left;      /* statement that reads what older attempts left */
     bool by_operator; /* who hands in what the client gave by other means: no browser is here */
     json_t *result;
+    struct gd_err err; /* it failed, and what it had opened is to be closed */
 };
 
 static void on_link(void *arg);
@@ -335,6 +336,7 @@ static void on_recorded(void *arg, const struct gd_err *err)
     gd_flow_given_done(&given);
 }
 
+/* item_state NULL: no item goes on with it. */
 static void store_flow(struct gd_call *c, const char *status, const char *item_state, const char *steps,
                        int64_t look)
 {
@@ -365,7 +367,7 @@ static void store_flow(struct gd_call *c, const char *status, const char *item_s
               GD_P_TEXT(gd_arena_strf(c->arena, "%s.%s", f->workspace, s->app)), GD_P_BYTES(state, 32),
               GD_P_BYTES(session, 32), GD_P_BYTES(sealed, n), GD_P_TEXT(ids_text), GD_P_TEXT(notes),
               GD_P_TEXT(status), GD_P_INT(now), GD_P_INT(now + GD_FLOW_TTL_MS));
-    for (unsigned i = 0; i < f->nitems; i++)
+    for (unsigned i = 0; item_state && i < f->nitems; i++)
         gd_tx_add(tx, &sql_item_started, GD_P_TEXT(item_state), GD_P_TEXT(f->id), GD_P_TEXT(steps),
                   GD_P_INT(i == 0 ? look : 0), GD_P_INT(now), GD_P_TEXT(f->workspace),
                   GD_P_TEXT(f->items[i].id));
@@ -374,6 +376,19 @@ static void store_flow(struct gd_call *c, const char *status, const char *item_s
     s->left = gd_flow_left(b, tx, f->workspace, f->request);
     gd_tx_news(tx, f->workspace, f->client); /* its data key may be new */
     gd_store_commit(b->d.store, tx, on_flow_stored, c);
+}
+
+static bool has_opened(const struct gd_op_result *r)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(r->surfaces, i, one)
+    {
+        if (!strcmp(gd_json_text(one, "outcome", ""), "open"))
+            return true;
+    }
+    return false;
 }
 
 static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_result *r)
@@ -387,6 +402,9 @@ static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_resul
         /* The client can only say the word; who can mend it reads the sentence here. */
         GD_LOG(c->b->d.log, GD_LOG_WARN, "flow.refused", GD_F_STR("request", s->flow.request),
                GD_F_STR("app", s->app), GD_F_ERR(&r->err));
+        s->err = r->err;
+    }
+    if (r->end == GD_OP_FAILED && !has_opened(r)) {
         start_fail(c, &r->err);
         return;
     }
@@ -394,6 +412,10 @@ static void on_request_end(void *arg, struct gd_op *op, const struct gd_op_resul
     s->flow.notes = json_incref(r->notes);
     s->flow.surfaces = json_incref(r->surfaces);
     s->flow.warnings = json_incref(r->warnings);
+    if (r->end == GD_OP_FAILED) {
+        store_flow(c, "waiting", NULL, NULL, 0);
+        return;
+    }
     if (r->end == GD_OP_DONE && r->res.redirect_url && s->by_operator) {
         start_refuse(c, GD_R_ITEM_CLOSED,
                      "only the client can go on here: it approves at the platform, by its link");
@@ -425,6 +447,8 @@ static void on_flow_stored(void *arg, struct gd_tx *tx, enum gd_store_result r, 
     gd_link_done(&s->link);
     if (gd_call_store_failed(c, r, err))
         json_decref(result);
+    else if (s->err.reason)
+        gd_call_error(c, &s->err);
     else
         gd_call_done(c, result);
 }

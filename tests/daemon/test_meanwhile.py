@@ -97,6 +97,30 @@ class Meanwhile(MeanwhileTest):
         self.assertEqual(self.atlas.count("/share"), 3)
         self.nothing_is_left()
 
+    def invite(self, request):
+        return self.rpc.call("grant.submit", request=request, item=self.items(request)[0]["id"], inputs=[{}])
+
+    def test_a_failure_while_it_is_asked_for(self):
+        """What the platform opened before anybody had to approve, until it refused: it is closed again, and nothing of
+        the item is begun. The next time it goes well."""
+        client = self.client()
+        _, request = self.ask({"mode": "invite", "asset": "a1,a2,a3"}, client=client)
+        self.atlas.fail("/share", 403, 1, skip=2, error="forbidden")
+        with self.assertRaises(RpcError) as caught:
+            self.invite(request)
+        self.assertEqual((caught.exception.reason, self.atlas.count("/share")), ("OP_FORBIDDEN", 3))
+        self.nothing_is_left()
+        self.assertEqual(self.states(request), ["open"])
+        self.assertEqual(sorted(g["asset"]["id"] for g in self.rpc.call("grant.list")["grants"]), ["a1", "a2"])
+        self.invite(request)
+        (grants,) = self.granted(request)
+        living = [g for g in grants if g["state"] == "active"]
+        self.assertEqual((len(living), len(self.atlas.shares)), (3, 3))
+        for grant in living:
+            self.rpc.call("grant.revoke", grant=grant["id"])
+        self.nothing_is_left()
+        self.rpc.call("client.erase", client=client, name="Anna Bakery")
+
     def test_an_end_while_a_grant_is_looked_at(self):
         """The platform shows a dead token because it was just revoked: that is no drift."""
         ((grant,),) = self.consent({"mode": "both", "asset": "a1"})

@@ -6,7 +6,8 @@
 #include <string.h>
 
 static grantd_fn work, share_next, close_next;
-static grantd_doc_fn on_tokens, on_renewed, on_accounts, on_shared, on_looked, on_seen, on_closed, on_scanned;
+static grantd_doc_fn on_tokens, on_renewed, on_accounts, on_shared, on_looked, on_seen, on_closed, on_scanned,
+    on_invited;
 
 static const struct grantd_option options[] = {
     { .key = "client_id", .help = "the app's id", .flags = GRANTD_OPT_REQUIRED },
@@ -28,7 +29,7 @@ static const struct grantd_role roles[] = {
     { "manager", "Manager", "run campaigns", "change who pays" },
     { 0 },
 };
-static const char *const modes[] = { "token", "native", "both", "choose", "codes", 0 };
+static const char *const modes[] = { "token", "native", "both", "choose", "codes", "invite", 0 };
 static const char *const hosts[] = { "atlas.test.example", 0 };
 
 struct state { /* of one run */
@@ -56,6 +57,65 @@ static void ask_codes(grantd_op *op)
                 .flags = GRANTD_STEP_LINES);
 }
 
+static grantd_next *post(grantd_op *op, const char *path, const char *const *form, const char *bearer,
+                         grantd_doc_fn *next)
+{
+    return grantd_http(op, next, .url = at(op, path), .form = form, .bearer = bearer);
+}
+
+/* The number of the next account: the note is as long. */
+static int64_t next_at(const grantd_op *op)
+{
+    return grantd_noted(op, "next") ? (int64_t)strlen(grantd_noted(op, "next")) : 0;
+}
+
+static void note_next(grantd_op *op, int64_t n)
+{
+    char *next = grantd_alloc(op, (size_t)n + 1);
+
+    if (next)
+        memset(next, 'x', (size_t)n);
+    grantd_note(op, "next", next);
+}
+
+/* The accounts that were named, one after the other, by the agency's own hub; then a word of the client. */
+static const char *nth_asked(grantd_op *op, int64_t n)
+{
+    const char *p = grantd_arg(op, GRANTD_ARG_ASSET_ID);
+
+    while (p && n-- > 0)
+        p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL;
+    return p ? grantd_strf(op, "%.*s", (int)strcspn(p, ","), p) : NULL;
+}
+
+static grantd_next *invite(grantd_op *op)
+{
+    const char *id = nth_asked(op, next_at(op));
+
+    if (id)
+        return post(op, "/share", grantd_pairs("account", id, "partner", grantd_arg(op, GRANTD_ARG_HUB_ID)),
+                    grantd_arg(op, GRANTD_ARG_HUB_ACCESS_TOKEN), on_invited);
+    grantd_step(op, .title = "Accept the invitations", .text = "In your account");
+    return grantd_pending(op, grantd_now(op) + 3600);
+}
+
+static grantd_next *on_invited(grantd_op *op, const grantd_doc *a)
+{
+    if (!grantd_ok(op, a))
+        return grantd_fail_answer(op, a);
+    grantd_surface(op, .kind = "partner", .id = grantd_text(op, a, "id"),
+                   .asset = grantd_text(op, a, "account"), .outcome = GRANTD_SURFACE_OPEN);
+    note_next(op, next_at(op) + 1);
+    return grantd_continue(op, invite);
+}
+
+static grantd_next *accepted(grantd_op *op)
+{
+    for (int64_t i = 0; nth_asked(op, i); i++)
+        grantd_asset(op, .kind = "ad_account", .id = nth_asked(op, i), .layers = GRANTD_LAYER_NATIVE);
+    return grantd_finish(op);
+}
+
 static grantd_next *request(grantd_op *op)
 {
     const char *scope = grantd_arg(op, GRANTD_ARG_SCOPE), *end = grantd_param(op, "campaign_end");
@@ -69,6 +129,8 @@ static grantd_next *request(grantd_op *op)
         ask_codes(op);
         return grantd_pending(op, grantd_now(op) + 3600);
     }
+    if (is_mode(op, "invite"))
+        return invite(op);
     return grantd_done(
         op, .redirect_url = grantd_url(op, at(op, "/authorize"), "client_id", grantd_option(op, "client_id"),
                                        "redirect_uri", grantd_arg(op, GRANTD_ARG_REDIRECT_URI), "state",
@@ -76,12 +138,6 @@ static grantd_next *request(grantd_op *op)
 }
 
 /* ---- tokens ---- */
-
-static grantd_next *post(grantd_op *op, const char *path, const char *const *form, const char *bearer,
-                         grantd_doc_fn *next)
-{
-    return grantd_http(op, next, .url = at(op, path), .form = form, .bearer = bearer);
-}
 
 #define TOKENS(op, a)                                                                                       \
     .access_token = grantd_text(op, a, "access_token"),                                                     \
@@ -161,21 +217,6 @@ static int is_native(const grantd_op *op)
     return is_mode(op, "native") || is_mode(op, "both");
 }
 
-/* The number of the next account: the note is as long. */
-static int64_t next_at(const grantd_op *op)
-{
-    return grantd_noted(op, "next") ? (int64_t)strlen(grantd_noted(op, "next")) : 0;
-}
-
-static void note_next(grantd_op *op, int64_t n)
-{
-    char *next = grantd_alloc(op, (size_t)n + 1);
-
-    if (next)
-        memset(next, 'x', (size_t)n);
-    grantd_note(op, "next", next);
-}
-
 /* What is shared one by one is listed by pages. */
 static grantd_next *list(grantd_op *op, grantd_doc_fn *next)
 {
@@ -189,6 +230,8 @@ static grantd_next *grant(grantd_op *op)
 {
     if (is_mode(op, "codes"))
         return take_codes(op);
+    if (is_mode(op, "invite"))
+        return accepted(op);
     if (grantd_arg(op, GRANTD_ARG_ACCESS_TOKEN))
         return work(op);
     if (!grantd_arg(op, GRANTD_ARG_CODE))
