@@ -527,12 +527,26 @@ static void on_submitted(void *arg, const struct gd_exchange_result *r)
         gd_call_done(c, json_pack("{s:s, s:O?}", "outcome", gd_exchange_word(r->end), "grants", r->grants));
 }
 
+/* No browser says that at least one box has to be ticked: who sends none would see the same page again. */
+static bool unanswered(const json_t *it, const json_t *inputs)
+{
+    const char *text = gd_json_text(it, "steps", ""), *name;
+    GD_AUTO_JSON steps = *text ? gd_json_parse(text, strlen(text), GD_HTTP_BODY_MAX, NULL) : NULL;
+    bool asks = false;
+    json_t *step, *v;
+    size_t i;
+
+    json_array_foreach(steps, i, step) asks = asks || *gd_json_text(step, "ask", "");
+    json_object_foreach((json_t *)(uintptr_t)inputs, name, v) asks = asks && !json_string_length(v);
+    return asks;
+}
+
 static void on_submit_link(void *arg)
 {
     struct gd_call *c = arg;
     struct page *p = c->state;
     json_t *it, *inputs = p->inputs;
-    bool known = false;
+    bool known = false, empty = false;
     size_t i;
 
     if (p->link.err.reason) {
@@ -540,10 +554,18 @@ static void on_submit_link(void *arg)
         gd_call_error(c, &p->link.err);
         return;
     }
-    json_array_foreach(p->link.items, i, it) known = known || !strcmp(gd_json_text(it, "id", ""), p->item);
+    json_array_foreach(p->link.items, i, it)
+    {
+        if (strcmp(gd_json_text(it, "id", ""), p->item) != 0)
+            continue;
+        known = true;
+        empty = unanswered(it, inputs);
+    }
     gd_link_done(&p->link);
     if (!known)
         gd_call_fail(c, GD_R_ITEM_UNKNOWN, "there is no such item in this request");
+    else if (empty)
+        gd_call_fail(c, GD_R_STEP_UNANSWERED, "nothing was chosen or written");
     else
         (void)waiting_run(c->b, p->link.workspace, p->link.request, p->item, inputs, on_submitted, c);
     json_decref(inputs);

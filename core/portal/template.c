@@ -310,20 +310,35 @@ static bool truthy(const json_t *v)
     return json_is_object(v) || json_is_true(v);
 }
 
+/* U+202A to U+202E, U+2066 to U+2069: a name that turns the direction of writing and does not turn it back
+ * would turn our own sentences, too. Names that are written from right to left need none of them. */
+static bool turns(const char *s)
+{
+    const unsigned char *p = (const unsigned char *)s;
+
+    return p[0] == 0xe2 &&
+           ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) || (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+}
+
 static void escape(struct gd_buf *out, const char *s)
 {
     for (; *s; s++) {
-        size_t plain = strcspn(s, "&<>\"'");
+        size_t plain = strcspn(s, "&<>\"'\xe2");
 
         gd_buf_add(out, s, plain);
         s += plain;
         if (!*s)
             return;
-        gd_buf_adds(out, *s == '&'   ? "&amp;"
-                         : *s == '<' ? "&lt;"
-                         : *s == '>' ? "&gt;"
-                         : *s == '"' ? "&quot;"
-                                     : "&#39;");
+        if (turns(s))
+            s += 2;
+        else if ((unsigned char)*s == 0xe2)
+            gd_buf_add(out, s, 1);
+        else
+            gd_buf_adds(out, *s == '&'   ? "&amp;"
+                             : *s == '<' ? "&lt;"
+                             : *s == '>' ? "&gt;"
+                             : *s == '"' ? "&quot;"
+                                         : "&#39;");
     }
 }
 

@@ -293,7 +293,8 @@ void gd_schema_type_words(const json_t *param, char *out, size_t cap)
         unit = " bytes";
     else if (!strcmp(type, "list") || !strcmp(type, "strings"))
         unit = " entries";
-    (void)snprintf(out, cap, "%s", a_word_of(type));
+    (void)snprintf(out, cap, "%s%s", a_word_of(type),
+                   gd_json_bool(param, "one_line", false) ? " on one line" : "");
     n = strlen(out);
     if (json_object_get(param, "min") && json_object_get(param, "max"))
         (void)snprintf(out + n, cap - n, ", %lld to %lld%s", (long long)gd_json_i64(param, "min", 0),
@@ -370,6 +371,8 @@ static int check_param(const json_t *param, json_t *owner, const char *name, jso
     if (json_is_integer(v) && !in_bounds(param, json_integer_value(v)))
         return wrong(p, param, err);
     if (json_is_string(v) && !in_bounds(param, (int64_t)json_string_length(v)))
+        return wrong(p, param, err);
+    if (json_is_string(v) && gd_json_bool(param, "one_line", false) && strpbrk(json_string_value(v), "\n\t"))
         return wrong(p, param, err);
     return 0;
 }

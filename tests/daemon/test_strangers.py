@@ -24,8 +24,8 @@ def yaml_of(path):
 
 class Pages(SandboxTest):
     """The apps are those of the platforms' own pages, which are those of the sandbox."""
-    SECRETS = {"linkedin": "WPL_AP1.demo", "google_ads": "GOCSPX-demo", "meta": "s3cr3t", "tiktok_bc": "shh",
-               "spark_ads": "shh", "shopify": "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", "pinterest": "any"}
+    SECRETS = {"linkedin": "WPL_AP1.demo", "google_ads": "GOCSPX-demo", "meta": "s3cr3t", "tiktok_bc": "no-matter-which",
+               "spark_ads": "no-matter-which", "shopify": "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", "pinterest": "no-matter-which"}
 
     def as_its_page_says(self, platform):
         path = self.box.secret_file(platform, self.SECRETS[platform])[0]
@@ -115,6 +115,7 @@ class Pages(SandboxTest):
         self.assertIn("One thing is left to do", page.text)
         self.assertIn("Waiting for you.", page.text)
         self.assertNotIn("do not have to wait", page.text)
+        self.assertIn("STEP_UNANSWERED", self.hand_in(browser, link).text)  # it is not the same page again, without a word
         self.hand_in(browser, link, ad_accounts=["507000111"])
         self.wait_items(request, "granted")
 
@@ -128,6 +129,14 @@ class Words(GrantdTest):
         link, request = self.box.ask("none")
         self.rpc.call("request.cancel", request=request)
         self.assertIn("REQUEST_CANCELLED", self.box.browser().open(link).text)
+
+
+    def test_a_name_is_one_line(self):
+        """In tables, in the subject of a mail, in the sentence of a page."""
+        self.box.start()
+        self.refused("PARAM_INVALID", "client.create", name="Anna\nBakery")
+        client = self.rpc.call("client.create", name="Anna Bakery")["client"]["id"]
+        self.refused("PARAM_INVALID", "client.update", client=client, name="Anna\tBakery")
 
 
 class ReadMe(GrantdTest):

@@ -134,7 +134,7 @@ static void test_go_on(void **state)
     gd_free(get(&w, &b, DOUBLE_PATH));
     gd_free(post(&w, &b, DOUBLE_PATH, "act=approve&app=acme&item.it1=1"));
     gd_free(get(&w, &b, "/cb/main.acme?error=access_denied&error_description=%3Cscript%3E&state=state-1"));
-    expect(get(&w, &b, "/end/" DOUBLE_FLOW), 200, "You declined at the platform.");
+    expect(get(&w, &b, "/end/" DOUBLE_FLOW), 200, "You declined.");
     expect_location(post(&w, &b, "/end/" DOUBLE_FLOW, "act=approve&app=acme&item.it2=1"),
                     "https://login.example/authorize?state=state-2");
     expect_location(post(&w, &b, "/end/" DOUBLE_FLOW, "act=decline&item=it2"), "/end/" DOUBLE_FLOW);

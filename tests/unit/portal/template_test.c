@@ -69,6 +69,7 @@ static void test_places(void **state)
     (void)state;
     check("<p>{{x}}</p>", "{\"x\":\"<script>&\\\"'\"}", "<p>&lt;script&gt;&amp;&quot;&#39;</p>");
     check("<p class=\"{{x}}\">", "{\"x\":\"\\\" onclick=\\\"a\"}", "<p class=\"&quot; onclick=&quot;a\">");
+    check("<p>{{x}}</p>", "{\"x\":\"a\\u202eb\\u2066c \\u20ac\\u05d0\"}", "<p>abc \xe2\x82\xac\xd7\x90</p>");
     check("<title>{{x}}</title>", "{\"x\":\"</title><b>\"}", "<title>&lt;/title&gt;&lt;b&gt;</title>");
     check("<a href=\"{{x}}\">", "{\"x\":\"javascript:alert(1)\"}", "<a href=\"#blocked\">");
     check("<a href=\"{{x}}\">", "{\"x\":\" javascript:alert(1)\"}", "<a href=\"#blocked\">");
