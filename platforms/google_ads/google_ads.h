@@ -160,6 +160,9 @@ grantd_next *ga_line_refused(grantd_op *op, const grantd_doc *answer);
 
 /* ---- one account of each mode; the account is in ga(op)->line ---- */
 grantd_fn ga_link_one, ga_user_one;
+/* Of a link's status, NULL when there is none; a word that Google has added since (or UNKNOWN) ends nothing.
+ */
+int ga_link_over(const char *status);
 /* Link from the manager's side: Q1 of the account; sets status, link, resource. */
 grantd_next *ga_look_link(grantd_op *op, const char *cid, grantd_fn *then, grantd_doc_fn *refused);
 /* Is it the agency's own address, which the hub's token was given for? Then yes(op), else no(op): that

@@ -37,6 +37,12 @@ static int rank(const char *status)
     return grantd_equal(status, "ACTIVE") ? 3 : grantd_equal(status, "PENDING") ? 2 : status ? 1 : 0;
 }
 
+int ga_link_over(const char *status)
+{
+    return !status || !strcmp(status, "INACTIVE") || !strcmp(status, "REFUSED") ||
+           !strcmp(status, "CANCELED");
+}
+
 static void take_link(struct ga *st, const char *status, const char *no, const char *resource)
 {
     int better = rank(status) - rank(st->status);
@@ -351,6 +357,8 @@ static grantd_next *on_look(grantd_op *op)
         return prove(op);
     if (grantd_equal(st->status, "PENDING"))
         return accept_it(op);
+    if (!ga_link_over(st->status))
+        return waits(op);
     if (*st->line.ref && grantd_equal(st->line.ref, st->link ? st->link : "-"))
         return ga_line_bad(op,
                            grantd_equal(st->status, "REFUSED") ? "INVITATION_DECLINED" : "INVITATION_GONE");

@@ -110,7 +110,7 @@ static grantd_next *link_stays(grantd_op *op)
 
 static grantd_next *on_unlinked_look(grantd_op *op)
 {
-    if (!grantd_equal(ga(op)->status, "ACTIVE") && !grantd_equal(ga(op)->status, "PENDING"))
+    if (ga_link_over(ga(op)->status))
         return closed(op);
     return report(op, GRANTD_SURFACE_FAILED, "Google still shows the link although it accepted its end");
 }
@@ -207,8 +207,10 @@ static grantd_next *on_partner(grantd_op *op)
 {
     struct ga *st = ga(op);
 
-    if (!grantd_equal(st->status, "PENDING") && !grantd_equal(st->status, "ACTIVE"))
+    if (ga_link_over(st->status))
         return closed(op);
+    if (!grantd_equal(st->status, "PENDING") && !grantd_equal(st->status, "ACTIVE"))
+        return report(op, GRANTD_SURFACE_FAILED, "Google shows the link in a state that is not known");
     st->id = st->link; /* also one that was made anew since: it is the same access */
     return grantd_equal(st->status, "PENDING") ? ga_cancel_link(op, on_cancelled) : unlink_next(op);
 }

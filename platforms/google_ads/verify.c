@@ -50,7 +50,7 @@ static grantd_next *on_link(grantd_op *op)
     if (grantd_equal(st->status, "PENDING"))
         return native_is(op, "pending");
     if (!grantd_equal(st->status, "ACTIVE"))
-        return native_is(op, "gone");
+        return native_is(op, ga_link_over(st->status) ? "gone" : "unknown");
     grantd_observe(op, "partner", grantd_arg(op, GRANTD_ARG_HUB_ID));
     return ga_look_account(op, GA_HUB, st->line.cid, ga_hub_login(op), on_usable, on_not_usable);
 }

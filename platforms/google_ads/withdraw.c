@@ -25,6 +25,11 @@ static grantd_next *shown(grantd_op *op)
     return stays(op, GRANTD_SURFACE_FAILED, "Google still shows it although it accepted its end");
 }
 
+static grantd_next *unknown(grantd_op *op)
+{
+    return stays(op, GRANTD_SURFACE_FAILED, "Google shows it in a state that is not known");
+}
+
 /* What concerns this account or a consent that is gone is a person's; the rest may go well later. */
 static grantd_next *refused(grantd_op *op, const grantd_doc *a)
 {
@@ -85,7 +90,7 @@ static grantd_next *on_link(grantd_op *op)
     if (grantd_equal(st->status, "PENDING"))
         return ga_cancel_link(op, st->then);
     st->accepted = grantd_equal(st->status, "ACTIVE");
-    return end(op);
+    return st->accepted || ga_link_over(st->status) ? end(op) : unknown(op);
 }
 
 static grantd_next *on_link_again(grantd_op *op)
@@ -93,7 +98,9 @@ static grantd_next *on_link_again(grantd_op *op)
     struct ga *st = ga(op);
 
     st->accepted = grantd_equal(st->status, "ACTIVE");
-    return grantd_equal(st->status, "PENDING") ? shown(op) : end(op);
+    if (grantd_equal(st->status, "PENDING"))
+        return shown(op);
+    return st->accepted || ga_link_over(st->status) ? end(op) : unknown(op);
 }
 
 grantd_next *ga_withdraw_link(grantd_op *op, grantd_fn *then)

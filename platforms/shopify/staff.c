@@ -45,7 +45,9 @@ static int of(grantd_op *op, const grantd_doc *answer, const char *at)
     if (type && (!strcmp(type, "COLLABORATOR") || !strcmp(type, "COLLABORATOR_TEAM_MEMBER")))
         return grantd_num(op, answer, grantd_strf(op, "%s.active", at), 0) == 1 ? SH_STAFF_ACCEPTED
                                                                                 : SH_STAFF_REQUESTED;
-    return SH_STAFF_NONE;
+    /* Of another kind by now: who can sign in has access. */
+    return grantd_num(op, answer, grantd_strf(op, "%s.active", at), 0) == 1 ? SH_STAFF_ACCEPTED
+                                                                            : SH_STAFF_NONE;
 }
 
 static int same_address(const char *a, const char *b)

@@ -503,8 +503,7 @@ static grantd_next *on_asked_look(grantd_op *op, const grantd_doc *a)
         return tt_fail_end(op, a, TT_HUB);
     for (int64_t i = 0; i < n; i++)
         if (grantd_equal(tt_row(op, a, i, "asset_id"), asset(op)) &&
-            (grantd_equal(tt_row(op, a, i, "relation_status"), "BOUND") ||
-             grantd_equal(tt_row(op, a, i, "relation_status"), "PENDING")))
+            !tt_has_ended(tt_row(op, a, i, "relation_status")))
             return asked_stays(op);
     if (!tt_noted(op, "sweep", 0)) { /* whether the keyword finds ids is not certain */
         tt_note(op, "sweep", 1);

@@ -173,7 +173,9 @@ static grantd_next *on_request(grantd_op *op, const grantd_doc *a)
     if (grantd_equal(status, "BOUND"))
         return show_row(op, a, i);
     if (i >= 0)
-        return native_is(op, grantd_equal(status, "PENDING") ? "pending" : "gone");
+        return native_is(op, grantd_equal(status, "PENDING") ? "pending"
+                             : tt_has_ended(status)          ? "gone"
+                                                             : "unknown");
     if (page && tt_last_page(op, a, "data.list", page)) /* without the keyword, to its end */
         return native_is(op, "gone");
     tt_note(op, "page", page + 1);

@@ -338,6 +338,11 @@ const char *tt_row_id(grantd_op *op, const grantd_doc *a, int64_t i, const char 
     return id && tt_digits(id) ? id : NULL;
 }
 
+int tt_has_ended(const char *status)
+{
+    return grantd_equal(status, "REJECTED") || grantd_equal(status, "UNBOUND");
+}
+
 enum { PAGE_LEAST = 20 }; /* no page that is asked for is smaller */
 
 int tt_last_page(grantd_op *op, const grantd_doc *a, const char *list, int64_t page)

@@ -69,6 +69,8 @@ grantd_next *tt_odd(grantd_op *op, const char *what);
 const char *tt_row(grantd_op *op, const grantd_doc *a, int64_t i, const char *member);
 /* An id of row i when it is made of digits, as all of the Business API's are; NULL otherwise. */
 const char *tt_row_id(grantd_op *op, const grantd_doc *a, int64_t i, const char *member);
+/* Of a relation_status; a word that TikTok has added since ends nothing. */
+int tt_has_ended(const char *status);
 /* True when no page comes after this one (facts: tiktok.md 6: page_info may be all zero). */
 int tt_last_page(grantd_op *op, const grantd_doc *a, const char *list, int64_t page);
 int tt_digits(const char *text);
