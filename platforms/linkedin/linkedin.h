@@ -108,6 +108,8 @@ grantd_next *li_exchange(grantd_op *op);
 grantd_next *li_refresh(grantd_op *op);
 grantd_next *li_introspect(grantd_op *op, const char *token, grantd_doc_fn *next);
 grantd_next *li_fail_oauth(grantd_op *op, const grantd_doc *answer);
+/* The same of introspection, which only the app can be refused. */
+grantd_next *li_fail_introspect(grantd_op *op, const grantd_doc *answer);
 /* Asks whose token it is; next finds op->call's answer. */
 grantd_next *li_ask_who(grantd_op *op, const char *token, grantd_doc_fn *next);
 /* The person of such an answer, NULL when it names none. */

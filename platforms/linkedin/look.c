@@ -145,7 +145,7 @@ static grantd_next *on_token(grantd_op *op, const grantd_doc *answer)
     int active;
 
     if (!grantd_ok(op, answer) || grantd_type(op, answer, "active") != GRANTD_IS_BOOL)
-        return li_fail_oauth(op, answer);
+        return li_fail_introspect(op, answer);
     active = grantd_num(op, answer, "active", 0) == 1;
     grantd_observe(op, "alive", active ? "yes" : "no");
     if (!active)

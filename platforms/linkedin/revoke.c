@@ -290,7 +290,7 @@ static grantd_next *on_dead(grantd_op *op, const grantd_doc *answer)
 
     if (grantd_status(op, answer) != 400 &&
         (!grantd_ok(op, answer) || grantd_type(op, answer, "active") != GRANTD_IS_BOOL))
-        return li_fail_oauth(op, answer);
+        return li_fail_introspect(op, answer);
     if (grantd_status(op, answer) == 400 || grantd_num(op, answer, "active", 0) ||
         may_be_renewed(op, answer)) { /* 400: nobody can say */
         grantd_step(op, .title = "Remove the app at LinkedIn", .url = SERVICES,

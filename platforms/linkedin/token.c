@@ -63,6 +63,16 @@ grantd_next *li_fail_oauth(grantd_op *op, const grantd_doc *answer)
                        oauth_errors[row].text);
 }
 
+/* Facts: 1.2 Introspect, "401 bad secret": of the token nothing was said. */
+grantd_next *li_fail_introspect(grantd_op *op, const grantd_doc *answer)
+{
+    if (grantd_status(op, answer) == 401)
+        return grantd_fail(
+            op, GRANTD_E_CONFIG,
+            "LinkedIn answered 401: client_id or client_secret is wrong, and no token was looked at");
+    return li_fail_oauth(op, answer);
+}
+
 /* ---- what a token answer says
  * --------------------------------------------------------------------------------- */
 
@@ -204,7 +214,7 @@ static grantd_next *on_refreshed(grantd_op *op, const grantd_doc *answer)
 static grantd_next *on_alive(grantd_op *op, const grantd_doc *answer)
 {
     if (!grantd_ok(op, answer) || grantd_type(op, answer, "active") != GRANTD_IS_BOOL)
-        return li_fail_oauth(op, answer);
+        return li_fail_introspect(op, answer);
     if (!grantd_num(op, answer, "active", 0))
         return grantd_fail(op, GRANTD_E_REAUTH,
                            "the access token is dead, and this app gets no refresh tokens");

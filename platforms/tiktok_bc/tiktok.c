@@ -144,8 +144,11 @@ int64_t tt_code(const grantd_op *op, const grantd_doc *a)
 {
     int data = grantd_type(op, a, "data");
 
-    if (grantd_status(op, a) != 200 || grantd_type(op, a, "code") != GRANTD_IS_NUMBER)
+    if (grantd_type(op, a, "code") != GRANTD_IS_NUMBER)
         return -1;
+    if (grantd_status(op, a) != 200 && (grantd_status(op, a) / 100 != 4 || grantd_num(op, a, "code", 0) <= 0))
+        return -1; /* nearly all errors come as 200 (facts: 1.3); a refusal is one in TikTok's words all the
+                      same */
     if (data != GRANTD_IS_OBJECT && data != GRANTD_IS_ABSENT && data != GRANTD_IS_NULL)
         return -1;
     return grantd_num(op, a, "code", -1);
@@ -293,9 +296,12 @@ grantd_next *tt_fail(grantd_op *op, const grantd_doc *a, int whose)
 
     if (status == 429 || status >= 500)
         return grantd_fail_answer(op, a);
-    if (status == 404 || status == 405)
+    if (code < 0 && (status == 404 || status == 405))
         return grantd_fail(op, class,
                            "TikTok knows no such address (HTTP %d): check base_url and api_version", status);
+    if (code < -1)
+        return grantd_fail(op, class, "TikTok had a fault of its own (TikTok %lld%s%s)", (long long)code,
+                           *said ? ": " : "", said);
     if (code < 0)
         return grantd_fail(op, class, "TikTok answered HTTP %d with something that is no answer of its API",
                            status);

@@ -40,8 +40,7 @@ grantd_next *tt_post(grantd_op *op, int whose, uint32_t flags, const char *path,
                      grantd_doc_fn *next);
 /* The same with a body of JSON text. */
 grantd_next *tt_post_text(grantd_op *op, int whose, const char *path, const char *body, grantd_doc_fn *next);
-/* The envelope's code; -1 when the answer is no envelope (another status than 200, or no JSON of that kind).
- */
+/* The envelope's code; -1 when the answer is no envelope (no JSON of that kind, or a status of 5xx). */
 int64_t tt_code(const grantd_op *op, const grantd_doc *a);
 /* Code 0, and a list stands at that path of a list answer. */
 int tt_is_list(grantd_op *op, const grantd_doc *a, const char *path);
