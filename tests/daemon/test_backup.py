@@ -7,7 +7,7 @@ import struct
 import threading
 import unittest
 
-from harness import SHARED, GrantdTest, RpcError, the_cluster
+from harness import SHARED, GrantdTest, RpcError, the_cluster, wait_for
 
 
 class Stream:
@@ -128,15 +128,26 @@ class Backup(GrantdTest):
         same = {t["table"]: t["sha256"] for t in now["tables"]}
         self.assertEqual({t["table"]: t["sha256"] for t in then["tables"]}, same)
 
+    def copy(self):
+        """Of the store as it is now: a file, or a database of its own."""
+        other = self.box.keep()
+        if not SHARED:
+            return other
+        url = the_cluster().database()
+        the_cluster().put_back(url, other)
+        return url
+
     def test_compared(self):
         """With another store of either engine: what the way into it, or a copy, has made."""
-        rpc, other = self.box.daemon.rpc, self.box.keep()
-        if SHARED:
-            url = the_cluster().database()
-            the_cluster().put_back(url, other)
-            other = url
-        same = rpc.call("store.check", **{"with": other})
-        self.assertEqual((same["ok"], same["differences"]), (True, 0))
+        rpc, copies = self.box.daemon.rpc, []
+
+        def same():
+            """a copy that was made while nothing was written"""
+            copies.append(self.copy())
+            return rpc.call("store.check", **{"with": copies[-1]})["ok"]
+        wait_for(same, 30, 0.5)
+        other = copies[-1]
+        self.assertEqual(rpc.call("store.check", **{"with": other})["differences"], 0)
         rpc.call("client.create", name="One more")
         differs = rpc.call("store.check", **{"with": other})
         self.assertFalse(differs["ok"])

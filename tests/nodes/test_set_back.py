@@ -7,6 +7,9 @@ import unittest
 from trio import Cluster, RpcError, Trio, wait_for
 
 
+MUCH = 4 << 20
+
+
 class Files:
     """The database's files, as they are now, and put back later"""
 
@@ -15,11 +18,20 @@ class Files:
         self.cluster.run("cp", "-a", self.cluster.data, self.cluster.data + ".was")
         self.cluster.start()
 
-    def put_back(self):
+    def put_back(self, meanwhile=0):
+        """meanwhile: so many bytes are in its log since, of somebody else, before anybody of ours can look"""
+        wires = [wire for wire in self.trio.wires.values() if meanwhile and not wire.gone]
+        for wire in wires:
+            wire.gone = True
+            wire.cut()
         self.cluster.stop()
         shutil.rmtree(self.cluster.data)
         os.rename(self.cluster.data + ".was", self.cluster.data)
         self.cluster.start()
+        if meanwhile:
+            self.cluster.sql(f"SELECT pg_logical_emit_message(false, 'other', repeat('x', {meanwhile}))")
+        for wire in wires:
+            wire.back()
 
 
 class SetBack(Files, unittest.TestCase):
@@ -189,8 +201,15 @@ class Witnessed(Files, unittest.TestCase):
         self.trio.whole()
 
     def test_nobody_presents_before_the_first_is_back(self):
+        self.not_presented()
+
+    def test_nor_when_others_have_written_since(self):
+        """The log is longer than it was seen: what they had read of the first tells them."""
+        self.not_presented(MUCH)
+
+    def not_presented(self, meanwhile=0):
         self.lose()
-        self.put_back()
+        self.put_back(meanwhile)
         _, b, c = self.trio.nodes
         before = self.server()["accepted"]
         for node in (b, c):
@@ -202,11 +221,17 @@ class Witnessed(Files, unittest.TestCase):
 
     def test_it_is_known_after_a_restart(self):
         """The others were stopped before the files were put back."""
+        self.known_after_a_restart()
+
+    def test_as_well_when_others_have_written_since(self):
+        self.known_after_a_restart(MUCH)
+
+    def known_after_a_restart(self, meanwhile=0):
         _, b, c = self.trio.nodes
         self.lose()
         for node in (b, c):
             self.assertEqual(node.daemon.stop(), 0)
-        self.put_back()
+        self.put_back(meanwhile)
         self.trio.start(c, b)
         for node in (c, b):
             wait_for(lambda node=node: self.held(node), 20, 0.1)

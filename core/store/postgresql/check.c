@@ -161,13 +161,18 @@ int gd_pg_check_ours(struct gd_pg_conn *c, int64_t until, struct gd_err *err)
     struct gd_pg_seen before = gd_pg_seen(e);
     struct gd_tx *tx = gd_tx_new(NULL);
     struct gd_err why = { 0 };
+    size_t heads;
     int rc;
 
     gd_tx_add(tx, &sql_ours, GD_P_TEXT(e->node), GD_P_INT(acked.n));
     gd_pg_era_ask(e, tx);
+    heads = tx->nstmts;
+    gd_pg_heads_ask(e, tx);
     rc = gd_pg_ask(c, tx, until, err);
     if (rc == 0)
         rc = gd_pg_era_take(c, tx, 1, &before, until, err);
+    if (rc == 0)
+        rc = gd_pg_heads_take(c, tx, heads, until, err);
     if (rc == 0 && !gd_same_text(gd_tx_text(tx, 0, 0, 0), e->installation)) {
         rc = gd_err_set(&why, GD_R_STORE_FOREIGN, "the database at %s is another installation's now",
                         e->place.text);

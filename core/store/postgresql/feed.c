@@ -55,25 +55,44 @@ struct gd_pg_feed {
     pthread_cond_t cond;
     uint64_t asked, done; /* rounds: who wants all news waits for one that began after he asked */
     struct gd_pg_conn c;
-    int listening; /* the server's process that listens for us; 0: none */
+    int listening;              /* the server's process that listens for us; 0: none */
+    pthread_mutex_t lock_peers; /* who makes another connection looks whether they are there */
     struct peer *peers;
     size_t npeers;
+    struct gd_pg_seen under; /* the era in which they were read; timeline 0: there is none */
     int64_t notified, tidied;
 };
 
 /* ---- reading on
  * ------------------------------------------------------------------------------------------------ */
 
-static struct peer *peer(struct gd_pg_feed *f, const char *node)
+static struct peer *find(const struct gd_pg_feed *f, const char *node)
 {
     for (size_t i = 0; i < f->npeers; i++)
         if (!strcmp(f->peers[i].node, node))
             return &f->peers[i];
-    if (f->npeers == MANY_NODES)
-        return NULL;
+    return NULL;
+}
+
+static struct peer *peer(struct gd_pg_feed *f, const char *node)
+{
+    struct peer *p = find(f, node);
+
+    if (p || f->npeers == MANY_NODES)
+        return p;
+    pthread_mutex_lock(&f->lock_peers);
     f->peers = gd_resize(f->peers, (f->npeers + 1) * sizeof *f->peers);
-    f->peers[f->npeers] = (struct peer){ .node = gd_strdup(node) };
-    return &f->peers[f->npeers++];
+    p = &f->peers[f->npeers++];
+    *p = (struct peer){ .node = gd_strdup(node) };
+    pthread_mutex_unlock(&f->lock_peers);
+    return p;
+}
+
+static void set_at(struct gd_pg_feed *f, struct peer *p, const struct gd_pg_mark *at)
+{
+    pthread_mutex_lock(&f->lock_peers);
+    p->at = *at;
+    pthread_mutex_unlock(&f->lock_peers);
 }
 
 static void tell_all(struct gd_pg_feed *f, const struct peer *p)
@@ -109,7 +128,7 @@ static void take_row(struct gd_pg_feed *f, struct peer *p, const struct gd_tx *t
         tell_all(f, p);
     else if (news)
         tell(f, p, news);
-    p->at = (struct gd_pg_mark){ gd_tx_int(tx, 0, i, 0), gd_tx_int(tx, 0, i, 1) };
+    set_at(f, p, &(struct gd_pg_mark){ gd_tx_int(tx, 0, i, 0), gd_tx_int(tx, 0, i, 1) });
 }
 
 /* All that one node has written since; more than ROWS in several goes. */
@@ -138,6 +157,87 @@ static bool went_back(const struct peer *p, const struct gd_pg_mark *head)
     return head->n < p->at.n || (head->n == p->at.n && head->link != p->at.link);
 }
 
+static struct gd_pg_mark head_of(const struct gd_tx *tx, size_t stmt, size_t i)
+{
+    return (struct gd_pg_mark){ gd_tx_int(tx, stmt, i, 1), gd_tx_int(tx, stmt, i, 2) };
+}
+
+/* Is something that was read of a neighbour not there any more? The newest row of each is always kept. */
+static bool is_lost(const struct gd_pg_feed *f, const struct gd_tx *tx, size_t stmt)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < gd_tx_rows(tx, stmt); i++) {
+        const struct peer *p = find(f, gd_tx_text(tx, stmt, i, 0));
+        struct gd_pg_mark head = head_of(tx, stmt, i);
+
+        if (p && went_back(p, &head))
+            return true;
+        found += p != NULL;
+    }
+    return found < f->npeers;
+}
+
+void gd_pg_heads_ask(const struct gd_engine *e, struct gd_tx *tx)
+{
+    if (e->feed)
+        (void)gd_tx_add_(tx, &sql_heads, NULL, 0);
+}
+
+int gd_pg_heads_take(struct gd_pg_conn *c, const struct gd_tx *tx, size_t stmt, int64_t until,
+                     struct gd_err *err)
+{
+    struct gd_pg_feed *f = c->engine->feed;
+    struct gd_pg_seen under;
+    bool lost;
+
+    if (!f)
+        return 0;
+    pthread_mutex_lock(&f->lock_peers);
+    under = f->under;
+    lost = under.timeline && is_lost(f, tx, stmt);
+    pthread_mutex_unlock(&f->lock_peers);
+    return lost ? gd_pg_era_lost(c, &under, until, err) : 0;
+}
+
+static void set_under(struct gd_pg_feed *f, struct gd_pg_seen under)
+{
+    pthread_mutex_lock(&f->lock_peers);
+    f->under = under;
+    pthread_mutex_unlock(&f->lock_peers);
+}
+
+static void note(struct gd_pg_feed *f)
+{
+    GD_AUTO_FREE char *lines = NULL;
+    struct gd_buf b;
+
+    if (f->under.timeline == 0)
+        return;
+    gd_buf_init(&b, GD_PG_SEEN_MAX);
+    for (size_t i = 0; i < f->npeers; i++)
+        gd_pg_seen_line(&b, f->peers[i].node, &f->peers[i].at);
+    lines = gd_buf_steal(&b);
+    gd_pg_seen_note(f->e, &f->under, lines);
+}
+
+/* Of these the database knows nothing any more. */
+static void forget_absent(struct gd_pg_feed *f, const struct gd_tx *tx)
+{
+    for (size_t k = 0; k < f->npeers; k++) {
+        size_t i = 0;
+
+        while (i < gd_tx_rows(tx, 0) && strcmp(gd_tx_text(tx, 0, i, 0), f->peers[k].node) != 0)
+            i++;
+        if (i < gd_tx_rows(tx, 0))
+            continue;
+        pthread_mutex_lock(&f->lock_peers);
+        gd_free(f->peers[k].node);
+        f->peers[k--] = f->peers[--f->npeers];
+        pthread_mutex_unlock(&f->lock_peers);
+    }
+}
+
 static int follow(struct gd_pg_feed *f, const char *node, const struct gd_pg_mark *head, int64_t until)
 {
     struct peer *p = peer(f, node);
@@ -146,7 +246,7 @@ static int follow(struct gd_pg_feed *f, const char *node, const struct gd_pg_mar
         return 0;
     if (went_back(p, head)) {
         tell_all(f, p);
-        p->at = *head;
+        set_at(f, p, head);
     }
     return head->n > p->at.n ? read_on(f, p, until) : 0;
 }
@@ -178,19 +278,26 @@ static int look(struct gd_pg_feed *f, bool first, struct gd_err *err)
     if (rc == 0)
         rc = gd_pg_era_take(&f->c, tx, 2, &before, until, err);
     if (rc == 0)
-        gd_pg_seen_note(f->e, first);
+        rc = gd_pg_heads_take(&f->c, tx, 0, until, err);
+    if (rc == 0)
+        forget_absent(f, tx);
     if (rc == 0)
         check_own(f, tx, &acked);
     for (size_t i = 0; rc == 0 && i < gd_tx_rows(tx, 0); i++) {
         const char *node = gd_tx_text(tx, 0, i, 0);
-        struct gd_pg_mark head = { gd_tx_int(tx, 0, i, 1), gd_tx_int(tx, 0, i, 2) };
+        struct gd_pg_mark head = head_of(tx, 0, i);
 
         if (!strcmp(node, f->e->node))
             continue;
         if (first && peer(f, node))
-            peer(f, node)->at = head;
+            set_at(f, peer(f, node), &head);
         else
             rc = follow(f, node, &head, until);
+    }
+    if (rc == 0 && gd_pg_has_era(f->e)) {
+        set_under(f, gd_pg_era_found(tx, 2));
+        if (first || gd_pg_seen_due(f->e))
+            note(f);
     }
     gd_tx_free(tx);
     if (rc == 0 && !first)
@@ -350,13 +457,23 @@ static void init_lock(struct gd_pg_feed *f)
     pthread_condattr_t attr;
 
     pthread_mutex_init(&f->lock, NULL);
+    pthread_mutex_init(&f->lock_peers, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&f->cond, &attr);
     pthread_condattr_destroy(&attr);
 }
 
-int gd_pg_feed_new(struct gd_engine *e, struct gd_err *err)
+static void was_read(void *arg, const char *node, const struct gd_pg_mark *at)
+{
+    struct gd_pg_feed *f = arg;
+    struct peer *p = strcmp(node, f->e->node) != 0 ? peer(f, node) : NULL;
+
+    if (p)
+        set_at(f, p, at);
+}
+
+int gd_pg_feed_new(struct gd_engine *e, const char *path, struct gd_err *err)
 {
     struct gd_pg_feed *f = gd_new(sizeof *f);
 
@@ -367,6 +484,9 @@ int gd_pg_feed_new(struct gd_engine *e, struct gd_err *err)
     f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (f->wake < 0)
         return gd_err_set(err, GD_R_STORE_FAILED, "no more files may be opened; raise the limit");
+    if (path)
+        gd_pg_seen_load(e, path, was_read, f);
+    set_under(f, gd_pg_seen(e));
     if (gd_pg_connect(&f->c, gd_pg_now() + e->deadline_ms, err) < 0)
         return -1;
     tidy(f);
@@ -405,7 +525,7 @@ void gd_pg_feed_stop(struct gd_engine *e)
         wake(f);
         pthread_join(f->thread, NULL);
     }
-    gd_pg_seen_note(e, true);
+    note(f);
     gd_pg_conn_done(&f->c);
     if (f->wake >= 0)
         close(f->wake);
@@ -414,6 +534,7 @@ void gd_pg_feed_stop(struct gd_engine *e)
     gd_free(f->peers);
     pthread_cond_destroy(&f->cond);
     pthread_mutex_destroy(&f->lock);
+    pthread_mutex_destroy(&f->lock_peers);
     gd_free(f);
     e->feed = NULL;
 }

@@ -256,9 +256,7 @@ static int make_ready(struct gd_engine *e, const struct gd_store_options *o, str
         return -1;
     if (fence(e, err) < 0 || check_installation(e, o->path, err) < 0)
         return -1;
-    if (o->path)
-        gd_pg_seen_load(e, o->path);
-    return gd_pg_feed_new(e, err);
+    return gd_pg_feed_new(e, o->path, err);
 }
 
 static struct gd_engine *new_engine(const struct gd_store_options *o, const struct gd_store_host *host)

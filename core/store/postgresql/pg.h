@@ -191,16 +191,28 @@ int gd_pg_check(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
  */
 int gd_pg_check_ours(struct gd_pg_conn *c, int64_t until, struct gd_err *err);
 /* era.c: has the database been set back? What was seen, before asking; the question, as a statement of a
- * transaction that asks something anyway; and the answer. When it was, that is said in the database: from
- * then on gd_era() is another. */
+ * transaction that asks something anyway; and the answer. Or something is not there any more that was read in
+ * the era under. When it was, that is said in the database: from then on gd_era() is another. */
 extern const char gd_pg_timeline[], gd_pg_era[];
 bool gd_pg_has_era(const struct gd_engine *e);
 struct gd_pg_seen gd_pg_seen(struct gd_engine *e);
 void gd_pg_era_ask(const struct gd_engine *e, struct gd_tx *tx);
 int gd_pg_era_take(struct gd_pg_conn *c, const struct gd_tx *tx, size_t stmt, const struct gd_pg_seen *before,
                    int64_t until, struct gd_err *err);
-void gd_pg_seen_load(struct gd_engine *e, const char *path); /* file that belongs to this store */
-void gd_pg_seen_note(struct gd_engine *e, bool now);         /* [feed thread] else once a second */
+struct gd_pg_seen gd_pg_era_found(const struct gd_tx *tx, size_t stmt);
+/* feed.c: the same of the neighbours, whose commits have been read. Any thread. */
+void gd_pg_heads_ask(const struct gd_engine *e, struct gd_tx *tx);
+int gd_pg_heads_take(struct gd_pg_conn *c, const struct gd_tx *tx, size_t stmt, int64_t until,
+                     struct gd_err *err);
+int gd_pg_era_lost(struct gd_pg_conn *c, const struct gd_pg_seen *under, int64_t until, struct gd_err *err);
+void gd_pg_seen_set(struct gd_engine *e, const struct gd_pg_seen *s);
+/* seen.c: in a file that belongs to this store. each: of a neighbour the newest commit that was read. */
+#define GD_PG_SEEN_MAX (256 * 1024)
+typedef void gd_pg_seen_fn(void *arg, const char *node, const struct gd_pg_mark *at);
+void gd_pg_seen_load(struct gd_engine *e, const char *path, gd_pg_seen_fn *each, void *arg);
+bool gd_pg_seen_due(const struct gd_engine *e); /* [feed thread] once a second */
+void gd_pg_seen_line(struct gd_buf *b, const char *node, const struct gd_pg_mark *at);
+void gd_pg_seen_note(struct gd_engine *e, const struct gd_pg_seen *s, const char *lines);
 /* write.c, scrub.c */
 extern const struct gd_sql gd_pg_fence; /* see gd_tx_fence */
 int gd_pg_write(struct gd_engine *e, struct gd_list *group);
@@ -215,7 +227,8 @@ int gd_pg_view(struct gd_engine **ret, const struct gd_store_options *o, const s
                struct gd_err *err);
 int gd_pg_scan(struct gd_engine *e, const struct gd_sql *sql, gd_row_fn *fn, void *arg, struct gd_err *err);
 /* feed.c */
-int gd_pg_feed_new(struct gd_engine *e, struct gd_err *err); /* where everybody is; no thread yet */
+/* Where everybody is; no thread yet. path: of this store, NULL: none. */
+int gd_pg_feed_new(struct gd_engine *e, const char *path, struct gd_err *err);
 void gd_pg_feed_start(struct gd_engine *e);
 void gd_pg_feed_stop(struct gd_engine *e);                   /* NULL is fine */
 int gd_pg_catch_up(struct gd_engine *e, struct gd_err *err); /* [reader thread] */
