@@ -80,6 +80,7 @@ grantd_next *bc_revoke(grantd_op *op)
     tt_note(op, "out", 0);
     tt_note(op, "sweep", 0);
     tt_note(op, "nohub", 0);
+    tt_note(op, "left", 0);
     return members(op);
 }
 
@@ -351,12 +352,15 @@ static grantd_next *partner(grantd_op *op)
     return partner_left(op);
 }
 
+/* What else may be shared through it (facts: tiktok.md 4.1): the client may have given more by hand. */
+static const char *const left_kinds[] = { "ADVERTISER", "CATALOG" };
+
 static grantd_next *partner_left(grantd_op *op)
 {
-    const char *client = surface(op, "partner", 0);
+    const char *client = surface(op, "partner", 0), *kind = left_kinds[tt_noted(op, "left", 0) != 0];
 
     return tt_get(op, whose(op), "bc/partner/asset/get/",
-                  grantd_pairs(SIDES(op, client), "asset_type", "ADVERTISER", "share_type",
+                  grantd_pairs(SIDES(op, client), "asset_type", kind, "share_type",
                                whose(op) == TT_CLIENT ? "SHARING" : "SHARED", BC_PAGE(op, 50)),
                   on_left);
 }
@@ -381,8 +385,14 @@ static grantd_next *on_left(grantd_op *op, const grantd_doc *a)
     }
     if (!tt_is_list(op, a, "data.list"))
         return tt_fail_end(op, a, whose(op));
-    if (grantd_len(op, a, "data.list") == 0 || grantd_equal(grantd_input(op, "end_partnership"), "yes"))
+    if (grantd_equal(grantd_input(op, "end_partnership"), "yes"))
         return partner_order(op);
+    if (grantd_len(op, a, "data.list") == 0 && tt_noted(op, "left", 0))
+        return partner_order(op);
+    if (grantd_len(op, a, "data.list") == 0) {
+        tt_note(op, "left", 1);
+        return partner_left(op);
+    }
     grantd_surface(op, .kind = "partner", .id = client, .outcome = GRANTD_SURFACE_CLOSED,
                    .text =
                        "for this ad account; the partnership stays, because others are shared through it");
