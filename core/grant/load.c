@@ -651,8 +651,8 @@ static void clear_spool(struct gd_broker *b)
     struct gd_err err;
 
     if (b->spool_read && b->spool_forget)
-        gd_store_spool_forget(b->d.store);
-    else if (b->spool_read && gd_store_spool_clear(b->d.store, &err) < 0)
+        gd_store_spool_forget(b->d.store); /* nor is it kept */
+    if (b->spool_read && gd_store_spool_clear(b->d.store, &err) < 0)
         GD_LOG(b->d.log, GD_LOG_ERROR, "spool.not_cleared", GD_F_ERR(&err));
     b->spool_read = false;
 }

@@ -271,6 +271,27 @@ class Erase(GrantdTest):
     def test_a_restored_keyring_does_not_bring_it_back(self):
         self.restored(keyring=True)
 
+    def test_a_restored_spool_does_not_keep_it(self):
+        """The backup had answers with it: those of who is erased go from its file, too."""
+        client, _ = self.grown()
+        key, sealed = self.wrapped(client), self.sealed(client)
+        kept, keys, spool = self.box.keep(), self.box.keep(True), os.path.join(self.box.state, "spool")
+        with open(spool, "rb") as file:
+            answers = file.read()
+        self.assertIn(LOGIN.encode(), answers)
+        self.erase(client)
+        self.assertEqual(self.box.daemon.stop(), 0)
+        self.box.put_back(kept)
+        if SHARED:  # a node of those remembers it all the same; the one that is alone does by its keyring
+            self.box.put_back(keys, True)
+        with open(os.open(spool + ".restored", os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.write(answers)
+        self.box.start()
+        wait_for(lambda: not self.box.holding(NAME.encode(), key))
+        wait_for(lambda: self.state(client) == "erased")
+        self.assert_gone(client, key, *sealed)
+        self.assertFalse(os.path.exists(spool + ".restored"))
+
     def test_a_restored_store_does_not_bring_it_back(self):
         self.restored(keyring=False)
 
