@@ -108,7 +108,8 @@ void gd_app_list(struct gd_broker *b, const struct gd_actor *who, json_t *params
     for (unsigned i = 0; i < b->napps; i++)
         if (!strcmp(b->apps[i].app.workspace, c->workspace))
             json_array_append_new(list, app_json(b, &b->apps[i]));
-    gd_call_done(c, json_pack("{s:o}", "apps", list));
+    if (!gd_call_nowhere(c, list))
+        gd_call_done(c, json_pack("{s:o}", "apps", list));
 }
 
 /* The app of the call, or NULL after it was failed. */

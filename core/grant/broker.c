@@ -142,6 +142,15 @@ void gd_call_fail(struct gd_call *c, enum gd_reason r, const char *fmt, ...)
     gd_call_error(c, &err);
 }
 
+bool gd_call_nowhere(struct gd_call *c, json_t *list)
+{
+    if (json_array_size(list) || gd_workspace_number(c->b, c->workspace) >= 0)
+        return false;
+    json_decref(list);
+    gd_call_fail(c, GD_R_WORKSPACE_UNKNOWN, "no workspace %s is configured", c->workspace);
+    return true;
+}
+
 bool gd_call_store_failed(struct gd_call *c, enum gd_store_result r, const struct gd_err *err)
 {
     struct gd_err e = { .reason = GD_R_STORE_FAILED };

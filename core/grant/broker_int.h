@@ -130,6 +130,9 @@ void gd_call_done(struct gd_call *c, json_t *result); /* takes the reference */
 void gd_call_fail(struct gd_call *c, enum gd_reason r, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void gd_call_error(struct gd_call *c, const struct gd_err *err);
+/* Nothing was found where nothing can be: a workspace mistyped is no empty one. True: the call has been
+ * failed, and the list, which is taken then, is gone. */
+bool gd_call_nowhere(struct gd_call *c, json_t *list);
 /* True when the result of a transaction is not OK; the call has then been failed. */
 bool gd_call_store_failed(struct gd_call *c, enum gd_store_result r, const struct gd_err *err);
 static inline const char *gd_param(const struct gd_call *c, const char *name)

@@ -144,6 +144,8 @@ static void on_listed(void *arg, struct gd_tx *tx, enum gd_store_result r, const
     rows = gd_tx_rows(tx, 0);
     for (size_t i = 0; i < rows && i < limit; i++)
         json_array_append_new(list, row_json(c->workspace, tx, 0, i));
+    if (gd_call_nowhere(c, list))
+        return;
     gd_call_done(c, json_pack("{s:o, s:o}", "clients", list, "next",
                               rows > limit ? json_string(gd_tx_text(tx, 0, limit - 1, 0)) : json_null()));
 }

@@ -310,6 +310,8 @@ static void list_end(struct gd_call *c, const char *next)
 {
     struct listing *l = c->state;
 
+    if (gd_call_nowhere(c, l->list))
+        return;
     if (l->doctor)
         gd_call_done(c, json_pack("{s:b, s:o}", "ok", json_array_size(l->list) == 0, "findings", l->list));
     else

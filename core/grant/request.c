@@ -552,7 +552,10 @@ static void on_list(void *arg, struct gd_tx *tx, enum gd_store_result r, const s
     l->rows = rows > limit ? limit : rows;
     c->state = l;
     if (l->rows == 0) {
-        gd_call_done(c, json_pack("{s:[], s:n}", "requests", "next"));
+        json_t *none = json_array();
+
+        if (!gd_call_nowhere(c, none))
+            gd_call_done(c, json_pack("{s:o, s:n}", "requests", none, "next"));
         return;
     }
     whole = gd_tx_new(c->b->d.store);

@@ -80,7 +80,8 @@ void gd_hub_list(struct gd_broker *b, const struct gd_actor *who, json_t *params
     for (unsigned i = 0; i < b->nhubs; i++)
         if (!strcmp(b->hubs[i].hub.workspace, c->workspace))
             json_array_append_new(list, hub_json(b, &b->hubs[i]));
-    gd_call_done(c, json_pack("{s:o}", "hubs", list));
+    if (!gd_call_nowhere(c, list))
+        gd_call_done(c, json_pack("{s:o}", "hubs", list));
 }
 
 void gd_hub_get(struct gd_broker *b, const struct gd_actor *who, json_t *params, gd_reply_fn *reply,

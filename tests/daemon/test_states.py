@@ -167,6 +167,9 @@ class Words(GrantdTest):
         self.box.policy_app(self.server, "none")
         self.box.start()
         self.refused("WORKSPACE_UNKNOWN", "client.create", name="Anna", workspace="nowhere")
+        for method in ("client.list", "request.list", "grant.list", "app.list", "hub.list", "daemon.doctor"):
+            with self.subTest(method=method):  # "no findings" about a name mistyped would put somebody at ease
+                self.refused("WORKSPACE_UNKNOWN", method, workspace="nowhere")
 
     def test_unknown_provider(self):
         self.box.policy_app(self.server, "none")
