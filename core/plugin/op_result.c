@@ -391,7 +391,7 @@ void gd_op_h_observe(grantd_op *p, const char *key, const char *value)
     if (!value)
         (void)json_object_del(op->observed, key);
     else if (room(op, op->observed, GD_OP_NOTES_MAX, "observations"))
-        (void)put_shown(op, op->observed, key, value);
+        (void)put_text(op, op->observed, key, value);
 }
 
 void gd_op_h_warn(grantd_op *p, const char *word, const char *fmt, ...)
