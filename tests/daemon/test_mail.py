@@ -28,10 +28,11 @@ class Code(mailed.MailTest):
         self.assertIn("Größe & Søn", mail["From"])
         self.assertTrue(mail["Date"] and mail["Message-ID"].endswith("@agency.example>"))
         self.assertNotIn(self.postbox.code(), page.text)
-        with open(self.box.log_path, encoding="utf-8") as log:
-            text = log.read()
-        self.assertNotIn(self.postbox.code().replace(" ", ""), text)
-        self.assertIn("mail.sent", text)
+        def log():
+            with open(self.box.log_path, encoding="utf-8") as file:
+                return file.read()
+        wait_for(lambda: "mail.sent" in log(), 10)  # the mail is there before that is said
+        self.assertNotIn(self.postbox.code().replace(" ", ""), log())
         self.audit("portal.code", [("request", None), ("done", "ok")])
 
     def test_a_forwarded_link_shows_nothing_of_the_past(self):
@@ -219,15 +220,14 @@ class Code(mailed.MailTest):
     def test_names_cannot_write_the_head(self):
         self.box.extra = self.box.extra.replace("Größe & Søn", 'A\\" <evil@x.example>')
         self.box.start()
-        client = self.client("Anna\n.\nRCPT TO:<evil@x.example>")
-        link, _ = self.request(client)
+        self.refused("PARAM_INVALID", "client.create", name="Anna\n.\nRCPT TO:<evil@x.example>")
+        link, _ = self.request(self.client("Anna <evil@x.example>, .\u2028.\u2028Bcc: evil@x.example"))
         visitor = self.box.browser()
         visitor.open(link)
         self.press(visitor, SHOW)
         _, to, mail = self.postbox.mails[0]
         self.assertEqual((to, len(self.postbox.mails)), (["anna@client.example"], 1))
         self.assertEqual([one.addr_spec for one in mail["From"].addresses], ["grants@agency.example"])
-        self.assertIn("\n.\n", self.postbox.text())
         self.assertTrue(self.postbox.code())
 
 
