@@ -662,11 +662,13 @@ void gd_ending_note(struct gd_broker *b, const char *workspace, const char *id)
     gd_buf_addf(&b->endings, "%s %s\n", workspace, id);
 }
 
+/* What is noted from here on waits for the next time. */
 void gd_endings_go_on(struct gd_broker *b)
 {
-    char *p = b->endings.ptr;
+    GD_AUTO_FREE char *list = gd_buf_steal(&b->endings);
+    char *p = list;
 
-    while (p && *p) {
+    while (*p) {
         char *space = strchr(p, ' '), *end = strchr(p, '\n');
 
         *space = *end = '\0';
@@ -680,7 +682,6 @@ void gd_endings_go_on(struct gd_broker *b)
             gd_close_resume(b, p, space + 1);
         p = end + 1;
     }
-    gd_buf_clear(&b->endings);
 }
 
 void gd_broker_resume(struct gd_broker *b)
