@@ -239,6 +239,23 @@ class Witnessed(Files, unittest.TestCase):
         self.assertIn("store.new_era", c.log_tail(1 << 20) + b.log_tail(1 << 20))
         self.made_whole()
 
+    def test_a_note_of_what_was_seen_that_is_torn(self):
+        """It tells less, and nothing that is wrong"""
+        node = self.trio.nodes[1]
+        path = os.path.join(node.state, next(name for name in os.listdir(node.state)
+                                             if name.endswith(".seen") and "key" not in name))
+        for tear in (lambda _: b"", lambda old: old[:20], lambda old: old[:-9], lambda old: old[:43] + b"\0" * 200,
+                     lambda old: old + b"f" * (300 << 10)):
+            self.assertEqual(node.daemon.stop(), 0)
+            with open(path, "rb") as file:
+                old = file.read()
+            self.assertEqual(len(old.splitlines()), 3)  # the log's end, and two neighbours
+            with open(path, "wb") as file:
+                file.write(tear(old))
+            self.trio.start(node)
+            self.again(node)
+        self.assertEqual(self.trio.sql("SELECT count(*) FROM grantd.feed WHERE node = 'era'"), "0")
+
     def test_a_database_that_only_began_anew_is_not_set_back(self):
         """Killed, and started: what it had written out is there."""
         for how in (self.cluster.kill, self.cluster.stop):
